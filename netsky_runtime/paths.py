@@ -1,0 +1,101 @@
+"""Where a home keeps its files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from netsky_runtime.errors import Unhealthy
+
+SOCKET_PATH_LIMIT = 100
+"""Bytes; Linux allows 107 and macOS 103, and Codex may put a suffix on the engine's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The one folder of a netsky, and the sockets that belong to it."""
+
+    root: Path
+    sockets: Path
+    """Same as ``root`` unless that path is too long for a Unix socket."""
+
+    @classmethod
+    def locate(cls, environ: Mapping[str, str] | None = None) -> Home:
+        """Find the home named by ``NETSKY_HOME``, default ``~/.netsky``. Touches no disk."""
+        environ = os.environ if environ is None else environ
+        root = Path(environ.get("NETSKY_HOME") or "~/.netsky").expanduser().absolute()
+        if len(os.fsencode(root / "netsky.sock")) <= SOCKET_PATH_LIMIT:
+            return cls(root=root, sockets=root)
+        runtime = Path(environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+        digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+        return cls(root=root, sockets=runtime / f"netsky-{os.getuid()}-{digest}")
+
+    @property
+    def database(self) -> Path:
+        """The spine."""
+        return self.root / "meta.db"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where the daemon listens."""
+        return self.sockets / "netsky.sock"
+
+    @property
+    def engine_socket(self) -> Path:
+        """Where the engine listens."""
+        return self.sockets / "engine.sock"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one daemon of this home."""
+        return self.root / "daemon.lock"
+
+    @property
+    def logs(self) -> Path:
+        """Structured logs, and the engine's bounded stderr."""
+        return self.root / "logs"
+
+    @property
+    def backups(self) -> Path:
+        """Databases from before a migration."""
+        return self.root / "backups"
+
+    @property
+    def scripted(self) -> Path:
+        """Threads of the scripted runtime."""
+        return self.root / "scripted"
+
+    @property
+    def keymap(self) -> Path:
+        """The operator's own keys for the room."""
+        return self.root / "keys.toml"
+
+    def prepare(self) -> None:
+        """Create the folders, private to this user.
+
+        Raises ``Unhealthy`` when the home is not writable or belongs to somebody else.
+        """
+        try:
+            for folder in (self.root, self.sockets, self.logs, self.backups):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _claim(folder)
+        except OSError as error:
+            msg = f"The home {self.root} cannot be used: {error.strerror or error}."
+            raise Unhealthy(msg, hint="Set NETSKY_HOME to a folder of your own.") from error
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            msg = f"The home {self.root} is not writable."
+            raise Unhealthy(msg, hint="Set NETSKY_HOME to a folder of your own.")
+
+
+def _claim(folder: Path) -> None:
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        msg = f"{folder} is not a folder of yours."
+        raise Unhealthy(msg, hint="Set NETSKY_HOME to a folder of your own.")
+    if status.st_mode & 0o077:
+        folder.chmod(0o700)
