@@ -30,9 +30,10 @@ class ThreadChannel:
 
     Facts come out in the order they went in. Deltas of one item and stream that nobody has
     taken yet are folded into one (its last 64 Ki characters), which comes out where the first
-    stood; while 256 such wait, those of further items are dropped. When more than ``max_facts`` facts wait, all that waits is
-    dropped and one ``RESYNC`` takes its place, followed by the requests that hold a turn,
-    which no history tells. To be used on one event loop only.
+    stood; while 256 such wait, those of further items are dropped. When more than
+    ``max_facts`` facts wait, all that waits is dropped and one ``RESYNC`` takes its place,
+    followed by the requests that hold a turn, which no history tells. To be used on one
+    event loop only.
     """
 
     def __init__(self, thread_id: str, *, clock: Clock, max_facts: int = MAX_FACTS) -> None:
