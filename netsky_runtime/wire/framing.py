@@ -1,0 +1,217 @@
+"""Where one message ends and the next begins: lines on a stream, frames on a WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from pathlib import Path
+from typing import Final, Protocol
+
+from websockets.asyncio.client import ClientConnection, unix_connect
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, WebSocketException
+
+from netsky_runtime.wire.errors import WireError
+
+MAX_LINE: Final = 64 * 1024 * 1024
+MAX_FRAME: Final = 256 * 1024 * 1024
+MAX_UNSENT: Final = 16 * 1024 * 1024
+"""Bytes a WebSocket may hold for a side that does not read before sends are refused."""
+CLOSE_SECONDS: Final = 1.0
+_CHUNK: Final = 256 * 1024
+_ABNORMAL: Final = 1006  # the socket went away without a closing handshake
+
+
+class Framing(Protocol):
+    """Whole messages in both directions. One task receives; sends are serialised by the peer."""
+
+    async def send(self, data: bytes) -> None:
+        """Hand over one message, waiting while the other side does not read.
+
+        Raises ``WireError`` when the connection is gone. A cancelled send leaves the stream
+        intact: the message is in it whole or not at all.
+        """
+        ...
+
+    async def receive(self) -> bytes | None:
+        """Return the next message, ``None`` at the end of the stream. Safe to cancel.
+
+        Raises ``WireError`` when the connection broke or a message was over the limit.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End the connection within ``CLOSE_SECONDS``. Idempotent."""
+        ...
+
+
+class LineFraming:
+    """One message a line. A last line without its newline counts; blank lines do not.
+
+    A line over ``max_line`` bytes ends the connection with ``WireError``.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        max_line: int = MAX_LINE,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._max_line = max_line
+        # No line inside one chunk can then be over the limit; only a joined one can.
+        self._chunk = min(_CHUNK, max_line)
+        self._lines: deque[bytes] = deque()
+        self._partial: list[bytes] = []
+        self._partial_size = 0
+        self._ended = False
+
+    async def send(self, data: bytes) -> None:
+        """Write one line."""
+        if b"\n" in data:
+            msg = "a line cannot contain a newline"
+            raise ValueError(msg)
+        try:
+            # Draining first bounds the buffer to one message over the high-water mark even when
+            # senders keep giving up, and makes a send that was cut short one that never happened.
+            await self._writer.drain()
+            if self._writer.is_closing():
+                raise WireError(_GONE)
+            self._writer.write(data + b"\n")
+            await self._writer.drain()
+        except OSError as error:
+            raise WireError(_broke(error)) from error
+
+    async def receive(self) -> bytes | None:
+        """Return the next line without its newline."""
+        while True:
+            while self._lines:
+                line = self._lines.popleft()
+                if line and not line.isspace():
+                    return line
+            if self._ended:
+                return None
+            await self._fill()
+
+    async def _fill(self) -> None:
+        try:
+            chunk = await self._reader.read(self._chunk)
+        except OSError as error:
+            self._ended = True
+            raise WireError(_broke(error)) from error
+        if not chunk:
+            self._ended = True
+            self._lines.append(b"".join(self._partial))
+            self._partial.clear()
+            return
+        first, *rest = chunk.split(b"\n")
+        self._keep(first)
+        if rest:
+            self._lines.append(b"".join(self._partial))
+            self._partial.clear()
+            self._partial_size = 0
+            self._keep(rest.pop())
+            self._lines.extend(rest)
+
+    def _keep(self, piece: bytes) -> None:
+        self._partial.append(piece)
+        self._partial_size += len(piece)
+        if self._partial_size > self._max_line:
+            self._ended = True
+            self._partial.clear()
+            self._writer.transport.abort()
+            msg = f"A line was longer than the limit of {self._max_line} bytes."
+            raise WireError(msg)
+
+    async def close(self) -> None:
+        """Flush what was written, then close; what cannot be flushed in time is dropped."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._writer.wait_closed()
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            self._writer.transport.abort()
+
+
+class WebSocketFraming:
+    """One message a text frame."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def send(self, data: bytes) -> None:
+        """Send one text frame."""
+        # Cancelled sends stay in the transport's buffer, so a stalled engine needs a bound.
+        if self._connection.transport.get_write_buffer_size() > MAX_UNSENT:
+            msg = f"The other side does not read: {MAX_UNSENT} bytes wait to be sent."
+            raise WireError(msg)
+        try:
+            await self._connection.send(data, text=True)
+        except ConnectionClosed as error:
+            raise WireError(_GONE) from error
+
+    async def receive(self) -> bytes | None:
+        """Return the payload of the next frame."""
+        try:
+            return await self._connection.recv(decode=False)
+        except ConnectionClosedOK:
+            return None
+        except ConnectionClosed as error:
+            if error.rcvd is None and error.sent is None:
+                return None
+            close = error.rcvd or error.sent
+            msg = f"The connection was closed: {close.reason or close.code}." if close else _GONE
+            raise WireError(msg) from error
+
+    async def close(self) -> None:
+        """Say goodbye, or drop the connection when the other side does not answer."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._connection.close()
+        except TimeoutError:
+            pass
+        finally:
+            self._connection.transport.abort()
+
+
+async def connect_unix_websocket(
+    path: Path | str, *, max_size: int = MAX_FRAME, deadline: float
+) -> WebSocketFraming:
+    """Connect to a WebSocket server on a Unix socket within ``deadline`` seconds.
+
+    Compression is not offered, because Codex 0.145 drops the connection when it is, and pings are
+    off: a stopped netsky must find its connection alive when it goes on.
+    Raises ``WireError`` when nobody listens there or the handshake fails.
+    """
+    try:
+        async with asyncio.timeout(deadline):
+            connection = await unix_connect(
+                str(path),
+                compression=None,
+                ping_interval=None,
+                max_size=max_size,
+                open_timeout=None,
+                close_timeout=CLOSE_SECONDS,
+                user_agent_header=None,
+                proxy=None,
+            )
+    except TimeoutError as error:
+        msg = f"Nobody answered on {path} within {deadline:g} seconds."
+        raise WireError(msg) from error
+    except OSError as error:
+        msg = f"Nobody listens on {path}: {error.strerror or error}."
+        raise WireError(msg) from error
+    except (WebSocketException, EOFError) as error:
+        msg = f"What listens on {path} speaks no WebSocket: {error}."
+        raise WireError(msg) from error
+    return WebSocketFraming(connection)
+
+
+_GONE: Final = "The connection is closed."
+
+
+def _broke(error: OSError) -> str:
+    return f"The connection broke: {error.strerror or type(error).__name__}."
