@@ -1,0 +1,38 @@
+"""Which waiting inputs become the next turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from netsky_runtime.records import ActorInput, InputMode, Message, MessageKind
+
+BATCH_BYTES = 512 * 1024
+"""Reports are merged up to this size."""
+
+
+def next_batch(
+    waiting: Sequence[ActorInput], messages: Mapping[str, Message]
+) -> tuple[ActorInput, ...]:
+    """Return the inputs of the next turn, oldest first; empty when nothing waits.
+
+    An interrupt-and-send goes before everything else. Reports that wait one behind the other
+    go in together; whatever else was sent, above all the owner's words, has a turn of its own.
+    """
+    if not waiting:
+        return ()
+    urgent = [item for item in waiting if item.mode is InputMode.INTERRUPT]
+    first = urgent[0] if urgent else waiting[0]
+    if not _merges(first, messages):
+        return (first,)
+    batch: list[ActorInput] = []
+    size = 0
+    for item in waiting[waiting.index(first) :]:
+        size += len(messages[item.message_id].body.encode())
+        if batch and (not _merges(item, messages) or size > BATCH_BYTES):
+            break
+        batch.append(item)
+    return tuple(batch)
+
+
+def _merges(item: ActorInput, messages: Mapping[str, Message]) -> bool:
+    return messages[item.message_id].kind is MessageKind.REPORT and item.mode is InputMode.QUEUE

@@ -1,0 +1,202 @@
+"""All actors at work: one runner each, woken, interrupted, stopped and brought back."""
+
+from __future__ import annotations
+
+import asyncio
+
+from netsky_runtime.agents.kit import Kit
+from netsky_runtime.agents.runner import ActorRunner
+from netsky_runtime.codex.base import NoActiveTurn, RuntimeFailure, ThreadSession
+from netsky_runtime.db import actors, sessions
+from netsky_runtime.db.connection import Tx
+from netsky_runtime.errors import Conflict, Refused
+from netsky_runtime.records import MANAGER0, OWNER, Actor, ActorKind, ActorStatus
+from netsky_runtime.supervise import Supervisor
+
+DRAIN_SECONDS = 5.0
+"""How long running turns get to end after they were interrupted at a stop."""
+RESTART_SECONDS = 5.0
+"""Rest of a runner after an error nobody foresaw."""
+
+
+class Fleet:
+    """Owns every actor's runner."""
+
+    def __init__(self, *, kit: Kit, supervisor: Supervisor) -> None:
+        self._kit = kit
+        self._supervisor = supervisor
+        self._runners: dict[str, ActorRunner] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._watched: frozenset[str] = frozenset()
+
+    async def start(self) -> None:
+        """Bring back every actor that is not stopped."""
+        everyone = await self._kit.database.read(actors.list_all)
+        for actor in everyone:
+            if actor.kind is not ActorKind.OWNER and actor.status is not ActorStatus.STOPPED:
+                self._launch(actor.id)
+
+    async def settled(self, *, seconds: float) -> None:
+        """Wait until every runner has tried to attach once, at most ``seconds``."""
+        waits = [runner.attached.wait() for runner in self._runners.values()]
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*waits)
+        except TimeoutError:
+            return
+
+    def session_of(self, actor_id: str) -> ThreadSession | None:
+        """Return the actor's live thread."""
+        runner = self._runners.get(actor_id)
+        return runner.seat.thread if runner else None
+
+    def problem_of(self, actor_id: str) -> str:
+        """Return why the actor has no live thread, in words; empty when all is well."""
+        runner = self._runners.get(actor_id)
+        return runner.seat.problem if runner else ""
+
+    def wake(self, actor_id: str) -> None:
+        """Let an actor look at its queue; one that has no runner yet gets it."""
+        if actor_id == OWNER:
+            return
+        if actor_id not in self._runners:
+            self._launch(actor_id)
+        self._runners[actor_id].wake()
+
+    def _launch(self, actor_id: str) -> None:
+        runner = ActorRunner(
+            actor_id, kit=self._kit, supervisor=self._supervisor, on_thread=self._on_thread
+        )
+        self._runners[actor_id] = runner
+        self._tasks[actor_id] = self._supervisor.spawn(f"runner of {actor_id}", self._run(runner))
+
+    async def _run(self, runner: ActorRunner) -> None:
+        actor_id = runner.seat.actor_id
+        try:
+            while True:
+                try:
+                    await runner.run()
+                except Exception as error:  # noqa: BLE001 - the one place where a bug in one
+                    # actor's handling is kept from taking the fleet with it; it is logged.
+                    self._kit.log("error", "runner failed", {"actor": actor_id, "error": repr(error)})
+                    runner.seat.problem = f"internal error: {error}"
+                    await self._kit.clock.sleep(RESTART_SECONDS)
+        finally:
+            if self._runners.get(actor_id) is runner:
+                del self._runners[actor_id]
+                del self._tasks[actor_id]
+
+    def running(self) -> dict[str, str]:
+        """Return actor to turn id for every turn that runs."""
+        return {
+            actor_id: runner.seat.thread.active_turn
+            for actor_id, runner in self._runners.items()
+            if runner.seat.thread is not None and runner.seat.thread.active_turn
+        }
+
+    async def interrupt(self, actor_id: str) -> str:
+        """Stop the actor's turn and return its id.
+
+        Raises ``NotFound`` for an unknown actor, ``Conflict`` when no turn runs.
+        """
+        await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
+        thread = self.session_of(actor_id)
+        turn_id = thread.active_turn if thread else ""
+        if thread is None or not turn_id:
+            msg = f"{actor_id} has no running turn."
+            raise Conflict(msg)
+        try:
+            await thread.interrupt(turn_id)
+        except NoActiveTurn as error:
+            msg = f"The turn of {actor_id} has just ended."
+            raise Conflict(msg) from error
+        return turn_id
+
+    async def stop_actor(self, actor_id: str) -> None:
+        """End an actor: its turn is interrupted, its session over, its row kept.
+
+        Raises ``NotFound``, and ``Refused`` for manager0 and the owner.
+        """
+        if actor_id in {OWNER, MANAGER0}:
+            msg = f"{actor_id} cannot be stopped."
+            raise Refused(msg, hint="`netsky stop` ends everything.")
+        await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
+        await self._interrupt_and_wait([actor_id])
+        await self._end_runner(actor_id)
+        now = self._kit.clock.now()
+
+        async def body(tx: Tx) -> None:
+            await actors.set_status(tx, actor_id, ActorStatus.STOPPED, reason="", now=now)
+            if (session := await sessions.current(tx, actor_id)) is not None:
+                await sessions.end(tx, session.id, reason="stopped by the owner", now=now)
+
+        await self._kit.database.write(body)
+
+    async def resume_actor(self, actor_id: str) -> Actor:
+        """Bring a parked or stopped actor back to work. Raises ``NotFound``."""
+        now = self._kit.clock.now()
+
+        async def body(tx: Tx) -> Actor:
+            await actors.require(tx, actor_id)
+            await actors.set_status(tx, actor_id, ActorStatus.ACTIVE, reason="", now=now)
+            return await actors.require(tx, actor_id)
+
+        actor = await self._kit.database.write(body)
+        self.wake(actor_id)
+        return actor
+
+    async def watch(self, actor_ids: frozenset[str]) -> None:
+        """Ask for live text of exactly these actors' threads."""
+        changed = self._watched ^ actor_ids
+        self._watched = actor_ids
+        for actor_id in changed:
+            thread = self.session_of(actor_id)
+            if thread is not None:
+                await self._watch(thread, actor_id)
+
+    async def _on_thread(self, actor_id: str, thread: ThreadSession) -> None:
+        if actor_id in self._watched:
+            await self._watch(thread, actor_id)
+
+    async def _watch(self, thread: ThreadSession, actor_id: str) -> None:
+        try:
+            await thread.watch(actor_id in self._watched)
+        except RuntimeFailure as error:
+            # Facts go on without it; the room shows whole messages instead of growing ones.
+            self._kit.log("warning", "no live text", {"actor": actor_id, "error": str(error)})
+
+    async def drain(self) -> None:
+        """Interrupt every running turn and wait, within bounds, until the ends are recorded."""
+        await self._interrupt_and_wait(list(self.running()))
+
+    async def close(self) -> None:
+        """Let go of every thread. Turns go on where the runtime survives netsky."""
+        for actor_id in list(self._runners):
+            await self._end_runner(actor_id)
+
+    async def _interrupt_and_wait(self, actor_ids: list[str]) -> None:
+        for actor_id in actor_ids:
+            thread = self.session_of(actor_id)
+            if thread is None or not thread.active_turn:
+                continue
+            try:
+                await thread.interrupt(thread.active_turn)
+            except RuntimeFailure as error:
+                fields = {"actor": actor_id, "error": str(error)}
+                self._kit.log("warning", "interrupt failed", fields)
+        deadline = self._kit.clock.monotonic() + DRAIN_SECONDS
+        while self._kit.clock.monotonic() < deadline:
+            if not any(self._busy(actor_id) for actor_id in actor_ids):
+                return
+            await self._kit.clock.sleep(0.02)
+
+    def _busy(self, actor_id: str) -> bool:
+        runner = self._runners.get(actor_id)
+        return runner is not None and runner.seat.busy
+
+    async def _end_runner(self, actor_id: str) -> None:
+        task = self._tasks.get(actor_id)
+        if task is None:
+            return
+        task.cancel()
+        await asyncio.wait([task])

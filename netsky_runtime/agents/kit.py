@@ -1,0 +1,96 @@
+"""What every actor's runner needs from the rest of netsky, handed in by the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from netsky_runtime.agents.approvals import ApprovalDesk
+    from netsky_runtime.agents.ingest import FactWriter, Log
+    from netsky_runtime.agents.live import LiveState
+    from netsky_runtime.clock import Clock, Ids
+    from netsky_runtime.codex.base import (
+        HistoricItem,
+        LaunchSpec,
+        ThreadRuntime,
+        ToolResult,
+    )
+    from netsky_runtime.db.connection import Database, Tx
+    from netsky_runtime.records import Actor, ActorInput, Message, RuntimeName, Session, Turn
+
+
+class SettleTurn(Protocol):
+    """Decides where a turn's final text goes, inside the transaction that ends the turn."""
+
+    async def __call__(
+        self,
+        tx: Tx,
+        *,
+        actor: Actor,
+        turn: Turn,
+        inputs: Sequence[ActorInput],
+        messages: Mapping[str, Message],
+        items: Sequence[HistoricItem],
+        now: int,
+    ) -> frozenset[str]:
+        """Settle ``inputs``, write replies and reports, return the actors to wake."""
+        ...
+
+
+class CallTool(Protocol):
+    """Runs an actor's tool call once, however often it is asked."""
+
+    async def __call__(
+        self,
+        *,
+        actor_id: str,
+        thread_id: str,
+        turn_id: str,
+        call_id: str,
+        tool: str,
+        arguments: Mapping[str, Any],
+    ) -> ToolResult:
+        """Return what the model is told."""
+        ...
+
+
+class Envelopes(Protocol):
+    """Renders inputs for a thread, and finds them again in its history."""
+
+    def render(self, actor_input: ActorInput, message: Message, *, tag: str) -> str:
+        """Return the exact text of one input."""
+        ...
+
+    def join(self, envelopes: Sequence[str]) -> str:
+        """Return the text of one user message that carries them all."""
+        ...
+
+    def input_ids_in(self, text: str, *, tag: str) -> tuple[str, ...]:
+        """Return the ids of the inputs that ``text`` carries."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kit:
+    """The collaborators of a runner."""
+
+    database: Database
+    clock: Clock
+    ids: Ids
+    log: Log
+    facts: FactWriter
+    live: LiveState
+    desk: ApprovalDesk
+    envelopes: Envelopes
+    settle: SettleTurn
+    call_tool: CallTool
+    runtime: Callable[[RuntimeName], ThreadRuntime]
+    new_session: Callable[[Actor], Session]
+    """Makes the session row of an actor that has none."""
+    launch_spec: Callable[[Actor, Session], LaunchSpec]
+    recovery_text: Callable[[Tx, Actor, Sequence[ActorInput]], Any]
+    """Coroutine function: what an actor is told whose turn was cut by a crash."""
+    wake: Callable[[str], None]
+    """Tell another actor's runner that something waits for it."""

@@ -1,0 +1,41 @@
+"""Finding inputs in a thread's history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from netsky_runtime.codex.base import HistoricItem, HistoricTurn
+from netsky_runtime.records import ActorInput
+
+InputIds = Callable[[str], tuple[str, ...]]
+"""Finds the input ids in a user message's text."""
+
+
+def carried(
+    item: HistoricItem, inputs: Iterable[ActorInput], *, input_ids: InputIds
+) -> frozenset[str]:
+    """Return the ids of those ``inputs`` that this user message carried.
+
+    By the batch id where the version keeps it, and by the ids in the text where it does not
+    (0.120 has no client ids in history).
+    """
+    if item.type != "user_message":
+        return frozenset()
+    in_text = frozenset(input_ids(item.text))
+    return frozenset(
+        candidate.id
+        for candidate in inputs
+        if candidate.id in in_text or (item.client_id and item.client_id == candidate.batch_id)
+    )
+
+
+def find(
+    inputs: Sequence[ActorInput], turns: Sequence[HistoricTurn], *, input_ids: InputIds
+) -> dict[str, HistoricTurn]:
+    """Return, for each input that history knows, the turn that consumed it."""
+    found: dict[str, HistoricTurn] = {}
+    for turn in turns:
+        for item in turn.items:
+            for input_id in carried(item, inputs, input_ids=input_ids):
+                found.setdefault(input_id, turn)
+    return found

@@ -1,0 +1,170 @@
+"""Comparing what netsky believes of its inputs with what the thread's own history says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netsky_runtime.agents import matching
+from netsky_runtime.agents.seat import Seat
+from netsky_runtime.agents.settlement import settle_turn
+from netsky_runtime.codex.base import HistoricTurn, HistoryUnavailable, ThreadSession
+from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.db import inputs, sessions, turns
+from netsky_runtime.db.connection import Tx
+from netsky_runtime.records import ActorInput, InputStatus, Turn, TurnStatus
+
+
+async def reconcile(seat: Seat, thread: ThreadSession) -> None:
+    """Bring every open input of the actor to where its thread's history says it is.
+
+    What history shows was consumed; what it does not show was not, and is queued again, unless
+    a turn still runs that may yet show it. The caller holds the seat's lock. Where history
+    cannot be read, inputs that may have been sent become uncertain: a human decides.
+    """
+    kit = seat.kit
+    try:
+        history = await thread.history()
+    except HistoryUnavailable as error:
+        await _cannot_tell(seat, str(error))
+        return
+    open_inputs = await kit.database.read(lambda tx: inputs.open_for(tx, seat.actor_id))
+    sent = [item for item in open_inputs if item.batch_id and item.thread_id == thread.thread_id]
+    found = matching.find(sent, history, input_ids=seat.input_ids)
+    await _see(seat, sent, found)
+    unsettled = await _fill_gaps(seat, thread.thread_id, history)
+    unsettled |= {turn.id for turn in found.values()}
+    for turn in history:
+        if turn.id in unsettled and turn.status is not TurnStatus.IN_PROGRESS:
+            await settle_turn(seat, _record(seat, thread.thread_id, turn), turn.items)
+    running = any(turn.status is TurnStatus.IN_PROGRESS for turn in history)
+    if not running and not thread.active_turn:
+        await _queue_again(seat, [item for item in sent if item.id not in found])
+        seat.awaiting = ""
+
+
+async def _cannot_tell(seat: Seat, why: str) -> None:
+    kit = seat.kit
+
+    async def body(tx: Tx) -> list[str]:
+        doubtful = [
+            item.id
+            for item in await inputs.open_for(tx, seat.actor_id)
+            if item.batch_id and item.status is not InputStatus.SEEN
+        ]
+        await inputs.settle(
+            tx,
+            doubtful,
+            InputStatus.UNCERTAIN,
+            reason=f"history could not be read: {why}",
+            now=kit.clock.now(),
+        )
+        return doubtful
+
+    doubtful = await kit.database.write(body)
+    seat.awaiting = ""
+    if doubtful:
+        kit.log("warning", "inputs are uncertain", {"actor": seat.actor_id, "inputs": doubtful})
+
+
+async def _see(
+    seat: Seat, sent: Sequence[ActorInput], found: dict[str, HistoricTurn]
+) -> None:
+    now = seat.kit.clock.now()
+    unseen = {
+        item.id: found[item.id]
+        for item in sent
+        if item.id in found
+        and (item.status is not InputStatus.SEEN or item.turn_id != found[item.id].id)
+    }
+    if not unseen:
+        return
+
+    async def body(tx: Tx) -> None:
+        for input_id, turn in unseen.items():
+            await inputs.see(tx, [input_id], turn_id=turn.id, now=now)
+
+    await seat.kit.database.write(body)
+
+
+async def _queue_again(seat: Seat, vanished: Sequence[ActorInput]) -> None:
+    """Queue what history does not show. Inputs behind a recovery are that recovery's business."""
+    if not vanished:
+        return
+    kit = seat.kit
+
+    async def body(tx: Tx) -> list[str]:
+        kept = set(await inputs.recovered_by(tx, [item.id for item in vanished]))
+        again = [item.id for item in vanished if item.id not in kept]
+        await inputs.requeue(tx, again, reason="history does not show it: it was not consumed")
+        return again
+
+    again = await kit.database.write(body)
+    if again:
+        kit.log("info", "inputs queued again", {"actor": seat.actor_id, "inputs": again})
+        seat.wake.set()
+
+
+async def _fill_gaps(
+    seat: Seat, thread_id: str, history: Sequence[HistoricTurn]
+) -> set[str]:
+    """Store the facts of the turns whose end netsky did not see; return those turns' ids."""
+    kit = seat.kit
+    known = await kit.database.read(
+        lambda tx: turns.list_for_actor(tx, seat.actor_id, limit=len(history) + 10)
+    )
+    over = {turn.id for turn in known if turn.status is not TurnStatus.IN_PROGRESS}
+    missed = [turn for turn in history if turn.id not in over]
+    if missed:
+
+        async def body(tx: Tx) -> None:
+            for turn in missed:
+                await turns.start(tx, _record(seat, thread_id, turn))
+            await sessions.set_resync(tx, thread_id, False)
+
+        await kit.database.write(body)
+    for turn in missed:
+        for event in _facts(thread_id, turn, now=kit.clock.now()):
+            kit.facts.put(seat.actor_id, event)
+    return {turn.id for turn in missed}
+
+
+def _facts(thread_id: str, turn: HistoricTurn, *, now: int) -> list[CodexEvent]:
+    at = turn.completed_at or turn.started_at or now
+    facts = [
+        CodexEvent(
+            kind=EventKind.ITEM_COMPLETED,
+            thread_id=thread_id,
+            at=at,
+            turn_id=turn.id,
+            item_id=item.id,
+            data={**item.data, "type": item.type},
+        )
+        for item in turn.items
+    ]
+    if turn.status is not TurnStatus.IN_PROGRESS:
+        facts.append(
+            CodexEvent(
+                kind=EventKind.TURN_COMPLETED,
+                thread_id=thread_id,
+                at=at,
+                turn_id=turn.id,
+                data={
+                    "status": turn.status.value,
+                    "error": turn.error,
+                    "completed_at": turn.completed_at,
+                },
+            )
+        )
+    return facts
+
+
+def _record(seat: Seat, thread_id: str, turn: HistoricTurn) -> Turn:
+    return Turn(
+        thread_id=thread_id,
+        id=turn.id,
+        actor_id=seat.actor_id,
+        status=turn.status,
+        started_at=turn.started_at or seat.kit.clock.now(),
+        completed_at=turn.completed_at,
+        error=turn.error,
+    )

@@ -1,0 +1,155 @@
+"""One actor at work: attach, listen and dispatch, and do it again when the thread is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from netsky_runtime.agents.attach import attach
+from netsky_runtime.agents.dispatch import Dispatcher
+from netsky_runtime.agents.kit import Kit
+from netsky_runtime.agents.listener import Listener
+from netsky_runtime.agents.reconcile import reconcile
+from netsky_runtime.agents.seat import Seat
+from netsky_runtime.codex.base import RuntimeFailure, ThreadGone, ThreadSession
+from netsky_runtime.db import actors, inputs, sessions
+from netsky_runtime.db.connection import Tx
+from netsky_runtime.errors import NetskyError, Unhealthy
+from netsky_runtime.records import ActorStatus, InputStatus, SessionState
+from netsky_runtime.supervise import Supervisor
+
+BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds before the nth attempt to get a lost thread back."""
+
+
+class ActorRunner:
+    """Runs one actor for as long as the daemon does."""
+
+    def __init__(
+        self,
+        actor_id: str,
+        *,
+        kit: Kit,
+        supervisor: Supervisor,
+        on_thread: Callable[[str, ThreadSession], Awaitable[None]],
+    ) -> None:
+        self.seat = Seat(actor_id, kit=kit)
+        self._on_thread = on_thread
+        self.attached = asyncio.Event()
+        """Set once the first attempt to attach is over, whichever way it went."""
+        self._supervisor = supervisor
+        self._dispatcher = Dispatcher(self.seat)
+
+    def wake(self) -> None:
+        """Look at the queue again."""
+        self.seat.wake.set()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        failures = 0
+        while True:
+            try:
+                await self._attach()
+                failures = 0
+                await self._serve()
+            except ThreadGone as error:
+                await self._park(error)
+            except (RuntimeFailure, Unhealthy) as error:
+                await self._lost(error)
+            finally:
+                self.attached.set()
+                await self._let_go()
+            await self._rest(BACKOFF[min(failures, len(BACKOFF) - 1)])
+            failures += 1
+
+    async def _attach(self) -> None:
+        seat = self.seat
+        async with seat.lock:
+            await attach(seat)
+            seat.problem = ""
+            if seat.thread is not None:
+                await reconcile(seat, seat.thread)
+        self.attached.set()
+
+    async def _serve(self) -> None:
+        """Dispatch and listen until the thread is lost or the dispatcher asks for a new one."""
+        listening: asyncio.Task[str] | None = None
+        try:
+            while True:
+                self.seat.wake.clear()
+                if listening is None and self.seat.thread is not None:
+                    await self._on_thread(self.seat.actor_id, self.seat.thread)
+                    listening = self._listen(self.seat.thread)
+                again = await self._dispatcher.dispatch()
+                if listening is None and self.seat.thread is not None:
+                    continue  # the first input has just made the thread
+                await self._wait(listening, again)
+                if listening is not None and listening.done():
+                    reason = listening.result()
+                    msg = f"The thread of {self.seat.actor_id} was lost: {reason or 'closed'}."
+                    raise Unhealthy(msg)
+        finally:
+            if listening is not None:
+                listening.cancel()
+                await asyncio.wait([listening])
+
+    def _listen(self, thread: ThreadSession) -> asyncio.Task[str]:
+        listener = Listener(self.seat, thread, supervisor=self._supervisor)
+        return self._supervisor.spawn(f"listener of {self.seat.actor_id}", listener.run())
+
+    async def _wait(self, listening: asyncio.Task[str] | None, again: float | None) -> None:
+        """Wait for a wake-up, the end of the listener, or the time of a resting input."""
+        waits: list[asyncio.Task[object]] = [
+            self._supervisor.spawn(f"wake of {self.seat.actor_id}", self.seat.wake.wait())
+        ]
+        if again is not None:
+            sleep = self.seat.kit.clock.sleep(again)
+            waits.append(self._supervisor.spawn(f"rest of {self.seat.actor_id}", sleep))
+        try:
+            everything = [*waits, *([listening] if listening else [])]
+            await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+
+    async def _rest(self, seconds: float) -> None:
+        self.seat.wake.clear()
+        await self._wait(None, seconds)
+
+    async def _let_go(self) -> None:
+        thread, self.seat.thread = self.seat.thread, None
+        self.seat.awaiting = ""
+        if thread is not None:
+            await thread.close()
+
+    async def _lost(self, error: NetskyError) -> None:
+        seat = self.seat
+        seat.problem = error.message
+        row = seat.row
+        if row is not None and row.thread_id:
+            await seat.kit.database.write(
+                lambda tx: sessions.set_state(
+                    tx, row.id, SessionState.LOST, reason=error.message
+                )
+            )
+        fields = {"actor": seat.actor_id, "error": str(error)}
+        seat.kit.log("warning", "thread lost", fields)
+
+    async def _park(self, error: ThreadGone) -> None:
+        """The conversation cannot be found: end its session and leave the rest to the owner."""
+        seat, kit = self.seat, self.seat.kit
+        seat.problem = error.message
+        now = kit.clock.now()
+
+        async def body(tx: Tx) -> None:
+            sent = [item.id for item in await inputs.open_for(tx, seat.actor_id) if item.batch_id]
+            reason = f"its thread is gone: {error.message}"
+            await inputs.settle(tx, sent, InputStatus.UNCERTAIN, reason=reason, now=now)
+            if (row := await sessions.current(tx, seat.actor_id)) is not None:
+                await sessions.end(tx, row.id, reason=error.message, now=now)
+            await actors.set_status(
+                tx, seat.actor_id, ActorStatus.PARKED, reason=error.message, now=now
+            )
+
+        await kit.database.write(body)
+        kit.log("error", "actor parked", {"actor": seat.actor_id, "reason": error.message})

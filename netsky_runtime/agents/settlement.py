@@ -1,0 +1,141 @@
+"""The end of a turn, however it came to be known: live or from history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netsky_runtime.agents.seat import Seat
+from netsky_runtime.codex.base import HistoricItem
+from netsky_runtime.db import actors, approvals, inputs, messages, posting, turns
+from netsky_runtime.db.connection import Tx
+from netsky_runtime.records import (
+    Actor,
+    ActorInput,
+    ActorStatus,
+    ApprovalStatus,
+    InputStatus,
+    MessageKind,
+    Source,
+    Turn,
+    TurnStatus,
+)
+
+RECOVERIES = 3
+"""How often one input is recovered from crashes before its actor is parked for the owner."""
+
+
+async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> None:
+    """Record that ``turn`` ended and settle every input it consumed, in one transaction.
+
+    Calling it again for the same turn changes nothing. A turn that a crash cut (interrupted,
+    no completion time) gets one recovery input instead.
+    """
+    kit = seat.kit
+    now = kit.clock.now()
+    cut = turn.status is TurnStatus.INTERRUPTED and turn.completed_at is None
+
+    async def body(tx: Tx) -> frozenset[str]:
+        actor = await actors.require(tx, seat.actor_id)
+        await turns.start(tx, turn)
+        await turns.complete(
+            tx,
+            turn.thread_id,
+            turn.id,
+            status=turn.status,
+            completed_at=turn.completed_at,
+            error=turn.error,
+            final_text=final_text(items),
+        )
+        await approvals.settle_pending(
+            tx,
+            thread_id=turn.thread_id,
+            turn_id=turn.id,
+            status=ApprovalStatus.LOST if cut else _unanswered(turn.status),
+            now=now,
+        )
+        consumed = [
+            item
+            for item in await inputs.open_for(tx, seat.actor_id)
+            if item.status is InputStatus.SEEN
+            and (item.thread_id, item.turn_id) == (turn.thread_id, turn.id)
+        ]
+        if cut:
+            return await _recover(seat, tx, actor, turn, consumed, now)
+        return await _settle(seat, tx, actor, turn, consumed, items, now)
+
+    for actor_id in await kit.database.write(body):
+        kit.wake(actor_id)
+
+
+def final_text(items: Sequence[HistoricItem]) -> str:
+    """Return the turn's last words."""
+    return next((item.text for item in reversed(items) if item.type == "agent_message"), "")
+
+
+def _unanswered(status: TurnStatus) -> ApprovalStatus:
+    """What became of a question that was still open when its turn ended."""
+    if status is TurnStatus.INTERRUPTED:
+        return ApprovalStatus.CANCELLED
+    return ApprovalStatus.RESOLVED_ELSEWHERE
+
+
+async def _settle(
+    seat: Seat,
+    tx: Tx,
+    actor: Actor,
+    turn: Turn,
+    consumed: Sequence[ActorInput],
+    items: Sequence[HistoricItem],
+    now: int,
+) -> frozenset[str]:
+    recoveries = [item for item in consumed if item.recovers]
+    answers_for = [input_id for item in recoveries for input_id in item.recovers]
+    recovered = [i for i in await inputs.by_ids(tx, answers_for) if i.status.open]
+    causes = [item for item in consumed if not item.recovers] + recovered
+    found = {i.message_id: await messages.require(tx, i.message_id) for i in causes}
+    if recoveries:
+        status = {
+            TurnStatus.COMPLETED: InputStatus.ANSWERED,
+            TurnStatus.FAILED: InputStatus.FAILED,
+        }.get(turn.status, InputStatus.INTERRUPTED)
+        ids = [item.id for item in recoveries]
+        await inputs.settle(tx, ids, status, reason=turn.error, now=now)
+    return await seat.kit.settle(
+        tx, actor=actor, turn=turn, inputs=causes, messages=found, items=items, now=now
+    )
+
+
+async def _recover(
+    seat: Seat, tx: Tx, actor: Actor, turn: Turn, consumed: Sequence[ActorInput], now: int
+) -> frozenset[str]:
+    """Queue one input that tells the actor what was cut; the cut inputs stay seen until then."""
+    kit = seat.kit
+    originals: list[str] = []
+    for item in consumed:
+        originals.extend(item.recovers or (item.id,))
+    originals = list(dict.fromkeys(originals))
+    if not originals or await inputs.recovered_by(tx, originals):
+        return frozenset()
+    cut_before = [item for item in consumed if item.recovers]
+    reason = "its turn was cut by a crash"
+    if cut_before:
+        ids = [item.id for item in cut_before]
+        await inputs.settle(tx, ids, InputStatus.INTERRUPTED, reason=reason, now=now)
+    if await inputs.recoveries_of(tx, originals) >= RECOVERIES:
+        why = f"its turn was cut {RECOVERIES} times in a row"
+        await inputs.settle(tx, originals, InputStatus.UNCERTAIN, reason=why, now=now)
+        await actors.set_status(tx, actor.id, ActorStatus.PARKED, reason=why, now=now)
+        kit.log("error", "actor parked", {"actor": actor.id, "reason": why})
+        return frozenset()
+    text = await kit.recovery_text(tx, actor, await inputs.by_ids(tx, originals))
+    draft = posting.Draft(
+        source=Source.DAEMON,
+        kind=MessageKind.RECOVERY,
+        sender="netsky",
+        target=actor.id,
+        body=text,
+        recovers=tuple(originals),
+    )
+    await posting.post(tx, draft, ids=kit.ids, now=now)
+    kit.log("info", "cut turn recovers", {"actor": actor.id, "turn": turn.id, "inputs": originals})
+    return frozenset({actor.id})
