@@ -1,0 +1,140 @@
+"""One initialised client of an app-server, over the engine's socket or a child's pipes."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from netsky_runtime import __version__
+from netsky_runtime.codex.app_server.binary import version_in
+from netsky_runtime.wire.errors import WireError
+from netsky_runtime.wire.framing import Framing, connect_unix_websocket
+from netsky_runtime.wire.peer import OnNotification, OnRequest, Peer, RequestId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+CLIENT = "netsky"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerInfo:
+    """What the handshake told."""
+
+    version: str
+    codex_home: str
+
+
+class Connection:
+    """A handshaken conversation; its reader is a task of its own that ``close`` ends and awaits.
+
+    The callbacks are called in receive order and must not wait; see ``Peer``.
+    """
+
+    def __init__(self, peer: Peer, reader: asyncio.Task[None], server: ServerInfo) -> None:
+        self._peer = peer
+        self._reader = reader
+        self.server = server
+
+    @classmethod
+    async def open(
+        cls,
+        framing: Framing,
+        *,
+        deadline: float,
+        opt_out: Sequence[str] = (),
+        on_request: OnRequest,
+        on_notification: OnNotification,
+        on_closed: Callable[[str], None] | None = None,
+        diagnosis: Callable[[], str] | None = None,
+    ) -> Connection:
+        """Shake hands within ``deadline`` seconds. Raises ``WireError``; then all is closed."""
+        peer = Peer(
+            framing,
+            on_request=on_request,
+            on_notification=on_notification,
+            on_closed=on_closed,
+            diagnosis=diagnosis,
+        )
+        reader = asyncio.get_running_loop().create_task(peer.run(), name="codex reader")
+        try:
+            answer = await peer.request("initialize", _hello(opt_out), deadline=deadline)
+            await peer.notify("initialized", deadline=deadline)
+        except BaseException:
+            await _end(peer, reader)
+            raise
+        return cls(peer, reader, _server(answer))
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be asked any more."""
+        return self._peer.closed
+
+    async def request(self, method: str, params: Mapping[str, Any], *, deadline: float) -> Any:
+        """Ask and return the answer. Raises ``RpcError``, ``PeerClosed``, ``RequestTimedOut``."""
+        return await self._peer.request(method, params, deadline=deadline)
+
+    async def reply(self, request_id: RequestId, result: Any) -> None:
+        """Answer a request of Codex. Raises ``PeerClosed``, ``RequestTimedOut``."""
+        await self._peer.reply(request_id, result)
+
+    async def reply_error(self, request_id: RequestId, code: int, message: str) -> None:
+        """Refuse a request of Codex. Raises ``PeerClosed``, ``RequestTimedOut``."""
+        await self._peer.reply_error(request_id, code, message)
+
+    async def close(self) -> None:
+        """Leave. Idempotent. Raises what a callback raised, if one did."""
+        await _end(self._peer, self._reader)
+
+
+async def connect(
+    socket: Path,
+    *,
+    deadline: float,
+    opt_out: Sequence[str] = (),
+    on_request: OnRequest,
+    on_notification: OnNotification,
+    on_closed: Callable[[str], None] | None = None,
+    diagnosis: Callable[[], str] | None = None,
+) -> Connection:
+    """Open a connection to the engine on a Unix socket. Raises ``WireError``."""
+    framing = await connect_unix_websocket(socket, deadline=deadline)
+    return await Connection.open(
+        framing,
+        deadline=deadline,
+        opt_out=opt_out,
+        on_request=on_request,
+        on_notification=on_notification,
+        on_closed=on_closed,
+        diagnosis=diagnosis,
+    )
+
+
+async def _end(peer: Peer, reader: asyncio.Task[None]) -> None:
+    await peer.close()
+    try:
+        await reader
+    except WireError:
+        return
+
+
+def _hello(opt_out: Sequence[str]) -> dict[str, Any]:
+    capabilities: dict[str, Any] = {"experimentalApi": True}
+    if opt_out:
+        capabilities["optOutNotificationMethods"] = list(opt_out)
+    return {
+        "clientInfo": {"name": CLIENT, "title": CLIENT, "version": __version__},
+        "capabilities": capabilities,
+    }
+
+
+def _server(answer: Any) -> ServerInfo:
+    told = answer if isinstance(answer, dict) else {}
+    agent = str(told.get("userAgent") or "")
+    # The agent is "<client>/<version of Codex> (…)".
+    return ServerInfo(
+        version=version_in(agent.partition("/")[2]) or version_in(agent),
+        codex_home=str(told.get("codexHome") or ""),
+    )

@@ -1,0 +1,297 @@
+"""The detached engine: started once, found again after a crash, replaced when it must be.
+
+``codex app-server --listen unix://…`` in a session of its own carries all threads and outlives
+netsky. Its row says which process it is; what listens on the socket says the same or is
+replaced, when no turn runs in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import psutil
+
+from netsky_runtime.codex.app_server.binary import CodexBinary, codex_home, real_path
+from netsky_runtime.codex.app_server.probe import Found, probe
+from netsky_runtime.codex.app_server.stderr_log import StderrLog
+from netsky_runtime.errors import Unhealthy
+from netsky_runtime.records import Engine, EngineState, RuntimeName
+from netsky_runtime.wire.process import end_group, is_same_process, process_started
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from netsky_runtime.clock import Clock, Ids
+    from netsky_runtime.paths import Home
+
+Log = Callable[[str, str, dict[str, Any]], None]
+
+ANSWER_SECONDS: Final = 15.0
+"""How long a living engine may take for the handshake before it counts as hung."""
+START_SECONDS: Final = 20.0
+TERM_SECONDS: Final = 2.0
+"""After each of the two SIGTERMs: the first only drains."""
+DRAIN_SECONDS: Final = 20.0
+SHORT_LIFE: Final = 60.0
+"""An engine that lived shorter than this makes its successor wait."""
+MAX_BACKOFF: Final = 30.0
+_POLL_SECONDS: Final = 0.05
+
+
+class EngineStore(Protocol):
+    """Where the engine's row is kept; the daemon gives one over the database."""
+
+    async def load(self) -> Engine | None:
+        """Return the engine that runs, as far as is known."""
+        ...
+
+    async def save(self, engine: Engine) -> None:
+        """Remember an engine that was started or adopted."""
+        ...
+
+    async def ended(self, engine_id: str, state: EngineState, reason: str) -> None:
+        """Remember that it is over."""
+        ...
+
+
+class NoSocketEngine(Unhealthy):
+    """A Codex that does not answer on a Unix socket; standard input may do."""
+
+
+class EngineHost:
+    """Finds, starts and ends the one engine of a home."""
+
+    def __init__(
+        self,
+        *,
+        home: Home,
+        store: EngineStore,
+        clock: Clock,
+        ids: Ids,
+        environ: Mapping[str, str],
+        log: Log,
+    ) -> None:
+        self._home = home
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._environ = environ
+        self._log = log
+        self._child: subprocess.Popen[bytes] | None = None
+        self._started_at = float("-inf")
+        self._short_lives = 0
+        self.engine: Engine | None = None
+        self.parents: Mapping[str, str] = {}
+        """Sub-agents' threads that were loaded in the engine when it was found."""
+        self.notice = ""
+        self.stderr = StderrLog(home.logs / "engine-stderr.log")
+
+    @property
+    def socket(self) -> Path:
+        """Where the engine listens."""
+        return self._home.engine_socket
+
+    async def attach(self, binary: CodexBinary, version: str) -> Engine:
+        """Return a living engine: the one that runs, if it is ours to keep, else a new one.
+
+        Raises ``NoSocketEngine`` when this Codex does not listen on a Unix socket, ``Unhealthy``
+        when it cannot be started.
+        """
+        self.engine, self.notice, self.parents = None, "", {}
+        row = await self._store.load()
+        if row is not None and not row.socket:
+            await self._end(row, EngineState.LOST, "its netsky is gone")
+            row = None
+        found = await self._found(row)
+        if found is not None:
+            engine = await self._recognise(row, found, binary)
+            reason = await self._why_not(engine, found, binary, version)
+            if not reason:
+                self.engine, self.parents = engine, found.parents
+                return engine
+            await self._end(engine, EngineState.ENDED, reason)
+        elif row is not None:
+            alive = is_same_process(row.pid, row.pid_started)
+            reason = "it did not answer the handshake" if alive else "its process is gone"
+            await self._end(row, EngineState.LOST, reason)
+        await self._back_off()
+        self.engine = await self._start(binary)
+        return self.engine
+
+    async def end(self, reason: str) -> None:
+        """End the engine: SIGTERM, SIGTERM again, SIGKILL to the group, in bounded time."""
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            await self._end(engine, EngineState.ENDED, reason)
+
+    def let_go(self) -> None:
+        """Leave the engine to work on by itself."""
+        self.engine = None
+        if self._child is not None and self._child.poll() is None:
+            self._child.returncode = 0  # or Popen complains that a child still runs, as it shall
+        self._child = None
+
+    async def _found(self, row: Engine | None) -> Found | None:
+        alive = row is not None and is_same_process(row.pid, row.pid_started)
+        deadline = ANSWER_SECONDS if alive else ANSWER_SECONDS / 5
+        found = await probe(self.socket, deadline=deadline, look=True)
+        end = self._clock.monotonic() + DRAIN_SECONDS
+        # What drains refuses to be attached to. It gets time for turns that need nobody.
+        while found and found.draining and found.busy - found.waiting:
+            if self._clock.monotonic() > end:
+                break
+            await self._clock.sleep(_POLL_SECONDS)
+            found = await probe(self.socket, deadline=deadline, look=True)
+        return found
+
+    async def _recognise(self, row: Engine | None, found: Found, binary: CodexBinary) -> Engine:
+        if row is not None:
+            if found.group in (row.pid, 0):
+                return row
+            await self._store.ended(row.id, EngineState.LOST, "another one has its place")
+        if not found.group:
+            msg = f"Something netsky did not start listens on {self.socket}."
+            raise Unhealthy(msg, hint="End it, or remove the socket if it is stale.")
+        try:
+            started = process_started(found.group)
+        except ProcessLookupError:
+            started = self._clock.now() / 1000  # a launcher that was killed; its child listens
+        engine = self._row(binary, found, pid=found.group, started=started)
+        await self._store.save(engine)
+        self._log("info", "adopted an engine that had no row", {"engine": engine.id})
+        return engine
+
+    async def _why_not(
+        self, engine: Engine, found: Found, binary: CodexBinary, version: str
+    ) -> str:
+        if found.draining:
+            return "it was draining"
+        wanted_home = codex_home(self._environ)
+        differences = [
+            f"{name} {has}, wanted is {wants}"
+            for name, has, wants in (
+                ("its version is", found.version, version),
+                ("its binary is", engine.binary, binary.path),
+                ("its CODEX_HOME is", real_path(found.codex_home), wanted_home),
+            )
+            if has and has != wants
+        ]
+        if not differences:
+            return ""
+        reason = "; ".join(differences)
+        if not found.busy:
+            return f"replaced: {reason}"
+        self.notice = (
+            f"The engine differs ({reason}) and keeps working: {len(found.busy)} turns run. "
+            "netsky replaces it at a start when it is idle."
+        )
+        return ""
+
+    async def _back_off(self) -> None:
+        lived = self._clock.monotonic() - self._started_at
+        self._short_lives = self._short_lives + 1 if lived < SHORT_LIFE else 0
+        if self._short_lives > 1:
+            wait = min(MAX_BACKOFF, 0.5 * 2 ** (self._short_lives - 2))
+            self._log("warning", "the engine keeps dying; waiting", {"seconds": wait})
+            await self._clock.sleep(wait)
+        self._started_at = self._clock.monotonic()
+
+    async def _start(self, binary: CodexBinary) -> Engine:
+        await asyncio.to_thread(self._clear_socket)
+        await asyncio.to_thread(self.stderr.trim)
+        child = await asyncio.to_thread(self._spawn, binary)
+        self._child = child
+        try:
+            started = process_started(child.pid)
+            found = await self._await_answer(child)
+            engine = self._row(binary, found, pid=child.pid, started=started)
+            await self._store.save(engine)
+        except BaseException:
+            await self._kill(child)
+            raise
+        self._log("info", "engine started", {"engine": engine.id, "pid": child.pid})
+        return engine
+
+    def _spawn(self, binary: CodexBinary) -> subprocess.Popen[bytes]:
+        with self.stderr.open() as stderr:
+            try:
+                return subprocess.Popen(
+                    [binary.path, "app-server", "--listen", f"unix://{self.socket}"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=stderr,
+                    stderr=stderr,
+                    env=binary.environment(self._environ),
+                    # Not netsky's own folder: a project's settings there are no business of all.
+                    cwd=self._home.root,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                msg = f"Codex at {binary.path} cannot be started: {error.strerror or error}."
+                raise Unhealthy(msg, hint="Is it built for this machine?") from error
+
+    async def _await_answer(self, child: subprocess.Popen[bytes]) -> Found:
+        end = self._clock.monotonic() + START_SECONDS
+        while self._clock.monotonic() < end:
+            found = await probe(self.socket, deadline=START_SECONDS, look=False)
+            if found is not None:
+                return found
+            if child.poll() is not None:
+                break
+            await self._clock.sleep(_POLL_SECONDS)
+        said = await asyncio.to_thread(self.stderr.tail)
+        msg = f"Codex did not open {self.socket}. It said: {said}"
+        raise NoSocketEngine(msg, hint="Install a newer Codex, or see the log of the engine.")
+
+    async def _kill(self, child: subprocess.Popen[bytes]) -> None:
+        with suppress(ProcessLookupError):
+            started = process_started(child.pid)
+            await end_group(child.pid, started, terms=0, grace=0, clock=self._clock)
+        child.poll()
+
+    async def _end(self, engine: Engine, state: EngineState, reason: str) -> None:
+        gone = await end_group(
+            engine.pid, engine.pid_started, terms=2, grace=TERM_SECONDS, clock=self._clock
+        )
+        if self._child is not None:
+            self._child.poll()
+        if not gone:
+            msg = f"The engine (process {engine.pid}) could not be ended."
+            raise Unhealthy(msg, hint=f"End it by hand: kill -9 -{engine.pid}")
+        await self._store.ended(engine.id, state, reason)
+        self._log("info", "engine ended", {"engine": engine.id, "reason": reason})
+        if engine.socket:
+            await asyncio.to_thread(self._clear_socket)
+
+    def _clear_socket(self) -> None:
+        # From 0.163 on the path is a link to a short one elsewhere.
+        with suppress(OSError):
+            if self.socket.is_symlink():
+                target = self.socket.resolve()
+                if target.is_socket() and target.stat().st_uid == os.getuid():
+                    target.unlink()
+        self.socket.unlink(missing_ok=True)
+
+    def _row(self, binary: CodexBinary, found: Found, *, pid: int, started: float) -> Engine:
+        return Engine(
+            id=self._ids.new("e"),
+            runtime=RuntimeName.APP_SERVER,
+            state=EngineState.RUNNING,
+            pid=pid,
+            pid_started=started,
+            binary=binary.path,
+            version=found.version,
+            codex_home=found.codex_home,
+            socket=str(self.socket),
+            started_at=self._clock.now(),
+        )
+
+
+def child_row(engine: Engine, *, pid: int) -> Engine:
+    """Return the row of an engine that is netsky's own child and ends with it."""
+    return replace(engine, pid=pid, pid_started=psutil.Process(pid).create_time(), socket="")

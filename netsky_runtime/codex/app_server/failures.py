@@ -1,0 +1,100 @@
+"""What a failed request to Codex means for what was asked.
+
+The table of the design, with the words the versions use. Not understood is never taken for
+"nothing happened": then only history knows.
+"""
+
+from __future__ import annotations
+
+from netsky_runtime.codex.base import (
+    AnswerLost,
+    InputRejected,
+    NoActiveTurn,
+    RuntimeFailure,
+    ThreadGone,
+    ThreadUnavailable,
+)
+from netsky_runtime.wire.errors import PeerClosed, RequestTimedOut, RpcError, WireError
+
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+OVERLOADED = -32001
+
+_NOT_NOW = ("thread not found", "not loaded", "draining", "shutting down", "overloaded", "busy")
+_GONE = ("no rollout found", "invalid session id", "invalid thread id", "archived", "deleted")
+_NO_TURN = ("no active turn", "expected active turn", "cannot steer", "not steerable")
+
+
+def submitting(error: WireError) -> RuntimeFailure:
+    """Return what a failed ``turn/start`` means."""
+    if isinstance(error, RpcError):
+        if _not_now(error):
+            return ThreadUnavailable(f"Codex does not take it now: {error.message}.")
+        if error.rpc_code in (INVALID_REQUEST, INVALID_PARAMS, METHOD_NOT_FOUND):
+            return InputRejected(f"Codex rejected the input: {error.message}")
+    return _lost_or_unsent(error)
+
+
+def steering(error: WireError) -> RuntimeFailure:
+    """Return what a failed ``turn/steer`` means."""
+    if isinstance(error, RpcError) and _says(error, _NO_TURN):
+        return NoActiveTurn("The turn has ended, or it is another one that runs.")
+    return submitting(error)
+
+
+def interrupting(error: WireError) -> RuntimeFailure:
+    """Return what a failed ``turn/interrupt`` means; it may be asked again without harm."""
+    if isinstance(error, RpcError) and (_says(error, _NO_TURN) or _says(error, _NOT_NOW[:2])):
+        return NoActiveTurn("No such turn runs.")
+    return ThreadUnavailable(f"The turn could not be interrupted: {error.message}")
+
+
+def starting(error: WireError) -> RuntimeFailure:
+    """Return what a failed ``thread/start`` means."""
+    if isinstance(error, RpcError) and not _not_now(error):
+        return InputRejected(f"Codex does not start such a thread: {error.message}")
+    return ThreadUnavailable(f"No thread could be started: {error.message}")
+
+
+def resuming(error: WireError) -> RuntimeFailure:
+    """Return what a failed ``thread/resume`` means."""
+    if isinstance(error, RpcError) and _says(error, _GONE):
+        return ThreadGone(f"Codex has no such thread any more: {error.message}.")
+    return ThreadUnavailable(f"The thread cannot be resumed now: {error.message}")
+
+
+def draining(error: WireError) -> bool:
+    """Whether the engine has been told to end and only finishes what runs."""
+    if not isinstance(error, RpcError):
+        return False
+    data = error.data if isinstance(error.data, dict) else {}
+    return data.get("reason") == "serverShuttingDown" or _says(error, ("draining",))
+
+
+def unknown_method(error: WireError) -> bool:
+    """Whether this version of Codex does not know the method."""
+    return isinstance(error, RpcError) and (
+        error.rpc_code == METHOD_NOT_FOUND or _says(error, ("unknown variant", "method not found"))
+    )
+
+
+def no_turn_yet(error: WireError) -> bool:
+    """Whether the thread has no history because it has had no turn."""
+    words = ("not materialized", "list_turns is not supported", "no rollout found")
+    return isinstance(error, RpcError) and _says(error, words)
+
+
+def _not_now(error: RpcError) -> bool:
+    return error.rpc_code == OVERLOADED or draining(error) or _says(error, _NOT_NOW)
+
+
+def _lost_or_unsent(error: WireError) -> RuntimeFailure:
+    if isinstance(error, PeerClosed | RequestTimedOut) and not error.sent:
+        return ThreadUnavailable(f"It was not sent: {error.message}")
+    return AnswerLost(f"It was sent and nobody answered: {error.message}")
+
+
+def _says(error: RpcError, words: tuple[str, ...]) -> bool:
+    message = error.message.lower()
+    return any(word in message for word in words)

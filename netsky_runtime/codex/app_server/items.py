@@ -1,0 +1,192 @@
+"""Items of a turn in netsky's words: pure functions, the same for live events and history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+OUTPUT_LIMIT = 16 * 1024
+"""Bytes of a command's output that are kept: its tail."""
+PATCH_LIMIT = 512 * 1024
+"""Characters of one file's diff that are kept: its head, and a line that says so."""
+RAW_DEPTH = 8
+
+Item = Mapping[str, Any]
+Data = dict[str, Any]
+
+_STATUS = {"inProgress": "in_progress"}
+_HUNKS = ("--- ", "diff --git ", "@@ ")
+
+
+def item(raw: Item) -> Data:
+    """Return the ``data`` of ``ITEM_STARTED`` and ``ITEM_COMPLETED`` for an item."""
+    make = _MAKERS.get(raw.get("type", ""))
+    return make(raw) if make else _other(raw)
+
+
+def tail(text: str, limit: int = OUTPUT_LIMIT) -> str:
+    """Return the end of a text, at most ``limit`` bytes of it."""
+    if len(text) * 4 <= limit or (len(text) <= limit and text.isascii()):
+        return text
+    return text[-limit:].encode("utf-8", "replace")[-limit:].decode("utf-8", "ignore")
+
+
+def head(text: str, limit: int = PATCH_LIMIT) -> str:
+    """Return the start of a text; when something is left out, the last line says how much."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}\n[netsky: {len(text) - limit} more characters are not shown]\n"
+
+
+def bounded(value: Any, depth: int = RAW_DEPTH) -> Any:
+    """Return a JSON value with long strings cut, for what is kept raw."""
+    if isinstance(value, str):
+        return head(value, OUTPUT_LIMIT)
+    if depth == 0:
+        return None
+    if isinstance(value, dict):
+        return {key: bounded(inner, depth - 1) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [bounded(inner, depth - 1) for inner in value]
+    return value
+
+
+def message_text(content: Any) -> str:
+    """Return the words of a user message; what is not text is named in brackets."""
+    if not isinstance(content, list):
+        return ""
+    if len(content) == 1 and (text := content[0].get("text")) is not None:
+        return str(text)
+    return "\n".join(str(part.get("text") or f"[{part.get('type', '?')}]") for part in content)
+
+
+def patch(changes: Any) -> str:
+    """Return the changes of a fileChange item as one unified patch.
+
+    Codex gives hunks for an update and the bare content for an added or deleted file.
+    """
+    return "".join(_file_patch(change) for change in _changes(changes))
+
+
+def _file_patch(change: Data) -> str:
+    path, kind, diff = change["path"], change["kind"], change["diff"]
+    if diff and not diff.endswith("\n"):
+        diff += "\n"
+    before = "/dev/null" if kind == "add" else path
+    after = "/dev/null" if kind == "delete" else change.get("moved_to") or path
+    title = f"--- {before}\n+++ {after}\n"
+    if diff.startswith(_HUNKS[:2]):
+        return str(diff)
+    if diff.startswith(_HUNKS[2]) or kind not in ("add", "delete"):
+        return f"{title}{diff}"
+    lines = diff.splitlines()
+    sign, span = ("+", f"-0,0 +1,{len(lines)}") if kind == "add" else ("-", f"-1,{len(lines)} +0,0")
+    body = "".join(f"{sign}{line}\n" for line in lines)
+    return f"{title}@@ {span} @@\n{body}"
+
+
+def _changes(changes: Any) -> list[Data]:
+    found = []
+    for change in changes if isinstance(changes, list) else ():
+        kind = change.get("kind")
+        moved = kind.get("move_path") if isinstance(kind, dict) else None
+        word = kind.get("type", "update") if isinstance(kind, dict) else str(kind or "update")
+        data = {
+            "path": change.get("path", ""),
+            "kind": word,
+            "diff": head(change.get("diff") or ""),
+        }
+        if moved:
+            data["moved_to"] = moved
+        found.append(data)
+    return found
+
+
+def _user_message(raw: Item) -> Data:
+    return {
+        "type": "user_message",
+        "text": message_text(raw.get("content")),
+        "client_id": raw.get("clientId") or "",
+    }
+
+
+def _agent_message(raw: Item) -> Data:
+    return {"type": "agent_message", "text": raw.get("text") or ""}
+
+
+def _reasoning(raw: Item) -> Data:
+    parts = raw.get("summary") or raw.get("content") or ()
+    return {"type": "reasoning", "text": "\n\n".join(str(part) for part in parts)}
+
+
+def _command(raw: Item) -> Data:
+    status = raw.get("status", "")
+    return {
+        "type": "command",
+        "command": raw.get("command") or "",
+        "cwd": raw.get("cwd") or "",
+        "status": _STATUS.get(status, status),
+        "exit_code": raw.get("exitCode"),
+        "output": tail(raw.get("aggregatedOutput") or ""),
+        "duration_ms": raw.get("durationMs"),
+    }
+
+
+def _file_change(raw: Item) -> Data:
+    status = raw.get("status", "")
+    return {
+        "type": "file_change",
+        "status": _STATUS.get(status, status),
+        "changes": _changes(raw.get("changes")),
+    }
+
+
+def _tool_call(raw: Item) -> Data:
+    status = raw.get("status", "")
+    parts = raw.get("contentItems") or ()
+    result = "\n".join(str(part.get("text") or f"[{part.get('type', '?')}]") for part in parts)
+    return {
+        "type": "tool_call",
+        "tool": raw.get("tool") or "",
+        "arguments": bounded(raw.get("arguments")),
+        "status": _STATUS.get(status, status),
+        "success": raw.get("success"),
+        "result": head(result, OUTPUT_LIMIT),
+    }
+
+
+def _mcp_call(raw: Item) -> Data:
+    status = raw.get("status", "")
+    return {
+        "type": "mcp_call",
+        "server": raw.get("server") or "",
+        "tool": raw.get("tool") or "",
+        "arguments": bounded(raw.get("arguments")),
+        "status": _STATUS.get(status, status),
+        "result": bounded(raw.get("result") or raw.get("error")),
+    }
+
+
+def _web_search(raw: Item) -> Data:
+    return {"type": "web_search", "query": raw.get("query") or ""}
+
+
+def _plan(raw: Item) -> Data:
+    return {"type": "plan", "text": raw.get("text") or ""}
+
+
+def _other(raw: Item) -> Data:
+    return {"type": "other", "name": raw.get("type") or "", "raw": bounded(raw)}
+
+
+_MAKERS: dict[str, Callable[[Item], Data]] = {
+    "userMessage": _user_message,
+    "agentMessage": _agent_message,
+    "reasoning": _reasoning,
+    "commandExecution": _command,
+    "fileChange": _file_change,
+    "dynamicToolCall": _tool_call,
+    "mcpToolCall": _mcp_call,
+    "webSearch": _web_search,
+    "plan": _plan,
+}
