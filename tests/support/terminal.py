@@ -1,0 +1,124 @@
+"""A real pseudo-terminal with an emulator behind it, to see what an operator would see."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+import pexpect
+import psutil
+import pyte
+
+KEYS = {
+    "enter": "\r",
+    "escape": "\x1b",
+    "tab": "\t",
+    "ctrl+q": "\x11",
+    "ctrl+p": "\x10",
+    "up": "\x1b[A",
+    "down": "\x1b[B",
+    "f1": "\x1bOP",
+    "f2": "\x1bOQ",
+}
+
+
+class Terminal:
+    """Runs one program; every wait has a deadline and shows the screen when it is missed."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str | None = None,
+        columns: int = 160,
+        rows: int = 45,
+    ) -> None:
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self.child = pexpect.spawn(
+            argv[0],
+            list(argv[1:]),
+            env={**env, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
+            cwd=cwd,
+            dimensions=(rows, columns),
+            timeout=30,
+        )
+        self.process = psutil.Process(self.child.pid)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.child.close(force=True)
+
+    @property
+    def text(self) -> str:
+        """The screen as it stands, one line a row."""
+        return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def pump(self, seconds: float = 0.05) -> bool:
+        """Take in what the program has written; false once it has gone."""
+        try:
+            self._stream.feed(self.child.read_nonblocking(1 << 16, timeout=seconds))
+        except pexpect.TIMEOUT:
+            return True
+        except (pexpect.EOF, OSError):
+            return False
+        return True
+
+    def until(self, *wanted: str, seconds: float = 30.0) -> str:
+        """Wait until all of ``wanted`` stand on the screen; return the screen."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if all(words in self.text for words in wanted):
+                return self.text
+            if not self.pump():
+                break
+        if all(words in self.text for words in wanted):
+            return self.text
+        missing = [words for words in wanted if words not in self.text]
+        raise AssertionError(f"not on the screen: {missing}\n{self.text}")
+
+    def until_gone(self, words: str, *, seconds: float = 30.0) -> str:
+        """Wait until ``words`` have left the screen."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if words not in self.text:
+                return self.text
+            if not self.pump():
+                break
+        raise AssertionError(f"still on the screen: {words!r}\n{self.text}")
+
+    def press(self, *keys: str) -> None:
+        """Press named keys or single characters."""
+        for key in keys:
+            self.child.send(KEYS.get(key, key))
+
+    def type(self, text: str) -> None:
+        """Type ``text`` as it is."""
+        self.child.send(text)
+
+    def wait_exit(self, *, seconds: float = 30.0) -> int:
+        """Wait until the program has ended by itself; return its exit status."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.pump():
+            pass
+        with contextlib.suppress(pexpect.ExceptionPexpect):
+            self.child.wait()
+        if self.child.isalive():
+            raise AssertionError(f"still running after {seconds} s\n{self.text}")
+        status = self.child.exitstatus
+        return status if status is not None else -int(self.child.signalstatus or 0)
+
+    def signal(self, number: int) -> None:
+        """Send the program a signal."""
+        os.kill(self.child.pid, number)
