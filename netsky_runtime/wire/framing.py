@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -66,6 +67,7 @@ class LineFraming:
         self._partial: list[bytes] = []
         self._partial_size = 0
         self._ended = False
+        self._closed: asyncio.Task[None] | None = None
 
     async def send(self, data: bytes) -> None:
         """Write one line."""
@@ -75,13 +77,16 @@ class LineFraming:
         try:
             # Draining first bounds the buffer to one message over the high-water mark even when
             # senders keep giving up, and makes a send that was cut short one that never happened.
-            await self._writer.drain()
-            if self._writer.is_closing():
-                raise WireError(_GONE)
+            await self._drain()
             self._writer.write(data + b"\n")
-            await self._writer.drain()
+            await self._drain()
         except OSError as error:
             raise WireError(_broke(error)) from error
+
+    async def _drain(self) -> None:
+        await self._writer.drain()
+        if self._writer.is_closing():  # drain does not tell when the connection is dropped
+            raise WireError(_GONE)
 
     async def receive(self) -> bytes | None:
         """Return the next line without its newline."""
@@ -120,20 +125,25 @@ class LineFraming:
         if self._partial_size > self._max_line:
             self._ended = True
             self._partial.clear()
-            self._writer.transport.abort()
+            _drop(self._writer.transport)
             msg = f"A line was longer than the limit of {self._max_line} bytes."
             raise WireError(msg)
 
     async def close(self) -> None:
         """Flush what was written, then close; what cannot be flushed in time is dropped."""
         self._writer.close()
+        if self._closed is None:
+            # A cancelled wait_closed spoils every later one, so it gets a task nobody cancels.
+            self._closed = asyncio.get_running_loop().create_task(self._wait_closed())
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._writer.wait_closed()
-        except (OSError, TimeoutError):
-            pass
+            await asyncio.wait([self._closed], timeout=CLOSE_SECONDS)
         finally:
-            self._writer.transport.abort()
+            _drop(self._writer.transport)
+        await asyncio.wait([self._closed], timeout=CLOSE_SECONDS)
+
+    async def _wait_closed(self) -> None:
+        with suppress(OSError):
+            await self._writer.wait_closed()
 
 
 class WebSocketFraming:
@@ -169,12 +179,12 @@ class WebSocketFraming:
     async def close(self) -> None:
         """Say goodbye, or drop the connection when the other side does not answer."""
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._connection.close()
-        except TimeoutError:
-            pass
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._connection.close()
         finally:
-            self._connection.transport.abort()
+            _drop(self._connection.transport)
+        await self._connection.wait_closed()  # at once: there is nothing left to flush
 
 
 async def connect_unix_websocket(
@@ -211,6 +221,14 @@ async def connect_unix_websocket(
 
 
 _GONE: Final = "The connection is closed."
+
+
+def _drop(transport: asyncio.WriteTransport) -> None:
+    # abort() fails on a transport that has flushed and closed; close() never does.
+    if transport.get_write_buffer_size():
+        transport.abort()
+    else:
+        transport.close()
 
 
 def _broke(error: OSError) -> str:

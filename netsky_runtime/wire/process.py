@@ -129,7 +129,9 @@ class Child:
                 if self._signal(number):
                     await self._gone_within(grace if number == signal.SIGTERM else KILL_SECONDS)
         except asyncio.CancelledError:
-            self._signal(signal.SIGKILL)  # the loop ends before the grace does
+            # The loop ends before the grace does.
+            self._signal(signal.SIGKILL)
+            await self._gone_within(KILL_SECONDS)
             raise
         finally:
             self._transport.close()
