@@ -7,11 +7,14 @@ are escaped, so nothing that is carried can look like a marker, whoever wrote it
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from netsky_runtime.records import OWNER, ActorInput, Message, MessageKind, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,9 @@ def input_ids_in(text: str, *, tag: str) -> tuple[str, ...]:
     """
     if not tag:
         return ()
-    opening = re.compile(rf'^[ \t]*<netsky tag="{re.escape(tag)}" input="([^"<>\s]+)">', re.M)
+    opening = re.compile(
+        rf'^[ \t]*<netsky tag="{re.escape(tag)}" input="([^"<>\s]+)">', re.MULTILINE
+    )
     return tuple(dict.fromkeys(opening.findall(text)))
 
 

@@ -1,0 +1,353 @@
+"""Who works on what: managers and workers come into being, and tasks begin when they may.
+
+Every method works inside the caller's transaction and returns the actors to wake after it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from netsky_runtime.agents.authority import check_take
+from netsky_runtime.db import actors, inputs, messages, notes, posting, sessions, tasks
+from netsky_runtime.errors import Conflict, UsageError
+from netsky_runtime.records import (
+    MANAGER0,
+    OWNER,
+    Actor,
+    ActorKind,
+    ActorStatus,
+    InputStatus,
+    MessageKind,
+    Priority,
+    Session,
+    Source,
+    Task,
+    TaskStatus,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netsky_runtime.clock import Clock, Ids
+    from netsky_runtime.db.connection import Tx
+    from netsky_runtime.errors import NetskyError
+
+_RESERVED = re.compile(r"(owner|netsky|manager0|worker.*)")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+
+
+class NewSession(Protocol):
+    """Makes the session row of an actor that has none."""
+
+    def __call__(self, actor: Actor, *, model: str) -> Session:
+        """Return the row, not yet stored; ``model`` overrides the default."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What bounds the fleet."""
+
+    max_live_workers: int
+    """How many active workers may have a task in progress."""
+    work_dir: Path
+    allowed_roots: tuple[Path, ...]
+    """Resolved folders that every cwd must lie under."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """What became of a request to start an actor."""
+
+    actor_id: str
+    task_id: str = ""
+    status: TaskStatus = TaskStatus.IN_PROGRESS
+    """Of the task: in progress, blocked by dependencies, or open while no place is free."""
+    waits_for: tuple[str, ...] = ()
+    """Dependencies that are not done."""
+    wake: frozenset[str] = frozenset()
+
+
+class Delegation:
+    """Starts managers and workers."""
+
+    def __init__(self, *, clock: Clock, ids: Ids, limits: Limits, new_session: NewSession) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._limits = limits
+        self._new_session = new_session
+
+    async def start_manager(
+        self, tx: Tx, *, objective: str, name: str | None = None, started_by: str = MANAGER0
+    ) -> Started:
+        """Make a manager under manager0 and hand it its objective.
+
+        Raises ``UsageError`` for a bad name or an empty objective, ``Conflict`` when the name is
+        taken.
+        """
+        parent = await actors.require(tx, MANAGER0)
+        actor_id = name or await actors.next_name(tx, ActorKind.MANAGER)
+        if name is not None:
+            await self._check_name(tx, name)
+        manager = self._actor(
+            actor_id, ActorKind.MANAGER, manager_id=parent.id, cwd=self._folder(None, parent)
+        )
+        await actors.insert(tx, replace(manager, objective=objective))
+        draft = posting.Draft(
+            source=Source.ROOM if started_by == OWNER else Source.ACTOR,
+            kind=MessageKind.TEXT,
+            sender=started_by,
+            target=manager.id,
+            body=objective,
+        )
+        await posting.post(tx, draft, ids=self._ids, now=self._clock.now())
+        return Started(actor_id=manager.id, wake=frozenset({manager.id}))
+
+    async def start_worker(
+        self,
+        tx: Tx,
+        *,
+        title: str,
+        body: str = "",
+        manager_id: str | None = None,
+        task_id: str | None = None,
+        cwd: str | None = None,
+        model: str | None = None,
+        priority: Priority | None = None,
+        estimate_minutes: int | None = None,
+        depends_on: Sequence[str] = (),
+    ) -> Started:
+        """Give a task to a worker: a new task or the open one named, and a new worker unless
+        that task has one. ``manager_id`` defaults to manager0.
+
+        The task begins at once when its dependencies are done and a place is free, else
+        ``start_ready`` begins it. Raises ``UsageError`` for a bad cwd or a dependency cycle,
+        ``NotFound`` for unknown ids, ``Refused`` for a task of another manager, ``Conflict`` for
+        a task that is not open.
+        """
+        manager = await self._manager(tx, manager_id or MANAGER0)
+        now = self._clock.now()
+        if task_id is None:
+            task = await tasks.insert(
+                tx,
+                title=title,
+                body=body,
+                priority=priority or Priority.P2,
+                status=TaskStatus.OPEN,
+                owner_id=None,
+                manager_id=manager.id,
+                estimate_minutes=estimate_minutes,
+                now=now,
+            )
+        else:
+            task = await self._take(tx, task_id, manager)
+            await tasks.set_fields(
+                tx,
+                task.id,
+                title=title,
+                body=body or None,
+                priority=priority,
+                estimate_minutes=estimate_minutes,
+                now=now,
+            )
+        for on_id in depends_on:
+            await tasks.require(tx, on_id)
+            await tasks.add_dependency(tx, task.id, on_id)
+        worker_id = await self._worker_for(tx, task, manager, cwd=cwd, model=model)
+        await tasks.assign(tx, task.id, owner_id=worker_id, manager_id=manager.id, now=now)
+        wake = await self._begin(tx, await tasks.require(tx, task.id), free=await self._free(tx))
+        task = await tasks.require(tx, task.id)
+        return Started(
+            actor_id=worker_id,
+            task_id=task.id,
+            status=task.status,
+            waits_for=await tasks.unmet(tx, task.id),
+            wake=wake,
+        )
+
+    async def set_status(self, tx: Tx, task: Task, status: TaskStatus) -> frozenset[str]:
+        """Change a task's status and begin whatever may begin after it.
+
+        A closed task's text is taken back when it was not sent yet. Raises ``Conflict`` for a
+        task that is closed, or that has not begun and is to be anything but closed.
+        """
+        if task.status is status:
+            return frozenset()
+        if task.status.closed:
+            msg = f"{task.id} is {task.status} already."
+            raise Conflict(msg, hint="Start a new task for what is left to do.")
+        if not status.closed and task.status in {TaskStatus.OPEN, TaskStatus.BLOCKED}:
+            msg = f"{task.id} is {task.status} and has not begun: it cannot be {status}."
+            raise Conflict(msg, hint="A task begins when a worker is started on it.")
+        await tasks.set_status(tx, task.id, status, now=self._clock.now())
+        if status.closed:
+            await self._take_back(tx, task)
+        return await self.start_ready(tx)
+
+    async def start_ready(self, tx: Tx) -> frozenset[str]:
+        """Begin every task that waited for dependencies or for a free place and may go now.
+
+        Most urgent first, the oldest of these first. Returns the workers to wake.
+        """
+        woken: set[str] = set()
+        blocked = await tasks.list_(tx, statuses=(TaskStatus.BLOCKED,))
+        given = await tasks.list_(tx, statuses=(TaskStatus.OPEN,))
+        waiting = [*blocked, *(task for task in given if task.owner_id and task.manager_id)]
+        free = await self._free(tx)
+        for task in sorted(waiting, key=lambda task: (task.priority, task.created_at)):
+            try:
+                begun = await self._begin(tx, task, free=free)
+            except (UsageError, Conflict) as error:
+                await self._give_back(tx, task, error)
+            else:
+                woken |= begun
+                free -= len(begun)
+        return frozenset(woken)
+
+    async def _begin(self, tx: Tx, task: Task, *, free: int) -> frozenset[str]:
+        """Put a task that has not begun into the state that fits, and hand it over if it may go."""
+        now = self._clock.now()
+        if await tasks.unmet(tx, task.id):
+            status = TaskStatus.BLOCKED
+        elif task.manager_id is None or free <= 0:
+            status = TaskStatus.OPEN
+        else:
+            status = TaskStatus.IN_PROGRESS
+        worker_id = task.owner_id
+        if status is TaskStatus.IN_PROGRESS and task.manager_id is not None:
+            manager = await actors.require(tx, task.manager_id)
+            worker_id = await self._worker_for(tx, task, manager)
+            await tasks.assign(tx, task.id, owner_id=worker_id, manager_id=manager.id, now=now)
+        if status is not task.status:
+            await tasks.set_status(tx, task.id, status, now=now)
+        if status is not TaskStatus.IN_PROGRESS or worker_id is None:
+            return frozenset()
+        draft = posting.Draft(
+            source=Source.ACTOR,
+            kind=MessageKind.TASK,
+            sender=task.manager_id or MANAGER0,
+            target=worker_id,
+            body=f"{task.title}\n\n{task.body}".strip(),
+            task_id=task.id,
+        )
+        await posting.post(tx, draft, ids=self._ids, now=now)
+        return frozenset({worker_id})
+
+    async def _give_back(self, tx: Tx, task: Task, error: NetskyError) -> None:
+        """Leave a task that cannot begin by itself to whoever starts a worker on it."""
+        now = self._clock.now()
+        await tasks.assign(tx, task.id, owner_id=None, manager_id=None, now=now)
+        await tasks.set_status(tx, task.id, TaskStatus.OPEN, now=now)
+        body = f"{task.id} could not begin: {error}"
+        await notes.insert(tx, author="netsky", task_id=task.id, body=body, now=now)
+
+    async def _free(self, tx: Tx) -> int:
+        """Return how many more workers may be live."""
+        live = set()
+        for task in await tasks.list_(tx, statuses=(TaskStatus.IN_PROGRESS,)):
+            owner = await actors.get(tx, task.owner_id) if task.owner_id else None
+            if owner and owner.kind is ActorKind.WORKER and owner.status is ActorStatus.ACTIVE:
+                live.add(owner.id)
+        return self._limits.max_live_workers - len(live)
+
+    async def _manager(self, tx: Tx, manager_id: str) -> Actor:
+        manager = await actors.require(tx, manager_id)
+        if manager.kind is not ActorKind.MANAGER:
+            msg = f"{manager.id} is no manager and cannot have workers."
+            raise UsageError(msg)
+        if manager.status is ActorStatus.STOPPED:
+            msg = f"{manager.id} is stopped and cannot have new workers."
+            raise Conflict(msg, hint="Resume it, or choose another manager.")
+        return manager
+
+    async def _take(self, tx: Tx, task_id: str, manager: Actor) -> Task:
+        task = await tasks.require(tx, task_id)
+        check_take(manager, task)
+        waits = task.status is TaskStatus.BLOCKED and task.owner_id is None
+        if task.status is not TaskStatus.OPEN and not waits:
+            msg = f"{task.id} is {task.status}, not open."
+            hint = "Start a new task."
+            if task.owner_id and not task.status.closed:
+                hint = f"{task.owner_id} has it: write to it instead."
+            raise Conflict(msg, hint=hint)
+        return task
+
+    async def _worker_for(
+        self,
+        tx: Tx,
+        task: Task,
+        manager: Actor,
+        *,
+        cwd: str | None = None,
+        model: str | None = None,
+    ) -> str:
+        """Return the task's worker; make one when it has none that could still work."""
+        present = await actors.get(tx, task.owner_id) if task.owner_id else None
+        if present is not None and present.status is not ActorStatus.STOPPED:
+            if cwd or model:
+                msg = f"{task.id} has {present.id} already, whose cwd and model stay."
+                raise UsageError(msg, hint="Leave cwd and model out.")
+            return present.id
+        worker = self._actor(
+            await actors.next_name(tx, ActorKind.WORKER),
+            ActorKind.WORKER,
+            manager_id=manager.id,
+            cwd=self._folder(cwd or (present.cwd if present else None), manager),
+        )
+        await actors.insert(tx, replace(worker, objective=task.title))
+        if model:
+            await sessions.insert(tx, self._new_session(worker, model=model))
+        return worker.id
+
+    async def _take_back(self, tx: Tx, task: Task) -> None:
+        """Cancel the task's text where it still waits in the queue of its worker."""
+        if task.owner_id is None:
+            return
+        for item in await inputs.open_for(tx, task.owner_id):
+            if item.status is not InputStatus.QUEUED or item.batch_id:
+                continue
+            message = await messages.require(tx, item.message_id)
+            if message.kind is MessageKind.TASK and message.task_id == task.id:
+                now = self._clock.now()
+                reason = f"{task.id} was closed before it was sent"
+                await inputs.settle(tx, [item.id], InputStatus.CANCELLED, reason=reason, now=now)
+
+    async def _check_name(self, tx: Tx, name: str) -> None:
+        if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name):
+            msg = f"{name!r} cannot be the name of a manager."
+            hint = "Use lower-case letters, digits and dashes, at most 31, such as docs."
+            raise UsageError(msg, hint=hint)
+        if await actors.get(tx, name) is not None:
+            msg = f"There is an actor named {name} already."
+            raise Conflict(msg, hint="Choose another name, or write to that one.")
+
+    def _actor(self, actor_id: str, kind: ActorKind, *, manager_id: str, cwd: str) -> Actor:
+        now = self._clock.now()
+        return Actor(
+            id=actor_id,
+            kind=kind,
+            status=ActorStatus.ACTIVE,
+            manager_id=manager_id,
+            cwd=cwd,
+            created_at=now,
+            updated_at=now,
+        )
+
+    def _folder(self, cwd: str | None, manager: Actor) -> str:
+        """Return the resolved folder that ``cwd`` names, seen from the manager's.
+
+        Raises ``UsageError`` when it is none or lies under no allowed root.
+        """
+        base = Path(manager.cwd) if manager.cwd else self._limits.work_dir
+        folder = (base / Path(cwd or "").expanduser()).resolve()
+        if not folder.is_dir():
+            msg = f"There is no folder {folder}."
+            raise UsageError(msg, hint="Give an existing folder as cwd, or leave it out.")
+        if not any(folder.is_relative_to(root) for root in self._limits.allowed_roots):
+            roots = ", ".join(str(root) for root in self._limits.allowed_roots)
+            msg = f"{folder} is outside the folders that actors may work in."
+            raise UsageError(msg, hint=f"Allowed: {roots} and what is below.")
+        return str(folder)
