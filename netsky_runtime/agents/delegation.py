@@ -120,10 +120,9 @@ class Delegation:
         estimate_minutes: int | None = None,
         depends_on: Sequence[str] = (),
     ) -> Started:
-        """Give a task to a worker: a new task or the open one named, and a new worker unless
-        that task has one. ``manager_id`` defaults to manager0.
+        """Give a new task, or the open one named, to a new worker or to the one it has already.
 
-        The task begins at once when its dependencies are done and a place is free, else
+        ``manager_id`` defaults to manager0. The task begins at once when its dependencies are done and a place is free, else
         ``start_ready`` begins it. Raises ``UsageError`` for a bad cwd or a dependency cycle,
         ``NotFound`` for unknown ids, ``Refused`` for a task of another manager, ``Conflict`` for
         a task that is not open.

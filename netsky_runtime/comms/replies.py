@@ -50,7 +50,7 @@ class Addressee(StrEnum):
 
 
 def addressee(actor: Actor, cause: Message) -> Addressee:
-    """The table: who hears the end of a turn of ``actor`` that ``cause`` caused."""
+    """Say who hears the end of a turn of ``actor`` that ``cause`` caused: the whole table."""
     if cause.sender == OWNER and cause.kind is not MessageKind.TASK:
         return Addressee.OWNER
     return Addressee.OWNER if actor.id == MANAGER0 else Addressee.MANAGER
@@ -193,7 +193,7 @@ def _completed(
     causes: Mapping[str, Message],
     items: Sequence[HistoricItem],
 ) -> list[_Parcel]:
-    """Replies by what was said to each input; reports as one, so that a turn causes one turn."""
+    """Sort replies by what was said to each input; reports are one, so a turn causes one turn."""
     replies: dict[str, list[ActorInput]] = {}
     reports: dict[str, list[ActorInput]] = {}
     for item in inputs:
