@@ -1,0 +1,176 @@
+"""``netsky actors``: who works, for whom, and how they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from netsky_runtime.clock import SystemClock
+from netsky_runtime.records import Priority
+from netsky_tui.cli import roster
+from netsky_tui.cli.calling import call
+from netsky_tui.cli.invocation import Invocation
+from netsky_tui.cli.options import ActorId, AsJson, body_text, complete_actor, complete_task
+from netsky_tui.cli.output import Column, emit, fields, say, table
+from netsky_tui.cli.reading import read, run
+from netsky_tui.cli.text import age, cut, one_line
+
+app = typer.Typer(name="actors", help="Managers and workers.", no_args_is_help=True)
+
+_COLUMNS = (
+    Column("ID"),
+    Column("HEALTH", state=True),
+    Column("SINCE"),
+    Column("WHY", flex=True),
+    Column("MANAGER"),
+    Column("SESSION", state=True),
+    Column("CWD", flex=True),
+)
+
+
+@app.command("list")
+def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """List managers and workers with their health and how it is known."""
+    found = run(read(Invocation.of(ctx).home, roster.everyone, empty=()))
+    if as_json:
+        emit(found)
+    elif not found:
+        say("No actors yet. manager0 is there as soon as a daemon has run: netsky")
+    else:
+        now = SystemClock().now()
+        table(_COLUMNS, [_row(actor, now) for actor in found])
+
+
+def _row(actor: dict[str, Any], now: int) -> tuple[object, ...]:
+    session = actor["session"] or {}
+    how = (actor["health"], age(actor["since"], now), actor["health_reason"])
+    return (actor["id"], *how, actor["manager"], session.get("state"), session.get("cwd"))
+
+
+@app.command("show")
+def show(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
+    """Show one actor with its session, its tasks and its last turns."""
+    found = run(read(Invocation.of(ctx).home, roster.one(actor), empty=None))
+    if found is None:
+        raise roster.unknown(actor)
+    if as_json:
+        emit(found)
+        return
+    now = SystemClock().now()
+    session = found["session"] or {}
+    fields(
+        {
+            "actor": found["id"],
+            "kind": found["kind"],
+            "status": found["status"],
+            "health": found["health"],
+            "why": f"{found['health_reason']}, {age(found['since'], now)}",
+            "manager": found["manager"],
+            "objective": found["objective"],
+            "inputs waiting": found["inputs_pending"],
+            "approvals": " ".join(found["approvals_pending"]),
+            "tasks": "\n".join(f"{t['id']} {t['status']}: {t['title']}" for t in found["tasks"]),
+            "runtime": session.get("runtime"),
+            "session": session.get("state"),
+            "thread": session.get("thread_id"),
+            "cwd": session.get("cwd"),
+            "model": session.get("model"),
+            "sandbox": session.get("sandbox"),
+            "approval policy": session.get("approval_policy"),
+            "came back different": session.get("differences"),
+            "last turns": "\n".join(_turn(turn, now) for turn in found["turns"]),
+        }
+    )
+
+
+def _turn(turn: dict[str, Any], now: int) -> str:
+    words = turn["error"] or turn["final_text"]
+    said = f": {cut(one_line(words), 100)}" if words else ""
+    return f"{age(turn['started_at'], now)} ago {turn['status']}{said}"
+
+
+@app.command("start-manager")
+def start_manager(
+    ctx: typer.Context,
+    objective: Annotated[str, typer.Argument(metavar="OBJECTIVE", help="- reads standard input.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="For example manager3.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Start a manager for one lane of work."""
+    params = {"objective": body_text(objective), **({"name": name} if name else {})}
+    answer = _ask(ctx, "actors.start_manager", params)
+    if as_json:
+        emit(answer)
+    else:
+        say(str(answer["actor_id"]))
+
+
+@app.command("start-worker")
+def start_worker(
+    ctx: typer.Context,
+    title: Annotated[str, typer.Argument(metavar="TITLE", help="One line: what is to be done.")],
+    body: Annotated[str, typer.Argument(metavar="[BODY]", help="The task; - reads stdin.")] = "",
+    manager: Annotated[
+        str,
+        typer.Option(metavar="ACTOR", help="Who it reports to.", autocompletion=complete_actor),
+    ] = "",
+    task: Annotated[
+        str,
+        typer.Option(metavar="ID", help="Take this open task.", autocompletion=complete_task),
+    ] = "",
+    cwd: Annotated[str, typer.Option(metavar="DIR", help="Where it works.")] = "",
+    model: Annotated[str, typer.Option(metavar="NAME")] = "",
+    priority: Annotated[Priority | None, typer.Option(show_default=False)] = None,
+    estimate_minutes: Annotated[int | None, typer.Option(metavar="N", min=1)] = None,
+    depends_on: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Repeat for several.", autocompletion=complete_task),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a worker for exactly one task. It starts once what it depends on is done."""
+    options = {
+        "manager": manager,
+        "task_id": task,
+        "cwd": str(Path(cwd).expanduser().absolute()) if cwd else "",
+        "model": model,
+        "priority": priority and priority.value,
+        "estimate_minutes": estimate_minutes,
+        "depends_on": depends_on,
+    }
+    given = {key: value for key, value in options.items() if value}
+    params = {"title": title, "body": body_text(body) if body else "", **given}
+    answer = _ask(ctx, "actors.start_worker", params)
+    if as_json:
+        emit(answer)
+    else:
+        worker = answer["actor_id"] or "no worker yet"
+        say(f"{worker} {answer['task_id']} {answer['status']}")
+
+
+@app.command("stop")
+def stop(ctx: typer.Context, actor: ActorId) -> None:
+    """Stop an actor for good; what it said stays."""
+    _ask(ctx, "actors.stop", {"actor_id": actor})
+
+
+@app.command("interrupt")
+def interrupt(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
+    """Interrupt the turn an actor is in."""
+    answer = _ask(ctx, "actors.interrupt", {"actor_id": actor})
+    if as_json:
+        emit(answer)
+    else:
+        say(f"{actor}: turn {answer['turn_id']} interrupted")
+
+
+@app.command("resume")
+def resume(ctx: typer.Context, actor: ActorId) -> None:
+    """Let a parked or stopped actor go on."""
+    _ask(ctx, "actors.resume", {"actor_id": actor})
+
+
+def _ask(ctx: typer.Context, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    return run(call(Invocation.of(ctx).home, method, params))

@@ -1,0 +1,58 @@
+"""Writing verbs: through the daemon, or under the home's lock when none runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from netsky_runtime.errors import NoDaemon
+from netsky_tui.cli.output import narrate
+
+if TYPE_CHECKING:
+    from netsky_runtime.control.handle import Handle
+    from netsky_runtime.paths import Home
+
+_DEADLINE = 30.0
+
+
+@asynccontextmanager
+async def daemon(home: Home) -> AsyncIterator[Handle]:
+    """Connect to the running daemon. Raises ``NoDaemon`` when there is none."""
+    if not home.control_socket.exists():
+        raise no_daemon()
+    from netsky_runtime.control.client import RemoteHandle
+
+    handle = await RemoteHandle.connect(home.control_socket, client="cli")
+    try:
+        yield handle
+    finally:
+        await handle.close()
+
+
+def no_daemon() -> NoDaemon:
+    """Return the error of a verb that needs a daemon."""
+    return NoDaemon(
+        "No daemon runs for this home.", hint="Start one with `netsky` or `netsky --no-tui`."
+    )
+
+
+async def call(
+    home: Home, method: str, params: Mapping[str, Any], *, deadline: float = _DEADLINE
+) -> dict[str, Any]:
+    """Ask the daemon. Raises ``NoDaemon`` or what the daemon answers."""
+    async with daemon(home) as handle:
+        return await handle.call(method, params, deadline=deadline)
+
+
+async def call_or_store(home: Home, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask the daemon, or do it under the home's lock and say so."""
+    try:
+        return await call(home, method, params)
+    except NoDaemon:
+        from netsky_runtime.daemon import offline  # 0.2 s, and seldom needed
+
+        async with offline(home) as verbs:
+            answer = await verbs(method, params)
+    narrate("queued, no daemon")
+    return answer

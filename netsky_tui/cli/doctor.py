@@ -1,0 +1,161 @@
+"""``netsky doctor``: what netsky stands on, checked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sqlite3
+import stat
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+import netsky_runtime
+from netsky_runtime.errors import NetskyError, NoDaemon
+from netsky_tui.cli.calling import call
+from netsky_tui.cli.exits import Exit
+from netsky_tui.cli.invocation import Invocation
+from netsky_tui.cli.options import AsJson
+from netsky_tui.cli.output import Column, emit, say, table
+from netsky_tui.cli.reading import read, reader, run
+
+if TYPE_CHECKING:
+    from netsky_runtime.db.connection import Tx
+    from netsky_runtime.paths import Home
+
+_COLUMNS = (Column("CHECK"), Column("STATE", state=True), Column("DETAIL", flex=True))
+_PATIENCE = 30.0
+_WAL_RESET_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
+"""The first releases of three lines without the WAL-reset race (sqlite.org/wal.html)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at; ``state`` is ok, warn or fail."""
+
+    name: str
+    state: str
+    detail: str
+    hint: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the root command."""
+    app.command("doctor")(doctor)
+
+
+def doctor(ctx: typer.Context, as_json: AsJson = False) -> Exit:
+    """Check everything netsky stands on; exit status 5 when something fails."""
+    checks = run(_examine(Invocation.of(ctx)))
+    failed = any(check["state"] == "fail" for check in checks)
+    if as_json:
+        emit({"checks": checks, "ok": not failed})
+    else:
+        table(_COLUMNS, [(check["name"], check["state"], check["detail"]) for check in checks])
+        for check in checks:
+            if check["hint"] and check["state"] != "ok":
+                say(f"{check['name']}: {check['hint']}")
+    return Exit.UNHEALTHY if failed else Exit.OK
+
+
+async def _examine(here: Invocation) -> list[dict[str, Any]]:
+    own = [python_check(), sqlite_check(sqlite3.sqlite_version), home_check(here.home)]
+    own.append(await database_check(here.home))
+    told: list[dict[str, Any]] = []
+    try:
+        told = (await call(here.home, "doctor", {}, deadline=_PATIENCE))["checks"]
+        own.append(Check("daemon", "ok", f"answers on {here.home.control_socket}"))
+    except NoDaemon:
+        left = " (a socket of a dead one is left)" if here.home.control_socket.exists() else ""
+        own.append(Check("daemon", "ok", f"none runs{left}"))
+        own.append(await codex_check(here))
+    except NetskyError as error:
+        own.append(Check("daemon", "fail", error.message, error.hint))
+    names = {check["name"] for check in told}
+    return [asdict(check) for check in own if check.name not in names] + told
+
+
+def python_check() -> Check:
+    """Say which Python runs which netsky."""
+    version = netsky_runtime.__version__
+    return Check("python", "ok", f"{platform.python_version()}, netsky {version}")
+
+
+def sqlite_check(version: str) -> Check:
+    """Say whether this SQLite has the WAL-reset race."""
+    number = tuple(int(part) for part in version.split("."))
+    newest, *older = _WAL_RESET_FIXED
+    fixed = number >= newest or any(line[:2] == number[:2] and number >= line for line in older)
+    if fixed:
+        return Check("sqlite", "ok", version)
+    detail = f"{version} has the WAL-reset race; only one process writes here, so it cannot strike"
+    hint = "SQLite 3.51.3 is free of it. Let nothing but netsky write to meta.db."
+    return Check("sqlite", "warn", detail, hint)
+
+
+def home_check(home: Home) -> Check:
+    """Look at the folder without creating it."""
+    try:
+        status = home.root.stat()
+    except FileNotFoundError:
+        return Check("home", "ok", f"{home.root} does not exist yet; it is made at the first start")
+    except OSError as error:
+        return Check("home", "fail", f"{home.root}: {error.strerror}", _OTHER_HOME)
+    if not stat.S_ISDIR(status.st_mode):
+        return Check("home", "fail", f"{home.root} is not a folder", _OTHER_HOME)
+    if status.st_uid != os.getuid():
+        return Check("home", "fail", f"{home.root} belongs to another user", _OTHER_HOME)
+    if not os.access(home.root, os.R_OK | os.W_OK | os.X_OK):
+        return Check("home", "fail", f"{home.root} is not writable", _OTHER_HOME)
+    if status.st_mode & 0o077:
+        detail = f"{home.root} is open to others; the next start closes it"
+        return Check("home", "warn", detail, f"chmod 700 {home.root}")
+    return Check("home", "ok", str(home.root))
+
+
+_OTHER_HOME = "Set NETSKY_HOME to a folder of your own."
+
+
+async def database_check(home: Home) -> Check:
+    """Open the database the way every reading verb does."""
+    if not home.database.exists():
+        return Check("database", "ok", "none yet; it is made at the first start")
+    try:
+        async with reader(home) as database:
+            await database.data_version()
+    except NetskyError as error:
+        return Check("database", "fail", error.message, error.hint)
+    size = home.database.stat().st_size / 1_000_000
+    return Check("database", "ok", f"{home.database}, {size:.1f} MB")
+
+
+async def codex_check(here: Invocation) -> Check:
+    """Find Codex and ask for its version; whether it answers a handshake only a daemon tells."""
+    from netsky_runtime.codex.app_server import binary
+
+    try:
+        found = binary.find(await _named_codex(here), here.environ)
+        async with asyncio.timeout(_PATIENCE):
+            version = await binary.version_of(found, environ=here.environ)
+    except NetskyError as error:
+        return Check("codex", "fail", error.message, error.hint)
+    except TimeoutError:
+        detail = f"{found.path} --version did not answer within {_PATIENCE:g} s"
+        return Check("codex", "fail", detail, "Run it by hand and see what it waits for.")
+    return Check("codex", "ok", f"{version}, {found.path} (from {found.origin})")
+
+
+async def _named_codex(here: Invocation) -> str:
+    async def body(tx: Tx) -> str:
+        from netsky_runtime.db import settings
+
+        return (await settings.get_all(tx)).get("codex_bin", "")
+
+    if named := here.environ.get("NETSKY_CODEX_BIN"):
+        return named
+    try:
+        return await read(here.home, body, empty="")
+    except NetskyError:  # the database has a check of its own
+        return ""

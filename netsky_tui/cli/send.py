@@ -1,0 +1,104 @@
+"""``netsky send``: words for an actor, and its answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from netsky_runtime.clock import SystemClock
+from netsky_runtime.errors import DeadlineExceeded, NetskyError, UsageError
+from netsky_runtime.records import InputMode, InputStatus, Source
+from netsky_tui.cli.calling import call_or_store, daemon
+from netsky_tui.cli.invocation import Invocation
+from netsky_tui.cli.options import ActorId, AsJson, body_text
+from netsky_tui.cli.output import emit, narrate, say
+from netsky_tui.cli.reading import run
+
+if TYPE_CHECKING:
+    from netsky_runtime.paths import Home
+
+_ROUND = 20.0
+"""Seconds one ``wait`` request may take; shorter than any idle limit on the way."""
+_GRACE = 10.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the root command."""
+    app.command("send")(send)
+
+
+def send(
+    ctx: typer.Context,
+    actor: ActorId,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The words; - reads standard input.")],
+    mode: Annotated[
+        InputMode, typer.Option(help="When it is busy: queue, steer the turn, or interrupt it.")
+    ] = InputMode.QUEUE,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the answer and print it.")] = False,
+    timeout: Annotated[
+        float, typer.Option(metavar="S", help="Seconds that --wait waits; the message stays.")
+    ] = 600.0,
+    as_json: AsJson = False,
+) -> None:
+    """Send a message to an actor."""
+    here = Invocation.of(ctx)
+    if timeout <= 0:
+        msg = f"--timeout must be more than 0 seconds, not {timeout:g}."
+        raise UsageError(msg)
+    params = {
+        "target": actor,
+        "body": body_text(text),
+        "mode": mode.value,
+        "source": Source.CLI.value,
+    }
+    if wait:
+        run(_send_and_wait(here.home, params, timeout=timeout, as_json=as_json))
+        return
+    sent = run(call_or_store(here.home, "send", params))
+    if as_json:
+        emit(sent)
+    else:
+        say(str(sent["message_id"]))
+
+
+async def _send_and_wait(
+    home: Home, params: dict[str, Any], *, timeout: float, as_json: bool
+) -> None:
+    clock = SystemClock()
+    async with daemon(home) as handle:
+        sent = await handle.call("send", params)
+        if not as_json:
+            narrate(f"{sent['message_id']} to {params['target']}: waiting for the answer")
+        answer = {**sent, "reply": None}
+        end = clock.monotonic() + timeout
+        while _is_open(answer) and (left := end - clock.monotonic()) > 0:
+            patience = min(left, _ROUND)
+            waited = {"input_id": sent["input_id"], "timeout": patience}
+            answer = await handle.call("wait", waited, deadline=patience + _GRACE)
+    if as_json:
+        emit({key: answer[key] for key in ("message_id", "input_id", "status", "reply")})
+    elif answer["reply"] is not None:
+        say(answer["reply"]["body"])
+    _raise_unless_answered(answer, actor=params["target"], timeout=timeout)
+
+
+def _is_open(answer: dict[str, Any]) -> bool:
+    return InputStatus(answer["status"]).open
+
+
+def _raise_unless_answered(answer: dict[str, Any], *, actor: str, timeout: float) -> None:
+    status = InputStatus(answer["status"])
+    if status is InputStatus.ANSWERED:
+        return
+    look = f"`netsky messages show {answer['message_id']}` tells more."
+    if status.open:
+        msg = f"{actor} has not answered within {timeout:g} s; the message is {status}."
+        raise DeadlineExceeded(msg, hint=f"It stays on its way. {look}")
+    if status is InputStatus.UNCERTAIN:
+        msg = f"It is not known whether {actor} got the message."
+        raise NetskyError(
+            msg, hint=f"Decide: netsky inputs resolve {answer['input_id']} resend|drop"
+        )
+    msg = f"{actor} did not answer: the message is {status}."
+    raise NetskyError(msg, hint=look)

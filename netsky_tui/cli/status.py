@@ -1,0 +1,93 @@
+"""``netsky status``: one look at the whole home."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from netsky_runtime.clock import SystemClock
+from netsky_runtime.errors import DeadlineExceeded, NoDaemon
+from netsky_tui.cli.calling import call
+from netsky_tui.cli.exits import Exit
+from netsky_tui.cli.invocation import Invocation
+from netsky_tui.cli.options import AsJson
+from netsky_tui.cli.output import emit, fields, narrate
+from netsky_tui.cli.reading import read, run
+from netsky_tui.cli.text import age
+
+if TYPE_CHECKING:
+    from netsky_runtime.db.connection import Tx
+
+_PATIENCE = 5.0
+_NOTHING = dict.fromkeys(
+    ("actors", "tasks", "messages", "inputs_pending", "approvals_pending", "turns_running"), 0
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the root command."""
+    app.command("status")(status)
+
+
+def status(ctx: typer.Context, as_json: AsJson = False) -> Exit:
+    """Say whether a daemon runs, on what, and how much waits."""
+    present = run(_present(Invocation.of(ctx)))
+    if as_json:
+        emit(present)
+    else:
+        _show(present)
+    return Exit.UNHEALTHY if present["daemon"]["state"] == "unresponsive" else Exit.OK
+
+
+async def _present(here: Invocation) -> dict[str, Any]:
+    try:
+        return await call(here.home, "status", {}, deadline=_PATIENCE)
+    except NoDaemon:
+        state = "stopped"
+    except DeadlineExceeded as error:
+        narrate(f"error: {error.message}")
+        state = "unresponsive"
+    return await _stored(here, state)
+
+
+async def _stored(here: Invocation, state: str) -> dict[str, Any]:
+    """Tell what the database knows, in the daemon's own shape."""
+
+    async def body(tx: Tx) -> tuple[dict[str, int], str]:
+        from dataclasses import asdict
+
+        from netsky_runtime.db import counts, settings
+
+        stored = (await settings.get_all(tx)).get("runtime", "")
+        return asdict(await counts.status_counts(tx)), stored
+
+    counted, stored = await read(here.home, body, empty=(_NOTHING, ""))
+    runtime = here.environ.get("AGENT_RUNTIME") or stored or "auto"
+    return {
+        "daemon": {"state": state, "pid": None, "epoch": None, "since": None},
+        "runtime": {"name": runtime, "codex_version": None, "notices": []},
+        "counts": counted,
+        "rooms": 0,
+        "home": str(here.home.root),
+    }
+
+
+def _show(present: dict[str, Any]) -> None:
+    daemon, runtime, counts = present["daemon"], present["runtime"], present["counts"]
+    running = daemon["pid"] is not None
+    lines: dict[str, object] = {"daemon": daemon["state"]}
+    if running:
+        since = age(daemon["since"], SystemClock().now())
+        lines["process"] = f"pid {daemon['pid']}, for {since}, epoch {daemon['epoch']}"
+        lines["rooms"] = present["rooms"]
+    version = f", Codex {runtime['codex_version']}" if runtime["codex_version"] else ""
+    lines["runtime"] = f"{runtime['name']}{version}"
+    lines |= {key.replace("_", " "): value for key, value in counts.items()}
+    fields(lines)
+    for notice in runtime["notices"]:
+        narrate(notice)
+    if daemon["state"] == "stopped":
+        narrate("No daemon runs. Start one: netsky, or netsky --no-tui")
+    if counts["approvals_pending"]:
+        narrate("Approvals wait: netsky approvals list")
