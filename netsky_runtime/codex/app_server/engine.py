@@ -12,10 +12,7 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
-
-import psutil
 
 from netsky_runtime.codex.app_server.binary import CodexBinary, codex_home, real_path
 from netsky_runtime.codex.app_server.probe import Found, probe
@@ -290,8 +287,3 @@ class EngineHost:
             socket=str(self.socket),
             started_at=self._clock.now(),
         )
-
-
-def child_row(engine: Engine, *, pid: int) -> Engine:
-    """Return the row of an engine that is netsky's own child and ends with it."""
-    return replace(engine, pid=pid, pid_started=psutil.Process(pid).create_time(), socket="")

@@ -1,0 +1,173 @@
+"""One opened way into an engine: its connections, and what is asked through them.
+
+A door is made at ``open`` and thrown away when its facts connection ends; sessions keep the
+door they came through, so that what they ask after that fails instead of reaching another
+engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from netsky_runtime.codex.app_server import failures
+from netsky_runtime.codex.app_server.hub import REFUSED, Hub
+from netsky_runtime.codex.app_server.normalise import history, parent_of
+from netsky_runtime.codex.base import HistoricTurn, HistoryUnavailable
+from netsky_runtime.wire.errors import PeerClosed, WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from netsky_runtime.clock import Clock
+    from netsky_runtime.codex.app_server.connection import Connection
+    from netsky_runtime.codex.app_server.engine import Log
+    from netsky_runtime.codex.app_server.live import LiveText
+    from netsky_runtime.wire.peer import RequestId
+
+PAGE: Final = 50
+MAX_PAGES: Final = 2000
+
+
+class Door:
+    """The facts connection, the live one where there is a socket, and the small jobs between."""
+
+    def __init__(
+        self, *, engine_id: str, seconds: float, turn_seconds: float, clock: Clock, log: Log
+    ) -> None:
+        self.engine_id = engine_id
+        self.seconds = seconds
+        self.turn_seconds = turn_seconds
+        self.log = log
+        self.clock = clock
+        self.hub = Hub(
+            clock=clock,
+            log=log,
+            refuse=self._refuse,
+            look_up=self._look_up,
+            stirred=self._stirred,
+        )
+        self.live: LiveText | None = None
+        self.version: tuple[int, ...] = ()
+        self._facts: Connection | None = None
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._paged = True
+
+    def opened(self, facts: Connection, version: tuple[int, ...], live: LiveText | None) -> None:
+        """Take the connections in, once they stand."""
+        self._facts, self.version, self.live = facts, version, live
+
+    @property
+    def usable(self) -> bool:
+        """Whether anything can be asked through it."""
+        return self._facts is not None and not self._facts.closed
+
+    def lost(self, reason: str) -> None:
+        """Tell the sessions; called by the reader when the connection ends."""
+        self.hub.end_all(reason)
+        if self.live is not None:
+            self.live.forget()
+
+    async def ask(
+        self, method: str, params: Mapping[str, Any], *, seconds: float | None = None
+    ) -> Any:
+        """Ask for facts. Raises ``RpcError``, ``PeerClosed``, ``RequestTimedOut``."""
+        if self._facts is None:
+            msg = "There is no engine."
+            raise PeerClosed(msg, sent=False)
+        return await self._facts.request(method, params, deadline=seconds or self.seconds)
+
+    async def reply(self, request_id: RequestId, result: Mapping[str, Any]) -> None:
+        """Answer a held request. Raises ``PeerClosed``, ``RequestTimedOut``."""
+        if self._facts is None:
+            msg = "There is no engine."
+            raise PeerClosed(msg, sent=False)
+        await self._facts.reply(request_id, dict(result))
+
+    async def history(self, thread_id: str) -> tuple[HistoricTurn, ...]:
+        """Return all turns, oldest first. Raises ``HistoryUnavailable``."""
+        try:
+            if self._paged:
+                try:
+                    return await self._pages(thread_id)
+                except WireError as error:
+                    if not failures.unknown_method(error) or failures.no_turn_yet(error):
+                        raise
+                    self._paged = False
+            params = {"threadId": thread_id, "includeTurns": True}
+            answer = await self.ask("thread/read", params)
+            return history((answer.get("thread") or {}).get("turns"))
+        except WireError as error:
+            if failures.no_turn_yet(error):
+                return ()
+            msg = f"The history of thread {thread_id} cannot be read: {error.message}"
+            raise HistoryUnavailable(msg) from error
+
+    async def _pages(self, thread_id: str) -> tuple[HistoricTurn, ...]:
+        turns: list[HistoricTurn] = []
+        params = {
+            "threadId": thread_id,
+            "limit": PAGE,
+            "sortDirection": "asc",
+            "itemsView": "full",
+        }
+        for _ in range(MAX_PAGES):
+            page = await self.ask("thread/turns/list", params)
+            turns.extend(history(page.get("data")))
+            cursor = page.get("nextCursor")
+            if not cursor:
+                return tuple(turns)
+            params["cursor"] = cursor
+        msg = f"The history of thread {thread_id} has more than {MAX_PAGES} pages."
+        raise HistoryUnavailable(msg)
+
+    async def close(self) -> None:
+        """End both connections and the jobs; sessions end without ``SESSION_LOST``."""
+        for job in self._jobs:
+            job.cancel()
+        if self._jobs:
+            await asyncio.wait(self._jobs)
+        if self.live is not None:
+            await self.live.close()
+        if self._facts is not None:
+            await self._facts.close()
+
+    def _spawn(self, job: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(job, name=name)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
+    def _refuse(self, request_id: RequestId, method: str) -> None:
+        self._spawn(self._say_no(request_id, method), f"codex refuse {method}")
+
+    async def _say_no(self, request_id: RequestId, method: str) -> None:
+        self.log("info", "refused a request of Codex", {"method": method})
+        if self._facts is not None:
+            try:
+                await self._facts.reply_error(request_id, REFUSED, f"netsky does not do {method}")
+            except WireError:
+                return  # it is gone, and so is its question
+
+    def _look_up(self, thread_id: str) -> None:
+        self._spawn(self._find_parent(thread_id), f"codex look up {thread_id}")
+
+    async def _find_parent(self, thread_id: str) -> None:
+        parent = thread_id
+        try:
+            while parent and self.hub.link(parent) is None:
+                params = {"threadId": parent, "includeTurns": False}
+                answer = await self.ask("thread/read", params)
+                child, parent = parent, parent_of(answer.get("thread"))
+                if parent:
+                    self.hub.adopt(child, parent)
+        except WireError as error:
+            self.log("warning", "a thread could not be looked up", {"reason": error.message})
+            parent = ""
+        if parent:
+            self.hub.adopt(thread_id, self.hub.parent(thread_id))
+        else:
+            self.hub.forsake(thread_id)
+
+    def _stirred(self, thread_id: str) -> None:
+        if self.live is not None:
+            self.live.stirred(thread_id)

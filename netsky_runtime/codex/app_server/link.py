@@ -1,0 +1,178 @@
+"""What is known of one attached thread: its events' channel, its turn, its open questions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from netsky_runtime.codex.app_server import approvals
+from netsky_runtime.codex.events import CodexEvent, EventKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from netsky_runtime.codex.channel import ThreadChannel
+    from netsky_runtime.wire.peer import RequestId
+
+FINISHED_KEPT: Final = 64
+PATCHES_KEPT: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request of Codex that is held until somebody answers it."""
+
+    id: RequestId
+    method: str
+    params: Mapping[str, Any]
+
+    @property
+    def thread_id(self) -> str:
+        """The thread it is about: perhaps a sub-agent's."""
+        return approvals.thread_of(self.params)
+
+    @property
+    def turn_id(self) -> str:
+        """The turn it holds."""
+        return str(self.params.get("turnId") or "")
+
+
+class ThreadLink:
+    """State of one thread, fed in receive order by the reader. Nothing here waits.
+
+    Events and questions of threads that Codex's sub-agents made belong to their parent's link
+    and keep their own thread id.
+    """
+
+    def __init__(self, thread_id: str, channel: ThreadChannel, *, resuming: bool) -> None:
+        self.thread_id = thread_id
+        self.channel = channel
+        self.active_turn = ""
+        self.watched = False
+        self.lost = ""
+        """Why the thread cannot be reached any more; empty while it can."""
+        self.questions: dict[str, Question] = {}
+        """Held approvals by request id, as text."""
+        self.tools: dict[str, Question] = {}
+        """Held tool calls by call id."""
+        self._finished: deque[str] = deque(maxlen=FINISHED_KEPT)
+        self._over: dict[str, asyncio.Event] = {}
+        self._patches: dict[str, Any] = {}
+        # While the answer to thread/resume is awaited: it brings the patches that a repeated
+        # question does not carry.
+        self._held: list[tuple[Question, int]] | None = [] if resuming else None
+
+    def take(self, event: CodexEvent) -> None:
+        """Pass an event on, having learned from it."""
+        kind = event.kind
+        if kind is EventKind.DELTA:
+            if self.watched:
+                self.channel.put(event)
+            return
+        if kind is EventKind.ITEM_STARTED or kind is EventKind.ITEM_COMPLETED:
+            self._learn_item(event)
+        elif kind is EventKind.TURN_STARTED:
+            self._learn_turn(event)
+        self.channel.put(event)
+        if kind is EventKind.TURN_COMPLETED:
+            self._end_turn(event)
+
+    def ask(self, question: Question, at: int) -> None:
+        """Hold a request and tell about it."""
+        if self._held is not None:
+            self._held.append((question, at))
+            return
+        if question.method == approvals.TOOL_CALL:
+            event = approvals.tool_requested(question.params, at=at)
+            self.tools[event.item_id] = question
+        else:
+            changes = self._patches.get(approvals.item_of(question.params))
+            self.questions[str(question.id)] = question
+            event = approvals.requested(
+                str(question.id), question.method, question.params, at=at, changes=changes
+            )
+        self.channel.put(event)
+
+    def resolved(self, request_id: str, at: int) -> None:
+        """Forget a question that somebody answered, and tell."""
+        if self._held is not None:
+            self._held = [held for held in self._held if str(held[0].id) != request_id]
+        question = self.questions.pop(request_id, None)
+        for call_id, call in list(self.tools.items()):
+            if str(call.id) == request_id:
+                del self.tools[call_id]
+        thread_id = question.thread_id if question else self.thread_id
+        turn_id = question.turn_id if question else ""
+        item_id = approvals.item_of(question.params) if question else ""
+        data = {"request_id": request_id}
+        self.channel.put(
+            CodexEvent(EventKind.APPROVAL_RESOLVED, thread_id, at, turn_id, item_id, data)
+        )
+
+    def resumed(self, turns: Any) -> None:
+        """Take in the turns that came with the answer to ``thread/resume``; ask what was held."""
+        last = turns[-1] if turns else {}
+        if last.get("status") == "inProgress":
+            self.started(str(last.get("id") or ""))
+        for raw in last.get("items") or ():
+            if raw.get("type") == "fileChange":
+                self._keep_patch(str(raw.get("id") or ""), raw.get("changes"))
+        held, self._held = self._held or [], None
+        for question, at in held:
+            self.ask(question, at)
+
+    def started(self, turn_id: str) -> None:
+        """Note that a turn runs, unless it is known to have ended."""
+        if turn_id and turn_id not in self._finished:
+            self.active_turn = turn_id
+
+    def turn_over(self, turn_id: str) -> asyncio.Event:
+        """Return what is set when the turn has ended."""
+        if turn_id not in self._over:
+            while len(self._over) >= FINISHED_KEPT:
+                del self._over[next(iter(self._over))]
+            self._over[turn_id] = asyncio.Event()
+            if turn_id in self._finished:
+                self._over[turn_id].set()
+        return self._over[turn_id]
+
+    def end(self, reason: str | None) -> None:
+        """End the events, with ``SESSION_LOST`` when there is a reason."""
+        self.lost = self.lost or reason or "The session was closed."
+        self.questions.clear()
+        self.tools.clear()
+        self.channel.end(reason)
+
+    def _learn_item(self, event: CodexEvent) -> None:
+        if event.data["type"] == "file_change":
+            if event.kind is EventKind.ITEM_STARTED:
+                self._keep_patch(event.item_id, event.data["changes"])
+            else:
+                self._patches.pop(event.item_id, None)
+        self._learn_turn(event)
+
+    def _learn_turn(self, event: CodexEvent) -> None:
+        if event.thread_id == self.thread_id:
+            self.started(event.turn_id)
+
+    def _end_turn(self, event: CodexEvent) -> None:
+        turn_id = event.turn_id
+        if event.thread_id == self.thread_id:
+            self._finished.append(turn_id)
+            self.active_turn = ""
+        if turn_id in self._over:
+            self._over[turn_id].set()
+        # A turn that was interrupted takes its questions with it, and not every version says so.
+        for request_id, question in list(self.questions.items()):
+            if question.turn_id == turn_id and question.thread_id == event.thread_id:
+                self.resolved(request_id, event.at)
+        for call_id, call in list(self.tools.items()):
+            if call.turn_id == turn_id and call.thread_id == event.thread_id:
+                del self.tools[call_id]
+
+    def _keep_patch(self, item_id: str, changes: Any) -> None:
+        while len(self._patches) >= PATCHES_KEPT:
+            del self._patches[next(iter(self._patches))]
+        self._patches[item_id] = changes

@@ -1,0 +1,304 @@
+"""Codex's app-server as a ``ThreadRuntime``: one process, many threads, outliving netsky."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from netsky_runtime.codex.app_server import failures
+from netsky_runtime.codex.app_server.binary import CodexBinary, find, version_of, version_tuple
+from netsky_runtime.codex.app_server.connection import Connection, connect
+from netsky_runtime.codex.app_server.door import Door
+from netsky_runtime.codex.app_server.engine import EngineHost, EngineStore, Log, NoSocketEngine
+from netsky_runtime.codex.app_server.launch import differences, resume_params, start_params
+from netsky_runtime.codex.app_server.link import ThreadLink
+from netsky_runtime.codex.app_server.live import LiveText
+from netsky_runtime.codex.app_server.normalise import FACTS_OPT_OUT, notification
+from netsky_runtime.codex.app_server.session import AppServerSession
+from netsky_runtime.codex.app_server.stdio import StdioEngine
+from netsky_runtime.codex.base import (
+    Capabilities,
+    InputRejected,
+    LaunchSpec,
+    RuntimeInfo,
+    ThreadUnavailable,
+)
+from netsky_runtime.codex.channel import ThreadChannel
+from netsky_runtime.errors import Unhealthy
+from netsky_runtime.records import RuntimeName
+from netsky_runtime.wire.errors import WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from netsky_runtime.clock import Clock, Ids
+    from netsky_runtime.paths import Home
+    from netsky_runtime.settings import Settings
+
+CONNECT_SECONDS: Final = 15.0
+TRIM_SECONDS: Final = 30.0
+_CAPABILITIES: Final = Capabilities(
+    resume=True,
+    steer=True,
+    interrupt=True,
+    approvals=True,
+    tools=True,
+    history=True,
+    survives_netsky=True,
+)
+
+
+class AppServerRuntime:
+    """A ``ThreadRuntime`` over ``codex app-server``.
+
+    ``log(level, message, fields)`` must not wait. ``environ`` is the engine's environment, PATH
+    and CODEX_HOME included. ``capabilities.survives_netsky`` is known after ``open``.
+    """
+
+    name = RuntimeName.APP_SERVER
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        home: Home,
+        store: EngineStore,
+        clock: Clock,
+        ids: Ids,
+        environ: Mapping[str, str],
+        log: Log,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ids = ids
+        self._environ = dict(environ)
+        self._log = log
+        self._host = EngineHost(
+            home=home, store=store, clock=clock, ids=ids, environ=self._environ, log=log
+        )
+        self._stdio = StdioEngine(home=home, store=store, clock=clock, ids=ids, log=log)
+        self._door: Door | None = None
+        self._binary: CodexBinary | None = None
+        self._version = ""
+        self._notice = ""
+        self._opening = asyncio.Lock()
+        self._trimmer: asyncio.Task[None] | None = None
+        self.capabilities = _CAPABILITIES
+
+    async def open(self) -> None:
+        """Find the engine, or start one, and connect.
+
+        Idempotent; after everything was lost it starts anew, more slowly each time an engine
+        lives shortly. Raises ``CodexMissing`` or ``Unhealthy``.
+        """
+        async with self._opening:
+            if self._door is not None and self._door.usable:
+                return
+            await self._shut()
+            self._binary = binary = find(self._settings.codex_bin, self._environ)
+            version = await version_of(binary, environ=self._environ)
+            try:
+                await self._open_socket(binary, version)
+            except NoSocketEngine as no_socket:
+                await self._open_stdio(binary, version, no_socket)
+            if self._trimmer is None:
+                loop = asyncio.get_running_loop()
+                self._trimmer = loop.create_task(self._keep_trimmed(), name="codex stderr cap")
+
+    async def info(self) -> RuntimeInfo:
+        """Say which Codex this is, and what the operator should know about it."""
+        notices = [notice for notice in (self._notice, self._host.notice) if notice]
+        door = self._door
+        if door is None or not door.usable or self._binary is None:
+            return RuntimeInfo(
+                name=self.name, version=self._version, detail="not open", notices=tuple(notices)
+            )
+        if login := await self._login_notice(door, self._binary):
+            notices.append(login)
+        notices.extend(door.hub.notices)
+        engine = self._host.engine or self._stdio.engine
+        where = "engine" if self.capabilities.survives_netsky else "child"
+        pid = f", {where} {engine.pid}" if engine else ""
+        return RuntimeInfo(
+            name=self.name,
+            version=self._version,
+            detail=f"{self._binary.path} (from {self._binary.origin}){pid}",
+            notices=tuple(notices),
+        )
+
+    async def start(self, spec: LaunchSpec) -> AppServerSession:
+        """Make a new thread. Raises ``InputRejected`` or ``ThreadUnavailable``."""
+        door = self._usable_door()
+        door.hub.starting(1)
+        try:
+            try:
+                answer = await door.ask("thread/start", start_params(spec, version=door.version))
+            except WireError as error:
+                raise failures.starting(error) from error
+            thread_id = str((answer.get("thread") or {}).get("id") or "")
+            if not thread_id:
+                msg = "Codex started a thread and did not say which."
+                raise InputRejected(msg)
+            link = self._link(thread_id, resuming=False)
+            self._add(door, link)
+        finally:
+            door.hub.starting(-1)
+        return AppServerSession(door=door, link=link, differences=differences(spec, answer))
+
+    async def resume(self, thread_id: str, spec: LaunchSpec) -> AppServerSession:
+        """Attach to a thread that has had a turn.
+
+        Its pending approvals and tool calls are in ``events`` again, with their ids. Raises
+        ``ThreadGone`` or ``ThreadUnavailable``.
+        """
+        door = self._usable_door()
+        link = self._link(thread_id, resuming=True)
+        self._add(door, link)
+        try:
+            answer = await self._resume(door, thread_id, resume_params(spec))
+        except BaseException:
+            door.hub.remove(link)
+            link.end(None)
+            raise
+        link.resumed((answer.get("thread") or {}).get("turns"))
+        await self._resume_children(door, thread_id)
+        return AppServerSession(door=door, link=link, differences=differences(spec, answer))
+
+    async def close(self, *, keep_engine: bool) -> None:
+        """Detach; without ``keep_engine`` also end the engine, in bounded time."""
+        async with self._opening:
+            trimmer, self._trimmer = self._trimmer, None
+            if trimmer is not None:
+                trimmer.cancel()
+                await asyncio.wait([trimmer])
+            await self._shut()
+            if keep_engine:
+                self._host.let_go()
+            else:
+                await self._host.end("netsky was stopped")
+
+    async def _open_socket(self, binary: CodexBinary, version: str) -> None:
+        engine = await self._host.attach(binary, version)
+        door = self._new_door(engine.id)
+        live = LiveText(
+            self._host.socket,
+            deliver=lambda method, params: self._deliver(door, method, params),
+            deadline=self._settings.request_seconds,
+            clock=self._clock,
+            log=self._log,
+        )
+        try:
+            facts = await connect(
+                self._host.socket,
+                deadline=CONNECT_SECONDS,
+                opt_out=FACTS_OPT_OUT,
+                on_request=door.hub.on_request,
+                on_notification=door.hub.on_notification,
+                on_closed=door.lost,
+                diagnosis=self._host.stderr.tail,
+            )
+        except WireError as error:
+            msg = f"The engine does not answer: {error.message}"
+            raise Unhealthy(msg, hint="See engine-stderr.log in the home's logs.") from error
+        self._opened(door, facts, live)
+        self.capabilities = _CAPABILITIES
+        self._notice = ""
+
+    async def _open_stdio(
+        self, binary: CodexBinary, version: str, no_socket: NoSocketEngine
+    ) -> None:
+        door = self._new_door(self._ids.new("e"))
+        facts = await self._stdio.open(
+            binary,
+            version,
+            environ=self._environ,
+            engine_id=door.engine_id,
+            on_request=door.hub.on_request,
+            on_notification=door.hub.on_notification,
+            on_closed=door.lost,
+            why=no_socket.message,
+        )
+        self._opened(door, facts, None)
+        self.capabilities = replace(_CAPABILITIES, survives_netsky=False)
+        self._notice = (
+            f"Codex {self._version} does not listen on a socket: turns end when netsky ends. "
+            "Install 0.145 or newer to let them work on."
+        )
+        self._log("warning", "codex runs as a child", {"reason": no_socket.message})
+
+    def _opened(self, door: Door, facts: Connection, live: LiveText | None) -> None:
+        self._version = facts.server.version
+        door.opened(facts, version_tuple(self._version), live)
+        self._door = door
+
+    async def _shut(self) -> None:
+        door, self._door = self._door, None
+        if door is not None:
+            door.hub.end_all(None)
+            await door.close()
+        await self._stdio.close()
+
+    async def _resume(self, door: Door, thread_id: str, params: dict[str, Any]) -> Any:
+        try:
+            return await door.ask("thread/resume", {**params, "threadId": thread_id})
+        except WireError as error:
+            raise failures.resuming(error) from error
+
+    async def _resume_children(self, door: Door, thread_id: str) -> None:
+        # The questions of a sub-agent are not repeated when only its parent is resumed.
+        for child, parent in self._host.parents.items():
+            if parent != thread_id:
+                continue
+            door.hub.adopt(child, parent)
+            try:
+                await door.ask("thread/resume", {"threadId": child})
+            except WireError as error:
+                fields = {"thread": child, "reason": error.message}
+                self._log("warning", "a sub-agent's thread could not be resumed", fields)
+
+    async def _login_notice(self, door: Door, binary: CodexBinary) -> str:
+        try:
+            answer = await door.ask("account/read", {"refreshToken": False})
+        except WireError as error:
+            self._log("info", "the account could not be read", {"reason": error.message})
+            return ""
+        if answer.get("account") or not answer.get("requiresOpenaiAuth"):
+            return ""
+        return f"Codex is not logged in. Run: {binary.path} login"
+
+    async def _keep_trimmed(self) -> None:
+        while True:
+            await self._clock.sleep(TRIM_SECONDS)
+            await asyncio.to_thread(self._host.stderr.trim)
+
+    def _usable_door(self) -> Door:
+        if self._door is None or not self._door.usable:
+            msg = "There is no engine: it has ended or was not opened."
+            raise ThreadUnavailable(msg)
+        return self._door
+
+    def _new_door(self, engine_id: str) -> Door:
+        return Door(
+            engine_id=engine_id,
+            seconds=self._settings.request_seconds,
+            turn_seconds=self._settings.turn_start_seconds,
+            clock=self._clock,
+            log=self._log,
+        )
+
+    def _link(self, thread_id: str, *, resuming: bool) -> ThreadLink:
+        channel = ThreadChannel(thread_id, clock=self._clock)
+        return ThreadLink(thread_id, channel, resuming=resuming)
+
+    def _add(self, door: Door, link: ThreadLink) -> None:
+        if not door.usable:
+            msg = "The engine has ended."
+            raise ThreadUnavailable(msg)
+        door.hub.add(link)
+
+    def _deliver(self, door: Door, method: str, params: dict[str, Any]) -> None:
+        event = notification(method, params, self._clock.now())
+        link = door.hub.link(event.thread_id) if event is not None else None
+        if event is not None and link is not None:
+            link.take(event)

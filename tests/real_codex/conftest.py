@@ -1,0 +1,196 @@
+"""The real Codex on a scripted model: where it is found, and runtimes over it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from netsky_runtime.clock import SortableIds, SystemClock
+from netsky_runtime.codex.app_server import AppServerRuntime
+from netsky_runtime.codex.base import LaunchSpec, ThreadSession, ToolSpec
+from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.paths import Home
+from netsky_runtime.records import Engine, EngineState
+from netsky_runtime.settings import Settings
+from tests.support.model_server import ModelServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+REPOSITORY = Path(__file__).parents[2]
+PATIENCE = 60
+"""Seconds until a wait counts as a hang: engines start slowly on a busy machine."""
+START_WORKER = ToolSpec(
+    name="start_worker",
+    description="Start a worker on one concrete task.",
+    schema={
+        "type": "object",
+        "properties": {"title": {"type": "string"}},
+        "required": ["title"],
+        "additionalProperties": False,
+    },
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.real_codex)
+
+
+@pytest.fixture(scope="session")
+def codex_binary() -> Path:
+    """Return the Codex that ``make codex`` installed, or the one NETSKY_TEST_CODEX names."""
+    named = os.environ.get("NETSKY_TEST_CODEX")
+    path = Path(named) if named else REPOSITORY / ".codex/codex_cli_bin/bin/codex"
+    if not path.exists():
+        reason = f"no Codex at {path}: run make codex"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+@pytest.fixture
+def model() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+class MemoryStore:
+    """An ``EngineStore`` that forgets with the test."""
+
+    def __init__(self) -> None:
+        self.engines: list[Engine] = []
+
+    async def load(self) -> Engine | None:
+        running = [e for e in self.engines if e.state is EngineState.RUNNING]
+        return running[-1] if running else None
+
+    async def save(self, engine: Engine) -> None:
+        self.engines.append(engine)
+
+    async def ended(self, engine_id: str, state: EngineState, reason: str) -> None:
+        self.engines = [
+            replace(e, state=state, end_reason=reason, ended_at=1) if e.id == engine_id else e
+            for e in self.engines
+        ]
+
+
+@dataclass
+class Bench:
+    """A home, a CODEX_HOME, a project, and as many runtimes over them as a test wants."""
+
+    codex: Path
+    model: ModelServer
+    root: Path
+    stack: AsyncExitStack
+    store: MemoryStore = field(default_factory=MemoryStore)
+    logged: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+
+    @property
+    def project(self) -> Path:
+        return self.root / "project"
+
+    @property
+    def home(self) -> Home:
+        return Home.locate({"NETSKY_HOME": str(self.root / "home")})
+
+    @property
+    def environ(self) -> dict[str, str]:
+        kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+        return {**kept, "CODEX_HOME": str(self.root / "codex-home")}
+
+    def log(self, level: str, message: str, fields: dict[str, Any]) -> None:
+        self.logged.append((level, message, fields))
+
+    def runtime(self, *, codex: Path | None = None) -> AppServerRuntime:
+        """Return a runtime as a netsky of this home would make it; its engine outlives it."""
+        clock = SystemClock()
+        runtime = AppServerRuntime(
+            settings=Settings(codex_bin=str(codex or self.codex), request_seconds=PATIENCE),
+            home=self.home,
+            store=self.store,
+            clock=clock,
+            ids=SortableIds(clock),
+            environ=self.environ,
+            log=self.log,
+        )
+        self.stack.push_async_callback(runtime.close, keep_engine=True)
+        return runtime
+
+    async def opened(self) -> AppServerRuntime:
+        runtime = self.runtime()
+        await runtime.open()
+        return runtime
+
+    def spec(self, **changes: Any) -> LaunchSpec:
+        spec = LaunchSpec(
+            cwd=str(self.project),
+            instructions="You are manager0.",
+            sandbox="read-only",
+            approval_policy="on-request",
+            config={"features": {"multi_agent": False, "goals": False}},
+            tools=(START_WORKER,),
+        )
+        return replace(spec, **changes)
+
+    def engine(self) -> psutil.Process:
+        """Return the process of the engine that runs."""
+        running = [e for e in self.store.engines if e.state is EngineState.RUNNING]
+        return psutil.Process(running[-1].pid)
+
+
+@pytest.fixture
+async def bench(codex_binary: Path, model: ModelServer, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with AsyncExitStack() as stack:
+        bench = Bench(codex=codex_binary, model=model, root=tmp_path, stack=stack)
+        bench.project.mkdir()
+        model.write_codex_config(tmp_path / "codex-home")
+        bench.home.prepare()
+        yield bench
+    model.release()
+    for engine in bench.store.engines:
+        if engine.state is EngineState.RUNNING and engine.socket:
+            with suppress(ProcessLookupError):
+                os.killpg(engine.pid, 9)
+
+
+class Told:
+    """All that a session has told so far, with waits for what it tells next."""
+
+    def __init__(self, session: ThreadSession) -> None:
+        self.session = session
+        self.events: list[CodexEvent] = []
+        self._source = session.events()
+
+    async def until(self, wanted: Callable[[CodexEvent], bool]) -> CodexEvent:
+        """Return the next event that is wanted; what came before it is kept."""
+        async with asyncio.timeout(PATIENCE):
+            async for event in self._source:
+                self.events.append(event)
+                if wanted(event):
+                    return event
+        seen = [event.kind.value for event in self.events]
+        raise AssertionError(f"the events ended: {seen}")
+
+    async def next(self, kind: EventKind) -> CodexEvent:
+        return await self.until(lambda event: event.kind is kind)
+
+    async def turn_end(self) -> CodexEvent:
+        return await self.next(EventKind.TURN_COMPLETED)
+
+    def items(self, item_type: str, kind: EventKind = EventKind.ITEM_COMPLETED) -> list[CodexEvent]:
+        """Return the items of a type, told so far."""
+        return [e for e in self.events if e.kind is kind and e.data["type"] == item_type]
+
+    def words(self) -> list[str]:
+        """Return the agent's messages, told so far."""
+        return [event.data["text"] for event in self.items("agent_message")]
