@@ -174,7 +174,8 @@ class Performance:
         if order.output is not None:
             output, exit_code = order.output, order.exit_code
         await self._clock.sleep(order.seconds)
-        self._delta(item_id, "command_output", output)
+        if output:
+            self._delta(item_id, "command_output", output)
         took = round(order.seconds * 1000) or props.duration_of(order.command)
         done = {"status": "failed" if exit_code else "completed", "exit_code": exit_code}
         self._completed(item_id, {**data, **done, "output": output, "duration_ms": took})
