@@ -1,0 +1,86 @@
+"""What can be wrong with a database file, each as one sentence with what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netsky_runtime.errors import DatabaseError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+APPLICATION_ID = 0x6E736B79
+"""``nsky``: written into the file's header, so that no other program's file is taken for ours."""
+
+_MAGIC = b"SQLite format 3\x00"
+_ASIDE = "Move the file away to start anew, or put a copy from the backups folder in its place."
+
+
+def inspect(path: Path) -> None:
+    """Look at the header of an existing file without opening it as a database.
+
+    Raises ``DatabaseError`` for a file that is missing, empty, cut off, or not netsky's.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        msg = f"There is no database {path}."
+        raise DatabaseError(msg, hint="Start netsky once: it makes one.") from error
+    except OSError as error:
+        msg = f"The database {path} cannot be read: {error.strerror or error}."
+        raise DatabaseError(msg, hint="Check who owns the file and its folder.") from error
+    if not header:
+        msg = f"The database {path} is empty."
+        raise DatabaseError(msg, hint=_ASIDE)
+    if len(header) < 100 or not header.startswith(_MAGIC):
+        msg = f"The file {path} is not a database, or its beginning is damaged."
+        raise DatabaseError(msg, hint=_ASIDE)
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        msg = f"The database {path} belongs to another program, not to netsky."
+        raise DatabaseError(msg, hint="Set NETSKY_HOME to a folder of its own, or move the file.")
+    page = int.from_bytes(header[16:18], "big")
+    expected = int.from_bytes(header[28:32], "big") * (65536 if page == 1 else page)
+    # A log beside the file may hold pages that the file itself has not got yet.
+    if size < expected and not _has_log(path):
+        msg = f"The database {path} is cut off: {size} of {expected} bytes are left."
+        raise DatabaseError(msg, hint=_ASIDE)
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(path.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def check_version(path: Path, found: int, known: int, *, migrates: bool) -> None:
+    """Raise ``DatabaseError`` unless this netsky can work with schema version ``found``."""
+    if found > known:
+        msg = f"The database {path} is from a newer netsky: schema {found}, this one knows {known}."
+        raise DatabaseError(msg, hint="Update netsky, or set NETSKY_HOME to another folder.")
+    if found < known and not migrates:
+        msg = f"The database {path} is from an older netsky: schema {found}, now {known}."
+        raise DatabaseError(msg, hint="Start netsky once: it brings the database up to date.")
+
+
+def explain(path: Path, error: sqlite3.Error | OSError) -> DatabaseError:
+    """Return the one sentence for an error of SQLite or of the file system."""
+    if isinstance(error, OSError):
+        msg = f"The database {path} cannot be made: {error.strerror or error}."
+        return DatabaseError(msg, hint="Check that its folder is yours, writable and not full.")
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        msg = f"The database {path} is locked by another process."
+        return DatabaseError(msg, hint="End the program that has it open, then try again.")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+        msg = f"The database {path} cannot be opened: {error}."
+        return DatabaseError(msg, hint="Check that the file and its folder are yours and writable.")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        msg = f"The database {path} is damaged: {error}."
+        return DatabaseError(msg, hint=_ASIDE)
+    if name.startswith("SQLITE_FULL"):
+        msg = f"The disk of {path} is full."
+        return DatabaseError(msg, hint="Make room, then try again.")
+    msg = f"The database {path} cannot be used: {error}."
+    return DatabaseError(msg, hint="`netsky doctor` says more.")

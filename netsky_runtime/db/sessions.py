@@ -1,0 +1,202 @@
+"""Rows of ``sessions`` and ``threads``."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from netsky_runtime.db import rows
+from netsky_runtime.errors import Conflict, NotFound
+from netsky_runtime.records import RuntimeName, Session, SessionState, Thread
+
+if TYPE_CHECKING:
+    from netsky_runtime.db.rows import Row, Tx
+
+_CURRENT = "SELECT * FROM sessions WHERE actor_id = ? AND ended_at IS NULL"
+_LIST_CURRENT = "SELECT * FROM sessions WHERE ended_at IS NULL ORDER BY started_at, rowid"
+_BIND = """
+UPDATE sessions SET thread_id = ?, engine_id = ? WHERE id = ? AND ended_at IS NULL RETURNING *
+"""
+_UNBIND = """
+UPDATE sessions SET thread_id = '', engine_id = '', state = 'starting', differences = ''
+WHERE id = ? AND ended_at IS NULL RETURNING thread_id
+"""
+_SET_STATE = """
+UPDATE sessions SET state = ?, engine_id = coalesce(?, engine_id),
+    differences = coalesce(?, differences), end_reason = ?
+WHERE id = ? AND ended_at IS NULL RETURNING id
+"""
+_END = """
+UPDATE sessions SET state = 'ended', ended_at = ?, end_reason = ?
+WHERE id = ? AND ended_at IS NULL
+"""
+_INSERT_THREAD = """
+INSERT INTO threads (id, actor_id, session_id, parent_id, runtime, resync, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+"""
+_GET_THREAD = "SELECT * FROM threads WHERE id = ?"
+_SET_RESYNC = "UPDATE threads SET resync = ? WHERE id = ? AND resync <> ?"
+_TO_RESYNC = "SELECT * FROM threads WHERE resync = 1 ORDER BY created_at, id"
+
+
+async def insert(tx: Tx, session: Session) -> None:
+    """Add a session; raises ``Conflict`` when the actor has one that is not over."""
+    values = {
+        "id": session.id,
+        "actor_id": session.actor_id,
+        "runtime": session.runtime.value,
+        "state": session.state.value,
+        "thread_id": session.thread_id,
+        "engine_id": session.engine_id,
+        "cwd": session.cwd,
+        "model": session.model,
+        "effort": session.effort,
+        "sandbox": session.sandbox,
+        "approval_policy": session.approval_policy,
+        "config_json": rows.dump(session.config),
+        "tag": session.tag,
+        "differences": session.differences,
+        "started_at": session.started_at,
+        "ended_at": session.ended_at,
+        "end_reason": session.end_reason,
+    }
+    try:
+        await rows.insert(tx, "sessions", values)
+    except sqlite3.IntegrityError as error:
+        if error.sqlite_errorname != "SQLITE_CONSTRAINT_UNIQUE":
+            raise
+        msg = f"{session.actor_id} has a session already."
+        raise Conflict(msg, hint="End that one first.") from error
+
+
+async def current(tx: Tx, actor_id: str) -> Session | None:
+    """Return the actor's session that is not over."""
+    row = await rows.one(tx, _CURRENT, actor_id)
+    return None if row is None else row_to_session(row)
+
+
+async def list_current(tx: Tx) -> tuple[Session, ...]:
+    """Return every session that is not over, oldest first."""
+    return tuple(row_to_session(row) for row in await rows.many(tx, _LIST_CURRENT))
+
+
+async def bind_thread(tx: Tx, session_id: str, *, thread_id: str, engine_id: str, now: int) -> None:
+    """Record which thread the session has; raises ``NotFound`` when the session is over."""
+    row = await rows.one(tx, _BIND, thread_id, engine_id, session_id)
+    if row is None:
+        raise _over(session_id)
+    session = row_to_session(row)
+    await insert_thread(
+        tx,
+        Thread(
+            id=thread_id,
+            actor_id=session.actor_id,
+            session_id=session_id,
+            runtime=session.runtime,
+            created_at=now,
+        ),
+    )
+
+
+async def unbind_thread(tx: Tx, session_id: str) -> None:
+    """Forget the thread of a session that Codex never wrote down; its ``threads`` row stays.
+
+    Raises ``NotFound`` when the session is over.
+    """
+    if await rows.one(tx, _UNBIND, session_id) is None:
+        raise _over(session_id)
+
+
+async def set_state(
+    tx: Tx,
+    session_id: str,
+    state: SessionState,
+    *,
+    engine_id: str | None = None,
+    differences: str | None = None,
+    reason: str = "",
+) -> None:
+    """Set the state, and what is given with it; ``reason`` says why it is lost.
+
+    ``SessionState.ENDED`` is for ``end``. Raises ``NotFound`` when the session is over.
+    """
+    changed = await rows.one(
+        tx, _SET_STATE, state.value, engine_id, differences, reason, session_id
+    )
+    if changed is None:
+        raise _over(session_id)
+
+
+async def end(tx: Tx, session_id: str, *, reason: str, now: int) -> None:
+    """End a session; one that is over stays as it ended."""
+    await rows.many(tx, _END, now, reason, session_id)
+
+
+async def insert_thread(tx: Tx, thread: Thread) -> None:
+    """Add a thread; one that is known already stays as it is."""
+    await rows.many(
+        tx,
+        _INSERT_THREAD,
+        thread.id,
+        thread.actor_id,
+        thread.session_id,
+        thread.parent_id,
+        thread.runtime.value,
+        thread.resync,
+        thread.created_at,
+    )
+
+
+async def get_thread(tx: Tx, thread_id: str) -> Thread | None:
+    """Return the thread, if it is known."""
+    row = await rows.one(tx, _GET_THREAD, thread_id)
+    return None if row is None else _thread(row)
+
+
+async def set_resync(tx: Tx, thread_id: str, resync: bool) -> None:
+    """Mark a thread whose facts may have a gap, or clear the mark."""
+    await rows.many(tx, _SET_RESYNC, resync, thread_id, resync)
+
+
+async def threads_to_resync(tx: Tx) -> tuple[Thread, ...]:
+    """Return the threads whose facts may have a gap."""
+    return tuple(_thread(row) for row in await rows.many(tx, _TO_RESYNC))
+
+
+def row_to_session(row: Row) -> Session:
+    """Read one row of ``sessions``."""
+    return Session(
+        id=row["id"],
+        actor_id=row["actor_id"],
+        runtime=RuntimeName(row["runtime"]),
+        state=SessionState(row["state"]),
+        thread_id=row["thread_id"],
+        engine_id=row["engine_id"],
+        cwd=row["cwd"],
+        model=row["model"],
+        effort=row["effort"],
+        sandbox=row["sandbox"],
+        approval_policy=row["approval_policy"],
+        config=rows.load(row["config_json"]),
+        tag=row["tag"],
+        differences=row["differences"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        end_reason=row["end_reason"],
+    )
+
+
+def _thread(row: Row) -> Thread:
+    return Thread(
+        id=row["id"],
+        actor_id=row["actor_id"],
+        session_id=row["session_id"],
+        parent_id=row["parent_id"],
+        runtime=RuntimeName(row["runtime"]),
+        resync=bool(row["resync"]),
+        created_at=row["created_at"],
+    )
+
+
+def _over(session_id: str) -> NotFound:
+    return NotFound(f"There is no session {session_id!r}, or it is over.")

@@ -1,0 +1,97 @@
+"""Rows of ``turns``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netsky_runtime.db import rows
+from netsky_runtime.records import Turn, TurnStatus
+
+if TYPE_CHECKING:
+    from netsky_runtime.db.rows import Row, Tx
+
+# A turn that is over stays over: its start may be told again after a resume.
+_START = """
+INSERT INTO turns (thread_id, id, actor_id, status, started_at, completed_at, error, final_text)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (thread_id, id) DO UPDATE SET actor_id = excluded.actor_id,
+    started_at = min(started_at, excluded.started_at)
+"""
+_COMPLETE = """
+UPDATE turns SET status = ?, completed_at = ?, error = ?, final_text = ?
+WHERE thread_id = ? AND id = ?
+"""
+_GET = "SELECT * FROM turns WHERE thread_id = ? AND id = ?"
+_RUNNING = "SELECT * FROM turns WHERE status = 'in_progress' ORDER BY started_at"
+_RUNNING_OF = """
+SELECT * FROM turns WHERE actor_id = ? AND status = 'in_progress' ORDER BY started_at
+"""
+_LIST_FOR_ACTOR = """
+SELECT * FROM turns WHERE actor_id = ? ORDER BY started_at DESC, rowid DESC LIMIT ?
+"""
+
+
+async def start(tx: Tx, turn: Turn) -> None:
+    """Add a turn; one that is known keeps its state and its earliest start."""
+    await rows.many(
+        tx,
+        _START,
+        turn.thread_id,
+        turn.id,
+        turn.actor_id,
+        turn.status.value,
+        turn.started_at,
+        turn.completed_at,
+        turn.error,
+        turn.final_text,
+    )
+
+
+async def complete(
+    tx: Tx,
+    thread_id: str,
+    turn_id: str,
+    *,
+    status: TurnStatus,
+    completed_at: int | None,
+    error: str = "",
+    final_text: str = "",
+) -> None:
+    """Record how a turn ended; ``completed_at`` is ``None`` when a crash cut it."""
+    await rows.many(
+        tx, _COMPLETE, status.value, completed_at, error, final_text, thread_id, turn_id
+    )
+
+
+async def get(tx: Tx, thread_id: str, turn_id: str) -> Turn | None:
+    """Return the turn, if it is known."""
+    row = await rows.one(tx, _GET, thread_id, turn_id)
+    return None if row is None else row_to_turn(row)
+
+
+async def running(tx: Tx, actor_id: str | None = None) -> tuple[Turn, ...]:
+    """Return the turns that run, of one actor or of all, oldest first."""
+    if actor_id is None:
+        found = await rows.many(tx, _RUNNING)
+    else:
+        found = await rows.many(tx, _RUNNING_OF, actor_id)
+    return tuple(row_to_turn(row) for row in found)
+
+
+async def list_for_actor(tx: Tx, actor_id: str, limit: int) -> tuple[Turn, ...]:
+    """Return the actor's last turns, newest first."""
+    return tuple(row_to_turn(row) for row in await rows.many(tx, _LIST_FOR_ACTOR, actor_id, limit))
+
+
+def row_to_turn(row: Row) -> Turn:
+    """Read one row of ``turns``."""
+    return Turn(
+        thread_id=row["thread_id"],
+        id=row["id"],
+        actor_id=row["actor_id"],
+        status=TurnStatus(row["status"]),
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        error=row["error"],
+        final_text=row["final_text"],
+    )
