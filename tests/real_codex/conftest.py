@@ -94,6 +94,7 @@ class Bench:
     stack: AsyncExitStack
     store: MemoryStore = field(default_factory=MemoryStore)
     logged: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    codex_home: str = "codex-home"
 
     @property
     def project(self) -> Path:
@@ -106,7 +107,7 @@ class Bench:
     @property
     def environ(self) -> dict[str, str]:
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-        return {**kept, "CODEX_HOME": str(self.root / "codex-home")}
+        return {**kept, "CODEX_HOME": str(self.root / self.codex_home)}
 
     def log(self, level: str, message: str, fields: dict[str, Any]) -> None:
         self.logged.append((level, message, fields))
@@ -141,6 +142,11 @@ class Bench:
             tools=(START_WORKER,),
         )
         return replace(spec, **changes)
+
+    def other_codex_home(self) -> None:
+        """Let runtimes made from now on use another CODEX_HOME."""
+        self.codex_home = "other-codex-home"
+        self.model.write_codex_config(self.root / self.codex_home)
 
     def engine(self) -> psutil.Process:
         """Return the process of the engine that runs."""

@@ -35,6 +35,7 @@ START_SECONDS: Final = 20.0
 TERM_SECONDS: Final = 2.0
 """After each of the two SIGTERMs: the first only drains."""
 DRAIN_SECONDS: Final = 20.0
+REAP_SECONDS: Final = 2.0
 SHORT_LIFE: Final = 60.0
 """An engine that lived shorter than this makes its successor wait."""
 MAX_BACKOFF: Final = 30.0
@@ -249,14 +250,13 @@ class EngineHost:
         with suppress(ProcessLookupError):
             started = process_started(child.pid)
             await end_group(child.pid, started, terms=0, grace=0, clock=self._clock)
-        child.poll()
+        await asyncio.to_thread(self._reap)
 
     async def _end(self, engine: Engine, state: EngineState, reason: str) -> None:
         gone = await end_group(
             engine.pid, engine.pid_started, terms=2, grace=TERM_SECONDS, clock=self._clock
         )
-        if self._child is not None:
-            self._child.poll()
+        await asyncio.to_thread(self._reap)
         if not gone:
             msg = f"The engine (process {engine.pid}) could not be ended."
             raise Unhealthy(msg, hint=f"End it by hand: kill -9 -{engine.pid}")
@@ -264,6 +264,14 @@ class EngineHost:
         self._log("info", "engine ended", {"engine": engine.id, "reason": reason})
         if engine.socket:
             await asyncio.to_thread(self._clear_socket)
+
+    def _reap(self) -> None:
+        # A leader counts as dead while its threads still end, and cannot be reaped so long.
+        child = self._child
+        if child is not None:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(REAP_SECONDS)
+                self._child = None
 
     def _clear_socket(self) -> None:
         # From 0.163 on the path is a link to a short one elsewhere.
