@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from netsky_runtime.agents.authority import check_take
-from netsky_runtime.db import actors, inputs, messages, notes, posting, sessions, tasks
+from netsky_runtime.db import actors, inputs, messages, notes, posting, readiness, sessions, tasks
 from netsky_runtime.errors import Conflict, UsageError
 from netsky_runtime.records import (
     MANAGER0,
@@ -122,10 +122,10 @@ class Delegation:
     ) -> Started:
         """Give a new task, or the open one named, to a new worker or to the one it has already.
 
-        ``manager_id`` defaults to manager0. The task begins at once when its dependencies are done and a place is free, else
-        ``start_ready`` begins it. Raises ``UsageError`` for a bad cwd or a dependency cycle,
-        ``NotFound`` for unknown ids, ``Refused`` for a task of another manager, ``Conflict`` for
-        a task that is not open.
+        ``manager_id`` defaults to manager0. The task begins at once when its dependencies are
+        done and a place is free, else ``start_ready`` begins it. Raises ``UsageError`` for a bad
+        cwd or a dependency cycle, ``NotFound`` for unknown ids, ``Refused`` for a task of another
+        manager, ``Conflict`` for a task that is not open.
         """
         manager = await self._manager(tx, manager_id or MANAGER0)
         now = self._clock.now()
@@ -192,11 +192,8 @@ class Delegation:
         Most urgent first, the oldest of these first. Returns the workers to wake.
         """
         woken: set[str] = set()
-        blocked = await tasks.list_(tx, statuses=(TaskStatus.BLOCKED,))
-        given = await tasks.list_(tx, statuses=(TaskStatus.OPEN,))
-        waiting = [*blocked, *(task for task in given if task.owner_id and task.manager_id)]
         free = await self._free(tx)
-        for task in sorted(waiting, key=lambda task: (task.priority, task.created_at)):
+        for task in await readiness.waiting(tx):
             try:
                 begun = await self._begin(tx, task, free=free)
             except (UsageError, Conflict) as error:
@@ -245,12 +242,7 @@ class Delegation:
 
     async def _free(self, tx: Tx) -> int:
         """Return how many more workers may be live."""
-        live = set()
-        for task in await tasks.list_(tx, statuses=(TaskStatus.IN_PROGRESS,)):
-            owner = await actors.get(tx, task.owner_id) if task.owner_id else None
-            if owner and owner.kind is ActorKind.WORKER and owner.status is ActorStatus.ACTIVE:
-                live.add(owner.id)
-        return self._limits.max_live_workers - len(live)
+        return self._limits.max_live_workers - await readiness.live_workers(tx)
 
     async def _manager(self, tx: Tx, manager_id: str) -> Actor:
         manager = await actors.require(tx, manager_id)

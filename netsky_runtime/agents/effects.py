@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from netsky_runtime.clock import Clock, Ids
     from netsky_runtime.db.connection import Tx
 
+OPEN_SHOWN = 100
+"""How many tasks that are not closed ``list_tasks`` shows, the most urgent."""
 CLOSED_SHOWN = 20
-"""How many closed tasks ``list_tasks`` shows, the latest."""
+"""How many closed tasks it shows, the latest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,15 +200,18 @@ async def _list_tasks(tx: Tx, actor: Actor) -> Outcome:
             seen = [task for task in everything if actor.id in {task.manager_id, task.owner_id}]
         case Role.MANAGER0:
             seen = list(await tasks.list_(tx))
-    going = [task for task in seen if not task.status.closed]
+    going = sorted((task for task in seen if not task.status.closed), key=_urgency)
     closed = sorted((task for task in seen if task.status.closed), key=_closed_at, reverse=True)
-    lines = [
-        _line(task) for task in sorted(going, key=lambda task: (task.priority, task.created_at))
-    ]
-    lines += [_line(task) for task in closed[:CLOSED_SHOWN]]
+    lines = [_line(task) for task in (*going[:OPEN_SHOWN], *closed[:CLOSED_SHOWN])]
+    if len(going) > OPEN_SHOWN:
+        lines.append(f"and {len(going) - OPEN_SHOWN} less urgent open tasks")
     if len(closed) > CLOSED_SHOWN:
         lines.append(f"and {len(closed) - CLOSED_SHOWN} older closed tasks")
     return Outcome("\n".join(lines) or "There are no tasks.")
+
+
+def _urgency(task: Task) -> str:
+    return task.priority.value  # sorting keeps the older one first
 
 
 def _closed_at(task: Task) -> int:

@@ -82,7 +82,7 @@ class Toolbox:
             known = await tool_calls.get(tx, thread_id, turn_id, call_id)
             if known is not None:
                 return known
-            refused = record(str(error), success=False)
+            refused = record(_sentence(error), success=False)
             await tool_calls.insert(tx, refused)
             return refused
 
@@ -115,3 +115,12 @@ class Toolbox:
         checked = tools.parse(role_of(actor), tool, arguments)
         call = Call(actor=actor, thread_id=thread_id, turn_id=turn_id)
         return await self._effects.apply(tx, call, checked)
+
+
+def _sentence(error: NetskyError) -> str:
+    """Return the refusal with a hint that a model can follow: it has no command line."""
+    if "`netsky " not in error.hint:
+        return str(error)
+    if isinstance(error, NotFound):
+        return f"{error.message} list_tasks shows tasks and who works on them."
+    return error.message

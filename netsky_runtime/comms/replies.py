@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.comms.envelope import input_ids_in, tag_of
 from netsky_runtime.db import inputs as input_rows
-from netsky_runtime.db import lineage, posting, tasks
-from netsky_runtime.db import messages as message_rows
+from netsky_runtime.db import lineage, posting, questions, tasks
 from netsky_runtime.errors import Conflict
 from netsky_runtime.records import (
     MANAGER0,
@@ -221,7 +220,7 @@ def _failed(
 async def _open_question(tx: Tx, turn: Turn, causes: Iterable[Message]) -> Message | None:
     """Return a question that was asked in this turn and not answered before it ended."""
     heard = {(cause.sender, cause.created_at) for cause in causes}
-    for asked in await message_rows.questions_of_turn(tx, turn.thread_id, turn.id):
+    for asked in await questions.asked_in(tx, turn):
         if not any(by == asked.target and at >= asked.created_at for by, at in heard):
             return asked
     return None

@@ -1,0 +1,71 @@
+"""What an actor reads after a crash cut its turn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from netsky_runtime.agents.recovery import QUOTE, compose
+from netsky_runtime.records import (
+    MANAGER0,
+    Actor,
+    ActorKind,
+    ActorStatus,
+    Direction,
+    Message,
+    MessageKind,
+    MessageStatus,
+    Source,
+    Task,
+    TaskStatus,
+)
+
+WORKER = Actor(
+    id="worker1",
+    kind=ActorKind.WORKER,
+    status=ActorStatus.ACTIVE,
+    manager_id=MANAGER0,
+    created_at=0,
+    updated_at=0,
+)
+MANAGER = replace(WORKER, id="manager1", kind=ActorKind.MANAGER, objective="Ship the docs")
+TASK = Task(
+    id="t4",
+    title="Paint the fence",
+    status=TaskStatus.IN_PROGRESS,
+    owner_id="worker1",
+    created_at=0,
+    updated_at=0,
+)
+CAUSE = Message(
+    id="m-1",
+    source=Source.ACTOR,
+    direction=Direction.INBOUND,
+    kind=MessageKind.TASK,
+    sender=MANAGER0,
+    target="worker1",
+    body="Paint the\nfence green",
+    status=MessageStatus.ROUTED,
+    created_at=0,
+)
+
+
+def test_a_worker_is_told_its_task_and_what_was_cut() -> None:
+    text = compose(WORKER, [TASK], [CAUSE])
+    assert "- task from manager0: “Paint the fence green”" in text
+    assert "- t4 in_progress: Paint the fence" in text
+    assert "do nothing twice" in text
+
+
+def test_a_manager_is_told_its_objective_and_its_open_tasks() -> None:
+    text = compose(MANAGER, [TASK, replace(TASK, id="t5", title="Roof")], [CAUSE, CAUSE])
+    assert "Your objective: “Ship the docs”" in text
+    assert "- t5 in_progress: Roof" in text
+    assert "list_tasks" in text
+    assert "answers all of it" in text
+
+
+def test_long_messages_are_quoted_in_part() -> None:
+    text = compose(WORKER, [], [replace(CAUSE, body="x" * 10_000)])
+    assert "x" * QUOTE + "…”" in text
+    assert len(text) < 2 * QUOTE + 400
+    assert "no open task" in text
