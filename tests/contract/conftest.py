@@ -1,0 +1,43 @@
+"""The runtimes that the contract suite runs over."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.contract.rigs import AppServerRig, Rig, ScriptedRig, Stage
+from tests.real_codex.conftest import bench, codex_binary, model
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.real_codex.conftest import Bench
+
+__all__ = ["bench", "codex_binary", "model"]
+
+
+@pytest.fixture
+async def scripted_rig(tmp_path: Path) -> AsyncIterator[ScriptedRig]:
+    async with AsyncExitStack() as stack:
+        yield ScriptedRig(tmp_path, stack)
+
+
+@pytest.fixture
+def app_server_rig(bench: Bench) -> AppServerRig:
+    return AppServerRig(bench)
+
+
+@pytest.fixture(params=["scripted", pytest.param("app_server", marks=pytest.mark.real_codex)])
+def rig(request: pytest.FixtureRequest) -> Rig:
+    found: Rig = request.getfixturevalue(f"{request.param}_rig")
+    return found
+
+
+@pytest.fixture
+async def stage(rig: Rig) -> Stage:
+    runtime = rig.runtime()
+    await runtime.open()
+    return Stage(rig, runtime)

@@ -1,0 +1,173 @@
+"""What each kind of runtime needs to be put to the contract, behind one face."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from netsky_runtime.clock import SystemClock
+from netsky_runtime.codex.base import Batch, Decision, LaunchSpec, ToolSpec
+from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.codex.scripted.language import OrdersInText
+from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
+from netsky_runtime.records import DecisionWord
+from tests.real_codex.conftest import Bench, Told
+from tests.support.fakes import CountingIds
+
+if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+    from pathlib import Path
+
+    from netsky_runtime.codex.base import HistoricTurn, ThreadRuntime, ThreadSession
+
+NOTE_DOWN = ToolSpec(
+    name="note_down",
+    description="Note something down.",
+    schema={
+        "type": "object",
+        "properties": {"body": {"type": "string"}},
+        "required": ["body"],
+        "additionalProperties": False,
+    },
+)
+ACCEPT = Decision(word=DecisionWord.ACCEPT)
+ACCEPT_FOR_SESSION = Decision(word=DecisionWord.ACCEPT_FOR_SESSION)
+DECLINE = Decision(word=DecisionWord.DECLINE)
+CANCEL = Decision(word=DecisionWord.CANCEL)
+
+
+class Rig(Protocol):
+    """One kind of runtime over one home."""
+
+    project: Path
+
+    def runtime(self) -> ThreadRuntime:
+        """Return a runtime as a new netsky of this home would make it, not yet open."""
+        ...
+
+    async def kill_engine(self) -> None:
+        """End what carries the threads of the latest runtime, without a word."""
+        ...
+
+    async def until_hanging(self) -> None:
+        """Return when the model has an input with ``HANG``."""
+        ...
+
+    def release(self) -> None:
+        """Let the model go on, where it can."""
+        ...
+
+
+class ScriptedRig:
+    def __init__(self, root: Path, stack: AsyncExitStack) -> None:
+        self.project = root / "project"
+        self._directory = root / "threads"
+        self._ids = CountingIds()
+        self._stack = stack
+        self._latest: ScriptedRuntime | None = None
+
+    def runtime(self) -> ThreadRuntime:
+        runtime = ScriptedRuntime(
+            directory=self._directory, clock=SystemClock(), ids=self._ids, script=OrdersInText()
+        )
+        self._stack.push_async_callback(runtime.close, keep_engine=False)
+        self._latest = runtime
+        return runtime
+
+    async def kill_engine(self) -> None:
+        assert self._latest is not None
+        killer = await self._latest.start(spec_for(self))
+        await killer.submit(batch("DIE", 99))
+
+    async def until_hanging(self) -> None:
+        """Nothing to wait for: the model of a script has its input with the first event."""
+
+    def release(self) -> None:
+        """Nothing to release: a script that hangs waits for an interrupt or a steer."""
+
+
+class AppServerRig:
+    def __init__(self, bench: Bench) -> None:
+        self.project = bench.project
+        self._bench = bench
+
+    def runtime(self) -> ThreadRuntime:
+        return self._bench.runtime()
+
+    async def kill_engine(self) -> None:
+        os.killpg(self._bench.engine().pid, signal.SIGKILL)
+
+    async def until_hanging(self) -> None:
+        await asyncio.to_thread(self._bench.model.wait_hanging)
+
+    def release(self) -> None:
+        self._bench.model.release()
+
+
+class Stage:
+    """A runtime that is open, and shorthand for what every test does with it."""
+
+    def __init__(self, rig: Rig, runtime: ThreadRuntime) -> None:
+        self.rig = rig
+        self.runtime = runtime
+
+    async def start(self, **changes: Any) -> tuple[ThreadSession, Told]:
+        session = await self.runtime.start(spec_for(self.rig, **changes))
+        return session, Told(session)
+
+    async def resume(self, thread_id: str) -> tuple[ThreadSession, Told]:
+        session = await self.runtime.resume(thread_id, spec_for(self.rig))
+        return session, Told(session)
+
+    async def restart(self, *, keep_engine: bool) -> None:
+        """Go on with a new netsky of the same home."""
+        await self.runtime.close(keep_engine=keep_engine)
+        self.runtime = self.rig.runtime()
+        await self.runtime.open()
+
+
+def spec_for(rig: Rig, **changes: Any) -> LaunchSpec:
+    spec = LaunchSpec(
+        cwd=str(rig.project),
+        instructions="You are manager0.",
+        sandbox="read-only",
+        approval_policy="on-request",
+        config={"features": {"multi_agent": False, "goals": False}},
+        tools=(NOTE_DOWN,),
+    )
+    return replace(spec, **changes)
+
+
+def batch(text: str, number: int = 1) -> Batch:
+    return Batch(id=f"batch-{number}", text=text, input_ids=(f"i-{number}",))
+
+
+async def heard(told: Told, number: int = 1) -> CodexEvent:
+    """Return the event that shows this batch as a user message."""
+    return await told.until(
+        lambda event: (
+            event.kind is EventKind.ITEM_COMPLETED
+            and event.data.get("client_id") == f"batch-{number}"
+        )
+    )
+
+
+async def approval(told: Told) -> CodexEvent:
+    return await told.next(EventKind.APPROVAL_REQUESTED)
+
+
+async def says(session: ThreadSession, told: Told, text: str, number: int = 1) -> CodexEvent:
+    """Have a whole turn; return its end."""
+    await session.submit(batch(text, number))
+    return await told.turn_end()
+
+
+def client_ids(turn: HistoricTurn) -> list[str]:
+    return [item.client_id for item in turn.items if item.type == "user_message"]
+
+
+def kinds(told: Told) -> list[EventKind]:
+    return [event.kind for event in told.events]
