@@ -39,9 +39,10 @@ async def insert(tx: Tx, table: str, values: Mapping[str, Any]) -> None:
     await tx.execute_fetchall(sql, tuple(values.values()))
 
 
-def dump(data: Any) -> str:
-    """Return JSON text for a column."""
-    return orjson.dumps(data, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+def dump(data: Any, *, lax: bool = False) -> str:
+    """Return JSON text for a column; ``lax`` stores what is not JSON by its ``str``."""
+    default = str if lax else _plain
+    return orjson.dumps(data, default=default, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def load(text: str) -> Any:

@@ -76,9 +76,9 @@ async def insert(
     if not title.strip():
         msg = "The task has no title."
         raise UsageError(msg, hint="Say in a few words what is to be done.")
-    number = int(await rows.value(tx, _NEXT_NUMBER))
+    place = int(await rows.value(tx, _NEXT_NUMBER))
     task = Task(
-        id=f"t{number}",
+        id=f"t{place}",
         title=title,
         body=body,
         priority=priority,
@@ -95,7 +95,7 @@ async def insert(
         "tasks",
         {
             "id": task.id,
-            "number": number,
+            "number": place,
             "title": title,
             "body": body,
             "priority": priority.value,
@@ -221,7 +221,6 @@ async def _many(tx: Tx, sql: str, *params: object) -> tuple[Task, ...]:
 
 def row_to_task(row: Row) -> Task:
     """Read one row of ``tasks``, selected as ``COLUMNS``."""
-    needs = row["depends_on"]
     return Task(
         id=row["id"],
         title=row["title"],
@@ -231,15 +230,21 @@ def row_to_task(row: Row) -> Task:
         owner_id=row["owner_id"],
         manager_id=row["manager_id"],
         estimate_minutes=row["estimate_minutes"],
-        depends_on=tuple(sorted(needs.split(","), key=_number)) if needs else (),
+        depends_on=in_order(row["depends_on"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         closed_at=row["closed_at"],
     )
 
 
-def _number(task_id: str) -> int:
+def number(task_id: str) -> int:
+    """Return a task's number: 7 for ``t7``."""
     return int(task_id[1:])
+
+
+def in_order(ids: str | None) -> tuple[str, ...]:
+    """Read ids from ``group_concat``, which keeps no order of its own."""
+    return tuple(sorted(ids.split(","), key=number)) if ids else ()
 
 
 def _found(task_id: str, changed: list[Row]) -> None:

@@ -18,6 +18,8 @@ CREATE TABLE actors (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX actors_by_age ON actors (created_at, id);
+CREATE INDEX actors_live ON actors (created_at, id) WHERE status IN ('active', 'parked');
 
 CREATE TABLE engines (
     id TEXT PRIMARY KEY,
@@ -158,6 +160,7 @@ CREATE TABLE actor_inputs (
 ) STRICT;
 CREATE INDEX actor_inputs_open ON actor_inputs (actor_id, seq)
     WHERE status IN ('queued', 'handed', 'seen');
+CREATE INDEX actor_inputs_uncertain ON actor_inputs (actor_id, seq) WHERE status = 'uncertain';
 CREATE INDEX actor_inputs_by_message ON actor_inputs (message_id);
 CREATE INDEX actor_inputs_by_turn ON actor_inputs (thread_id, turn_id) WHERE turn_id <> '';
 CREATE INDEX actor_inputs_by_status ON actor_inputs (status)
@@ -215,7 +218,7 @@ CREATE TABLE approvals (
     decided_at INTEGER,
     UNIQUE (engine_id, request_id)
 ) STRICT;
-CREATE INDEX approvals_pending ON approvals (number) WHERE status = 'pending';
+CREATE INDEX approvals_pending ON approvals (actor_id, created_at) WHERE status = 'pending';
 CREATE INDEX approvals_by_turn ON approvals (thread_id, turn_id);
 
 CREATE TABLE events (
@@ -244,7 +247,7 @@ CREATE TABLE usage (
     updated_at INTEGER NOT NULL,
     PRIMARY KEY (thread_id, turn_id)
 ) STRICT;
-CREATE INDEX usage_by_actor ON usage (actor_id, updated_at);
+CREATE INDEX usage_by_thread ON usage (thread_id, updated_at, total_tokens);
 
 CREATE TABLE notes (
     number INTEGER PRIMARY KEY,

@@ -1,0 +1,41 @@
+"""The one row of ``daemon``: who owned this home last, and how often it was owned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netsky_runtime.db import rows
+
+if TYPE_CHECKING:
+    from netsky_runtime.db.rows import Tx
+
+_TAKE = """
+INSERT INTO daemon (id, epoch, pid, started_at) VALUES (1, 1, ?, ?)
+ON CONFLICT (id) DO UPDATE SET epoch = epoch + 1, pid = excluded.pid,
+    started_at = excluded.started_at
+RETURNING epoch
+"""
+_CURRENT = "SELECT epoch, pid, started_at FROM daemon WHERE id = 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonRow:
+    """The last daemon of this home; whether it still runs is for its lock and socket to say."""
+
+    epoch: int
+    pid: int
+    started_at: int
+
+
+async def take_epoch(tx: Tx, pid: int, now: int) -> int:
+    """Record a new daemon and return its epoch, one more than the last one's."""
+    return int(await rows.value(tx, _TAKE, pid, now))
+
+
+async def current(tx: Tx) -> DaemonRow | None:
+    """Return the last daemon, if there has been one."""
+    row = await rows.one(tx, _CURRENT)
+    if row is None:
+        return None
+    return DaemonRow(epoch=row["epoch"], pid=row["pid"], started_at=row["started_at"])
