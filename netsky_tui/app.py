@@ -1,0 +1,428 @@
+"""The Textual app: introduces store, feed and screens to each other. No domain logic."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import events, on
+from textual.app import App
+from textual.widget import Widget
+from textual.worker import Worker, WorkerState
+
+from netsky_runtime.clock import Clock
+from netsky_runtime.errors import NetskyError
+from netsky_runtime.records import MANAGER0, InputMode, InputStatus
+from netsky_tui import theme
+from netsky_tui.drawing import details
+from netsky_tui.feed import RoomFeed
+from netsky_tui.keymap import SCOPES, Keymap, pretty
+from netsky_tui.operations import Operations
+from netsky_tui.palette import RoomCommands
+from netsky_tui.screens.approval import ApprovalScreen
+from netsky_tui.screens.dialogs import ChoiceScreen, Option
+from netsky_tui.screens.page import PageScreen
+from netsky_tui.screens.room import RoomScreen
+from netsky_tui.store import LinkState, Part, Store
+from netsky_tui.widgets.approvals import Decide, Refuse
+from netsky_tui.widgets.composer import Composer
+from netsky_tui.widgets.panes import Wants
+
+if TYPE_CHECKING:
+    from textual.binding import Binding
+    from textual.dom import DOMNode
+
+    from netsky_tui.link import Connector
+
+_EYES = 60.0
+"""Seconds after a key or click for which somebody is taken to be looking."""
+_READ_PACE = 1.0
+
+
+class RoomApp(App[int]):
+    """The control room. Returns an exit status."""
+
+    TITLE = "netsky"
+    CSS_PATH = "styles/room.tcss"
+    COMMANDS = {RoomCommands}
+    COMMAND_PALETTE_BINDING = "f24"
+    """Out of the way: the table of keys has its own for the palette."""
+    ENABLE_COMMAND_PALETTE = True
+    PAUSE_GC_ON_SCROLL = True
+
+    def __init__(
+        self, *, connector: Connector, clock: Clock, keymap: Keymap, bell: bool = True
+    ) -> None:
+        super().__init__()
+        self._connector, self._clock = connector, clock
+        self._rings = bell
+        self._eyes_until = 0.0
+        self._reading: frozenset[str] = frozenset()
+        self._leaving = False
+        self.own_keys = keymap
+        self.store = Store(room_notices=keymap.errors)
+        self.feed = RoomFeed(
+            store=self.store,
+            connector=connector,
+            clock=clock,
+            changed=self._changed,
+            progress=self._progress,
+            told_to_stop=self.stop_soon,
+        )
+        self.operations = Operations(self)
+        self.room = RoomScreen(
+            store=self.store,
+            keymap=keymap,
+            monotonic=clock.monotonic,
+            look_at=self.feed.look_at,
+        )
+        for own in (theme.DARK, theme.LIGHT):
+            self.register_theme(own)
+        self.theme = theme.DARK.name
+        if keymap.keys:
+            self.set_keymap(keymap.keys)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Give Textual's own themes what they lack."""
+        return theme.DEFAULTS
+
+    def get_default_screen(self) -> RoomScreen:
+        """Return the room."""
+        return self.room
+
+    def on_mount(self) -> None:
+        """Start feeding, once the first frame is there."""
+        self.call_after_refresh(self._start_feed)
+        self.set_interval(_READ_PACE, self._mark_read, name="read")
+
+    def _start_feed(self) -> None:
+        self.run_worker(
+            self.feed.run(), name="feed", group="feed", exclusive=True, exit_on_error=False
+        )
+
+    # -- from the feed ---------------------------------------------------------------------
+
+    def _changed(self, parts: frozenset[Part]) -> None:
+        if not parts or not self.room.is_mounted:
+            return
+        first = Part.MESSAGES in parts and not self._seeded
+        if first and self.store.messages:
+            self._seeded = True
+            self.room.composer.remember(self.store.owner_lines())
+        self.room.refresh_parts(parts)
+        if Part.APPROVALS in parts:
+            if isinstance(self.screen, ApprovalScreen):
+                self.screen.update()
+            if self.store.announce() and self._rings:
+                self.bell()
+
+    _seeded = False
+
+    def _progress(self, line: str) -> None:
+        if self.store.daemon.link is LinkState.STARTING:
+            self.store.set_link(LinkState.STARTING, line)
+            self.room.progress(line)
+        else:
+            self.say(line)
+
+    def say(self, text: str, *, bad: bool = False) -> None:
+        """Tell the operator something; it is plain text."""
+        severity = "error" if bad else "information"
+        self.notify(text, severity=severity, timeout=8 if bad else 4, markup=False)  # type: ignore[arg-type]  # a Literal
+
+    # -- work in the background ------------------------------------------------------------
+
+    def do(self, work: Awaitable[Any], name: str) -> None:
+        """Run something the operator asked for; several can run at once."""
+        self.run_worker(work, name=name, group="verbs", exit_on_error=False)
+
+    @on(Worker.StateChanged)
+    def _worker_ended(self, event: Worker.StateChanged) -> None:
+        if event.state is not WorkerState.ERROR or event.worker.error is None:
+            return
+        error = event.worker.error
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        text = str(error) if isinstance(error, NetskyError) else f"{type(error).__name__}: {error}"
+        self.log.error(text)
+        if event.worker.group == "feed":
+            self.say(f"The room lost its feed ({text}). It starts again.", bad=True)
+            self.set_timer(2.0, self._start_feed)
+        else:
+            self.say(f"{event.worker.name} failed: {text}", bad=True)
+
+    # -- what the room wants ---------------------------------------------------------------
+
+    @property
+    def selected_actor(self) -> str:
+        """The actor under the cursor."""
+        row = self.room.actors.view.current
+        return row.key if row is not None else ""
+
+    @property
+    def selected_task(self) -> str:
+        """The task under the cursor."""
+        row = self.room.tasks.view.current
+        return row.key if row is not None else ""
+
+    @on(Wants)
+    def _wanted(self, event: Wants) -> None:
+        key, operations = event.key, self.operations
+        jobs: dict[str, Callable[[], Awaitable[None]]] = {
+            "actor.interrupt": lambda: operations.interrupt(key),
+            "actor.stop": lambda: operations.stop_actor(key),
+            "actor.resume": lambda: operations.resume(key),
+            "task.add": operations.add_task,
+            "task.done": lambda: operations.task_done(key),
+            "task.cancel": lambda: operations.task_cancel(key),
+            "note.add": lambda: operations.add_note(key),
+        }
+        simple: dict[str, Callable[[str], None]] = {
+            "target": self._aim,
+            "reply": self._reply,
+            "older": self._older,
+            "retry": lambda _key: self.feed.retry(),
+            "tasks.closed": lambda _key: self._toggle_closed(),
+            "open.actors": self._open_actor,
+            "open.tasks": self._open_task,
+            "open.messages": self._open_message,
+            "open.approvals": self._open_approval,
+        }
+        if (job := jobs.get(event.verb)) is not None:
+            self.do(job(), event.verb)
+        elif (act := simple.get(event.verb)) is not None:
+            act(key)
+
+    def _aim(self, actor_id: str) -> None:
+        self.room.composer.aim(actor_id or MANAGER0)
+        self.room.composer.focus()
+
+    def _reply(self, message_id: str) -> None:
+        fact = self.store.message(message_id)
+        if fact is None:
+            return
+        if fact.message.sender not in self.store.targets:
+            self.say(f"{fact.message.sender} takes no messages.", bad=True)
+            return
+        self.room.composer.aim(fact.message.sender, reply_to=message_id)
+        self.room.composer.focus()
+
+    def _older(self, part: str) -> None:
+        if part in {Part.MESSAGES, Part.EVENTS} and self.store.more(Part(part)):
+            self.feed.touch()
+
+    def _toggle_closed(self) -> None:
+        self.room.show_closed = not self.room.show_closed
+        self.room.show_tasks()
+
+    # -- pages -----------------------------------------------------------------------------
+
+    def _open_actor(self, actor_id: str) -> None:
+        async def read() -> Any:
+            source = self.feed.source
+            if source is None:
+                return ()
+            return details.actor_page(*await source.actor(actor_id), self._clock.now())
+
+        self.push_screen(PageScreen(f"{actor_id}", read))
+
+    def _open_task(self, task_id: str) -> None:
+        async def read() -> Any:
+            source = self.feed.source
+            return (
+                details.task_page(*await source.task(task_id), self._clock.now()) if source else ()
+            )
+
+        self.push_screen(PageScreen(f"task {task_id}", read))
+
+    def _open_message(self, message_id: str) -> None:
+        async def read() -> Any:
+            source = self.feed.source
+            if source is None:
+                return ()
+            return details.message_page(*await source.message(message_id), self._clock.now())
+
+        fact = self.store.message(message_id)
+        if fact is not None and fact.input_status is InputStatus.UNCERTAIN and fact.input_id:
+            self.do(self.operations.resolve_input(fact.input_id), "uncertain input")
+            return
+        self.push_screen(PageScreen("message", read))
+
+    def _open_approval(self, approval_id: str) -> None:
+        approval = self.store.approval(approval_id)
+        if approval is None:
+            return
+        keys = " · ".join(
+            f"{pretty(self.own_keys.of(entry))} {entry.label}" for entry in SCOPES["approvals"]
+        )
+        self.push_screen(ApprovalScreen(approval, self._lookup, foot=f"{keys} · Esc closes"))
+
+    def _lookup(self, approval_id: str) -> Any:
+        return self.store.approval(approval_id), self.store.doing(approval_id)
+
+    def action_help(self) -> None:
+        """Show all keys."""
+        if not isinstance(self.screen, PageScreen):
+            self.push_screen(PageScreen("keys", details.help_page(self.own_keys)))
+
+    # -- approvals -------------------------------------------------------------------------
+
+    @on(Refuse)
+    def _refused(self, event: Refuse) -> None:
+        self.notify(event.text, severity="warning", timeout=4, markup=False)
+
+    @on(Decide)
+    def _decided(self, event: Decide) -> None:
+        self.do(self._decide(event), "decision")
+
+    async def _decide(self, event: Decide) -> None:
+        approval = self.store.approval(event.approval_id)
+        if approval is None or self.store.doing(approval.id):
+            return
+        self._changed(self.store.deciding(approval.id, event.word, self._clock.now()))
+        problem = await self.operations.decide(approval, event.word)
+        if problem:
+            self._changed(self.store.deciding(approval.id, None, self._clock.now()))
+            self.say(problem, bad=True)
+            return
+        if isinstance(self.screen, ApprovalScreen):
+            self.screen.dismiss()
+        self.room.approvals.next_waiting(approval.id)
+
+    # -- composer --------------------------------------------------------------------------
+
+    @on(Composer.Send)
+    def _send(self, event: Composer.Send) -> None:
+        self.do(self._sending(event), "sending")
+
+    async def _sending(self, event: Composer.Send) -> None:
+        composer = self.room.composer
+        if self._in_flight == event.body:
+            return
+        self._in_flight = event.body
+        params: dict[str, Any] = {
+            "target": event.target,
+            "body": event.body,
+            "mode": InputMode(event.mode).value,
+            "source": "room",
+        }
+        if event.reply_to:
+            params["in_reply_to"] = event.reply_to
+        try:
+            await self.operations.call("send", params)
+        except NetskyError as error:
+            composer.problem(f"Not sent, your text is still here: {error}")
+        else:
+            composer.sent(event.body)
+            self.room.messages.view.action_last()
+        finally:
+            self._in_flight = ""
+
+    _in_flight = ""
+
+    # -- reading ---------------------------------------------------------------------------
+
+    async def on_event(self, event: events.Event) -> None:
+        """Note that somebody is there."""
+        if isinstance(event, (events.Key, events.MouseDown, events.MouseScrollDown)):
+            self._eyes_until = self._clock.monotonic() + _EYES
+        await super().on_event(event)
+
+    def _mark_read(self) -> None:
+        looking = self.app_focus and self._clock.monotonic() < self._eyes_until
+        if not looking or self.screen is not self.room or self.feed.handle is None:
+            return
+        ids = [key for key in self.room.seen_messages() if key not in self._reading]
+        if ids:
+            self._reading |= frozenset(ids)
+            self.do(self._read(ids), "reading")
+
+    async def _read(self, ids: list[str]) -> None:
+        try:
+            await self.operations.call("messages.read", {"ids": ids})
+        except NetskyError:
+            # Still unread; the next look tries again.
+            self._reading -= frozenset(ids)
+
+    # -- leaving ---------------------------------------------------------------------------
+
+    def action_quit_room(self) -> None:
+        """Leave, asking first when turns run or others watch."""
+        if not self._leaving:
+            self.run_worker(self._quit(), name="quit", group="quit", exit_on_error=False)
+
+    async def _quit(self) -> None:
+        if self.store.daemon.link is not LinkState.HOSTING:
+            self.exit(0)
+            return
+        try:
+            answer = await self.operations.call("status")
+        except NetskyError:
+            answer = {}
+        running = int((answer.get("counts") or {}).get("turns_running") or 0)
+        rooms = int(answer.get("rooms") or 0)
+        if not running and not rooms:
+            await self.leave(keep_engine=False)
+            return
+        parts = [f"{running} turn{'s run' if running != 1 else ' runs'}"] if running else []
+        parts += (
+            [f"{rooms} other client{'s are' if rooms != 1 else ' is'} attached"] if rooms else []
+        )
+        options = (
+            Option("keep", "l", "leave them working: netsky ends, Codex goes on"),
+            Option("stop", "s", "stop everything: turns are interrupted"),
+            Option("stay", "t", "stay"),
+        )
+        text = " and ".join(parts) + "."
+        choice = await self.push_screen_wait(ChoiceScreen("Leave the room?", text, options))
+        if choice in {"keep", "stop"}:
+            await self.leave(keep_engine=choice == "keep")
+
+    def stop_soon(self, keep_engine: bool) -> None:
+        """Leave without asking: a signal, or somebody else's `netsky stop`."""
+        self.run_worker(
+            self.leave(keep_engine=keep_engine), name="stop", group="quit", exit_on_error=False
+        )
+
+    async def leave(self, *, keep_engine: bool, status: int = 0) -> None:
+        """End the daemon this room hosts, if it does, and the room."""
+        if self._leaving:
+            return
+        self._leaving = True
+        self._changed(self.store.set_link(LinkState.STOPPING))
+        self.say("Leaving; Codex goes on." if keep_engine else "Stopping…")
+        try:
+            await self._connector.stop(keep_engine=keep_engine)
+        finally:
+            self.exit(status)
+
+    # -- commands --------------------------------------------------------------------------
+
+    def commands(self) -> Iterator[tuple[str, str, Callable[[], None]]]:
+        """Yield everything for the palette: name, help, what to do."""
+        for name, about, work in self.operations.commands():
+            yield name, about, partial(self._command, work, name)
+        for target in self.store.targets:
+            yield f"Write to {target}", "change the composer's target", partial(self._aim, target)
+        for entry in SCOPES["room"]:
+            if entry.action.startswith("go(") and not entry.priority:
+                name = entry.action.split("'")[1]
+                go = partial(self.room.action_go, name)
+                yield f"Go to {name}", pretty(self.own_keys.of(entry)), go
+        yield "Theme…", "colours of the room", self.search_themes
+        yield "Keys", "everything a key does", self.action_help
+        if self.store.daemon.link is LinkState.HOSTING:
+            leave = partial(self.stop_soon, True)
+            yield "Leave, Codex goes on", "keep the engine and quit", leave
+        yield "Quit", "asks first when turns run", self.action_quit_room
+
+    def _command(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        self.do(work(), name)
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
+        """Say that keys.toml put two things on one key."""
+        names = ", ".join(sorted(str(binding.id) for binding in clashed_bindings))
+        text = f"keys.toml puts two things on one key: {names}."
+        if text not in self.store.room_notices and isinstance(node, Widget):
+            self.store.room_notices = (*self.store.room_notices, text)

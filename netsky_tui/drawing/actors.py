@@ -1,0 +1,140 @@
+"""The tree of actors, one row each, a second one when something is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from netsky_runtime.records import OWNER, ActorKind, ActorStatus, HealthState
+from netsky_tui.source import ActorFacts
+from netsky_tui.text import Line, Span, beside, line_width, one_line, pad, short_age, truncate
+from netsky_tui.words import HEALTH, PARKED, STOPPED, Mark
+
+_MARK_WIDTH = 11
+
+
+@dataclass(frozen=True, slots=True)
+class ActorRow:
+    """An actor as the room shows it."""
+
+    key: str
+    branch: str
+    """The tree's lines before the name."""
+    stem: str
+    """The tree's lines below the name."""
+    mark: Mark
+    why: str
+    """Said on a second row; empty when nothing needs attention."""
+    age: str
+    runtime: str
+    approvals: int
+    waiting: int
+    objective: str
+    stopped: bool
+
+    @property
+    def search(self) -> str:
+        """The words a filter looks at."""
+        return f"{self.key} {self.mark.word} {self.why} {self.objective}"
+
+
+def rows(facts: Sequence[ActorFacts], now: int) -> tuple[ActorRow, ...]:
+    """Arrange actors as a tree: manager0, its managers, their workers; stopped ones last."""
+    known = {fact.actor.id for fact in facts}
+    children: dict[str, list[ActorFacts]] = {}
+    for fact in facts:
+        if fact.actor.kind is ActorKind.OWNER:
+            continue
+        parent = fact.actor.manager_id or OWNER
+        if parent not in known:
+            parent = OWNER
+        children.setdefault(parent, []).append(fact)
+    for group in children.values():
+        group.sort(key=_order)
+    out: list[ActorRow] = []
+    _descend(children, OWNER, "", now, out, seen=set())
+    return tuple(out)
+
+
+def _order(fact: ActorFacts) -> tuple[bool, bool, int, str]:
+    actor = fact.actor
+    stopped = actor.status is ActorStatus.STOPPED
+    return stopped, actor.kind is not ActorKind.MANAGER, actor.created_at, actor.id
+
+
+def _descend(
+    children: Mapping[str, Sequence[ActorFacts]],
+    parent: str,
+    stem: str,
+    now: int,
+    out: list[ActorRow],
+    seen: set[str],
+) -> None:
+    group = [fact for fact in children.get(parent, ()) if fact.actor.id not in seen]
+    for index, fact in enumerate(group):
+        seen.add(fact.actor.id)
+        last = index == len(group) - 1
+        top = parent == OWNER
+        branch = "" if top else stem + ("└ " if last else "├ ")
+        below = "" if top else stem + ("  " if last else "│ ")
+        has_children = bool(children.get(fact.actor.id))
+        out.append(_row(fact, branch, below + ("│ " if has_children else "  "), now))
+        _descend(children, fact.actor.id, below, now, out, seen)
+
+
+def _row(fact: ActorFacts, branch: str, stem: str, now: int) -> ActorRow:
+    actor, health = fact.actor, fact.health
+    mark = HEALTH[health.state]
+    if actor.status is ActorStatus.STOPPED:
+        mark = STOPPED
+    elif actor.status is ActorStatus.PARKED:
+        mark = PARKED
+    trouble = health.state in {HealthState.BLOCKED, HealthState.UNHEALTHY}
+    why = "" if actor.status is ActorStatus.STOPPED or not trouble else one_line(health.reason)
+    return ActorRow(
+        key=actor.id,
+        branch=branch,
+        stem=stem,
+        mark=mark,
+        why=why.removeprefix("parked: "),
+        age=short_age(health.since or None, now),
+        runtime=fact.session.runtime.value if fact.session else "",
+        approvals=fact.approvals,
+        waiting=fact.open_inputs,
+        objective=one_line(actor.objective)[:200],
+        stopped=actor.status is ActorStatus.STOPPED,
+    )
+
+
+def draw(row: ActorRow, width: int) -> list[Line]:
+    """Draw name, badges, health and age; below it the reason, or what it is there for."""
+    right: list[Span] = []
+    if row.runtime and width >= 48:
+        right += [(row.runtime, "faint"), ("  ", "text")]
+    right += [
+        (row.mark.glyph + " ", row.mark.tone),
+        (pad(row.mark.word, _MARK_WIDTH - 2), row.mark.tone),
+        (pad(row.age, 4, right=True), "dim"),
+    ]
+    left: list[Span] = [(row.branch, "tree"), (one_line(row.key), _name_tone(row))]
+    if row.approvals:
+        left += [(" ", "text"), (f"▲{row.approvals}", "alarm")]
+    if row.waiting:
+        left.append((f" ✉{row.waiting}", "dim"))
+    lines = [beside(left, right, width)]
+    second, tone = (row.why, row.mark.tone) if row.why else ("", "faint")
+    if row.approvals:
+        second = "an approval waits" if row.approvals == 1 else f"{row.approvals} approvals wait"
+        tone = "warn"
+    if not second and not row.stopped:
+        second = row.objective
+    if second:
+        stem: Span = (row.stem, "tree")
+        lines.append((stem, *truncate([(second, tone)], width - line_width([stem]))))
+    return lines
+
+
+def _name_tone(row: ActorRow) -> str:
+    if row.stopped:
+        return "faint"
+    return "strong"

@@ -1,0 +1,92 @@
+"""The list of questions that wait, and the strip that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from netsky_runtime.records import Approval, ApprovalStatus
+from netsky_tui.drawing.paragraphs import diff_stat
+from netsky_tui.text import Line, Span, beside, one_line, short_age
+from netsky_tui.words import APPROVAL, ASKS, KIND_SHORT, Mark
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """A question from Codex as the room lists it."""
+
+    key: str
+    actor: str
+    kind: str
+    summary: str
+    age: str
+    mark: Mark
+    waits: bool
+
+    @property
+    def search(self) -> str:
+        """The words a filter looks at."""
+        return f"{self.key} {self.actor} {self.kind} {self.summary} {self.mark.word}"
+
+
+def summary(approval: Approval) -> str:
+    """Say in one line what is asked."""
+    if approval.command:
+        return one_line(approval.command)
+    if approval.patch:
+        added, removed = diff_stat(approval.patch)
+        names = [
+            line.removeprefix("+++ ").removeprefix("b/").split("\t")[0]
+            for line in approval.patch.split("\n")
+            if line.startswith("+++ ")
+        ]
+        what = names[0] if len(names) == 1 else f"{len(names)} files" if names else "files"
+        return one_line(f"{what} +{added} −{removed}")
+    for question in approval.questions:
+        return one_line(str(question.get("question") or question.get("header") or ""))
+    return one_line(approval.reason) or ASKS[approval.kind]
+
+
+def row(approval: Approval, now: int, *, doing: str = "") -> ApprovalRow:
+    """Turn an approval into a row; ``doing`` is the decision on its way."""
+    mark = Mark("…", doing, "accent") if doing else APPROVAL[approval.status]
+    return ApprovalRow(
+        key=approval.id,
+        actor=one_line(approval.actor_id),
+        kind=KIND_SHORT[approval.kind],
+        summary=summary(approval)[:400],
+        age=short_age(approval.created_at, now),
+        mark=mark,
+        waits=approval.status is ApprovalStatus.PENDING and not doing,
+    )
+
+
+def height(_width: int) -> int:
+    """Rows an approval takes in the list."""
+    return 1
+
+
+def draw(row: ApprovalRow, width: int) -> list[Line]:
+    """Draw mark, actor, what is asked, and age or outcome."""
+    left: list[Span] = [
+        (row.mark.glyph + " ", row.mark.tone),
+        (row.actor, "strong" if row.waits else "faint"),
+        (f" {row.kind} ", "dim"),
+        (row.summary, "text" if row.waits else "faint"),
+    ]
+    right = (row.age, "dim") if row.waits else (row.mark.word, row.mark.tone)
+    return [beside(left, [right], width)]
+
+
+def strip(rows: Sequence[ApprovalRow], width: int, key: str) -> Line:
+    """The line that cannot be overlooked."""
+    waiting = [row for row in rows if row.waits]
+    if not waiting:
+        return ()
+    first = waiting[0]
+    count = "1 approval waits" if len(waiting) == 1 else f"{len(waiting)} approvals wait"
+    left: list[Span] = [
+        (f" ▲ {count} ", "strip-strong"),
+        (f" {first.actor}: {first.summary}", "strip"),
+    ]
+    return beside(left, [(f" {key} decide ", "strip-strong")], width)

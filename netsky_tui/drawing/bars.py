@@ -1,0 +1,47 @@
+"""The tab line of a narrow room and the line of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netsky_tui.keymap import SCOPES, Keymap, pretty
+from netsky_tui.text import Line, Span, line_width
+
+TABS = ("actors", "tasks", "messages", "events", "approvals")
+
+
+def tabs(active: str, waiting: int, unread: int, width: int) -> Line:
+    """Draw the tabs; the active one in brackets too, what waits with its count."""
+    out: list[Span] = []
+    for number, name in enumerate(TABS, start=1):
+        short = name if width >= 76 else name[:5].rstrip("ao")
+        count = waiting if name == "approvals" else unread if name == "messages" else 0
+        badge = f" {'▲' if name == 'approvals' else '●'}{count}" if count else ""
+        text = f"{number} {short}{badge}"
+        if name == active:
+            out.append((f"[{text}]", "strong"))
+        else:
+            tone = "alarm" if badge and name == "approvals" else "dim"
+            out.append((f" {text} ", tone))
+        out.append((" ", "text"))
+    return tuple(out)
+
+
+def keys(scopes: Sequence[str], keymap: Keymap, width: int, *, typing: bool = False) -> Line:
+    """Draw as many keys of these scopes as fit, whole ones only.
+
+    While ``typing``, keys that are a character are left out: they would be typed.
+    """
+    out: list[Span] = []
+    used = 0
+    for scope in scopes:
+        for entry in SCOPES[scope]:
+            key = pretty(keymap.of(entry).split(",")[0])
+            if not entry.label or (typing and len(key) == 1):
+                continue
+            spans = ((f" {key}", "key"), (f" {entry.label} ", "dim"))
+            used += line_width(spans)
+            if used > width:
+                return tuple(out)
+            out += spans
+    return tuple(out)

@@ -1,0 +1,136 @@
+"""Details pages: a task, a message with its path, an actor with its session; and help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netsky_runtime.records import Note, Task, Turn, Usage
+from netsky_tui.drawing.messages import mark_of
+from netsky_tui.drawing.paragraphs import Para, Writer
+from netsky_tui.keymap import SCOPES, TITLES, Keymap, pretty
+from netsky_tui.source import ActorFacts, MessageFacts
+from netsky_tui.text import clock_time, one_line
+from netsky_tui.words import HEALTH, KIND_WORD, TASK
+
+
+def task_page(
+    task: Task, notes: Sequence[Note], said: Sequence[MessageFacts], now: int
+) -> tuple[Para, ...]:
+    """A task with its dependencies, notes and messages."""
+    out = Writer()
+    mark = TASK[task.status]
+    out.add(task.title, "strong")
+    out.add("")
+    out.field("status", f"{mark.glyph} {mark.word}", mark.tone)
+    out.field("priority", task.priority.value)
+    out.field("owner", task.owner_id or "nobody yet")
+    out.field("manager", task.manager_id or "")
+    out.field("after", ", ".join(task.depends_on))
+    out.field("estimate", f"{task.estimate_minutes} min" if task.estimate_minutes else "")
+    out.field("made", clock_time(task.created_at, now))
+    out.field("changed", clock_time(task.updated_at, now))
+    out.field("closed", clock_time(task.closed_at, now) if task.closed_at else "")
+    if task.body:
+        out.heading("What to do")
+        out.add(task.body)
+    if notes:
+        out.heading("Notes")
+        for note in notes:
+            out.add(
+                note.body, label=f"{clock_time(note.created_at, now)} {one_line(note.author)}  "
+            )
+    if said:
+        out.heading("Messages")
+        for fact in said:
+            _message(out, fact, now)
+    return out.done()
+
+
+def message_page(fact: MessageFacts, path: Sequence[str], now: int) -> tuple[Para, ...]:
+    """A message with its whole body and its path."""
+    out = Writer()
+    message, mark = fact.message, mark_of(fact)
+    out.field("from", message.sender, "strong")
+    out.field("to", message.target, "strong")
+    out.field("kind", KIND_WORD[message.kind] or "text")
+    out.field("entered by", message.source.value)
+    out.field("at", clock_time(message.created_at, now, seconds=True))
+    out.field("state", f"{mark.glyph} {mark.word}".strip() or message.status.value, mark.tone)
+    out.field("because", fact.reason)
+    out.field("task", message.task_id or "")
+    out.field("answers", message.in_reply_to or "")
+    out.field("id", message.id, "dim")
+    out.heading("Body")
+    out.add(message.body)
+    if path:
+        out.heading("Path")
+        for line in path:
+            out.add(line, "soft")
+    return out.done()
+
+
+def actor_page(
+    fact: ActorFacts, turns: Sequence[Turn], usage: Usage | None, now: int
+) -> tuple[Para, ...]:
+    """An actor with its session and latest turns."""
+    out = Writer()
+    actor, session, health = fact.actor, fact.session, fact.health
+    mark = HEALTH[health.state]
+    out.field("health", f"{mark.glyph} {mark.word}: {health.reason}", mark.tone)
+    out.field("since", clock_time(health.since, now) if health.since else "")
+    out.field("status", actor.status.value)
+    out.field("reports to", actor.manager_id or "")
+    out.field("objective", actor.objective)
+    out.field("folder", actor.cwd)
+    if session is not None:
+        out.heading("Session")
+        out.field("runtime", f"{session.runtime.value}, {session.state.value}")
+        out.field("thread", session.thread_id or "none before its first turn")
+        out.field("model", session.model or "Codex's own choice")
+        out.field("effort", session.effort)
+        out.field("sandbox", session.sandbox)
+        out.field("approvals", session.approval_policy)
+        out.field("folder", session.cwd)
+        out.field("differs", session.differences, "warn")
+        out.field("ended", session.end_reason, "warn")
+    if usage is not None:
+        out.heading("Tokens")
+        window = f" of {usage.context_window:,}" if usage.context_window else ""
+        out.field("total", f"{usage.total_tokens:,}{window}")
+        out.field("in, out", f"{usage.input_tokens:,}, {usage.output_tokens:,}")
+    if turns:
+        out.heading("Latest turns")
+        for turn in turns:
+            text = one_line(turn.error or turn.final_text)[:300]
+            out.add(f"{turn.status.value.replace('_', ' ')}  {text}", label=_when(turn, now))
+    return out.done()
+
+
+def help_page(keymap: Keymap) -> tuple[Para, ...]:
+    """Every key, with the name to remap it by."""
+    out = Writer()
+    for scope, entries in SCOPES.items():
+        out.heading(TITLES[scope])
+        for entry in entries:
+            keys = pretty(keymap.of(entry))
+            out.add(f"{entry.help}   ({entry.id})", "soft", label=f"{keys:<20}")
+    out.heading("Your own keys")
+    out.add('keys.toml in the home folder, one line a key:  "room.help" = "f2"', "soft")
+    for error in keymap.errors:
+        out.add(error, "bad")
+    out.heading("Signs")
+    out.add("▶ busy   ○ idle   ▲ blocked, waits for you   ✗ unhealthy or failed", "soft")
+    out.add("· stored   → handed to Codex   » seen in the thread   ✓ answered", "soft")
+    out.add("? uncertain: open the message (Enter) to decide whether to send it again", "soft")
+    return out.done()
+
+
+def _message(out: Writer, fact: MessageFacts, now: int) -> None:
+    message = fact.message
+    head = f"{clock_time(message.created_at, now)} {message.sender} → {message.target}"
+    out.add(f"{head}  {KIND_WORD[message.kind]}".rstrip(), "dim")
+    out.add(message.body, indent=2)
+
+
+def _when(turn: Turn, now: int) -> str:
+    return clock_time(turn.started_at, now) + "  "

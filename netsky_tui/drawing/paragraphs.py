@@ -1,0 +1,187 @@
+"""Documents for reading: paragraphs that wrap, headings, code and patches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from netsky_runtime.records import Approval, ApprovalKind, DecisionWord
+from netsky_tui.text import Line, Span, cells, harmless, one_line, pad, wrap
+from netsky_tui.words import APPROVAL, ASKS
+
+
+@dataclass(frozen=True, slots=True)
+class Para:
+    """A paragraph: plain text in one tone, wrapped; ``label`` stands before its first row."""
+
+    key: str
+    text: str
+    tone: str = "text"
+    label: str = ""
+    indent: int = 0
+    hang: int = 0
+    """Cells by which rows after the first are indented further."""
+
+    @property
+    def search(self) -> str:
+        """The words a filter looks at."""
+        return self.text
+
+
+_FILLED = frozenset({"add", "del"})
+_SIGN = 4
+"""So far are the rest of a long patch line indented, so that no row of it looks like a sign."""
+
+
+def draw(para: Para, width: int) -> list[Line]:
+    """Draw a paragraph; rows after the first are indented below it."""
+    margin = " " * para.indent
+    hang = cells(para.label) + para.indent
+    rows = wrap(para.text, width - hang - para.hang)
+    lines: list[Line] = []
+    for index, row in enumerate(rows):
+        head: Span = (margin + para.label, "dim") if index == 0 else (" " * hang, "text")
+        shown = row if index == 0 else " " * para.hang + row
+        if para.tone in _FILLED:
+            shown = pad(shown, width - hang)
+        lines.append((head, (shown, para.tone)))
+    return lines
+
+
+class Writer:
+    """Collects paragraphs and gives each a key."""
+
+    def __init__(self) -> None:
+        self._paras: list[Para] = []
+
+    def add(self, text: str, tone: str = "text", *, label: str = "", indent: int = 0) -> None:
+        """Append a paragraph."""
+        self._paras.append(Para(str(len(self._paras)), text, tone, label, indent))
+
+    def field(self, name: str, value: str, tone: str = "text") -> None:
+        """Append a named value; nothing when the value is empty."""
+        if value:
+            self.add(value, tone, label=f"{name:<12}")
+
+    def heading(self, text: str) -> None:
+        """Append a heading with a free line before it."""
+        if self._paras:
+            self.add("")
+        self.add(text, "heading")
+
+    def patch(self, text: str) -> None:
+        """Append a unified diff, line by line; the signs stay, colours are added."""
+        for line in text.rstrip("\n").split("\n"):
+            key = str(len(self._paras))
+            self._paras.append(Para(key, line, diff_tone(line), hang=_SIGN))
+
+    def done(self) -> tuple[Para, ...]:
+        """Return what was collected."""
+        return tuple(self._paras)
+
+
+def diff_tone(line: str) -> str:
+    """Return the tone of one line of a unified diff."""
+    if line.startswith(("+++", "---", "diff ", "index ", "***")):
+        return "strong"
+    if line.startswith("@@"):
+        return "hunk"
+    if line.startswith("+"):
+        return "add"
+    if line.startswith("-"):
+        return "del"
+    return "dim"
+
+
+def diff_stat(patch: str) -> tuple[int, int]:
+    """Count added and removed lines of a unified diff."""
+    lines = patch.split("\n")
+    added = sum(1 for line in lines if line.startswith("+") and not line.startswith("+++"))
+    removed = sum(1 for line in lines if line.startswith("-") and not line.startswith("---"))
+    return added, removed
+
+
+def approval_document(approval: Approval, *, doing: str = "") -> tuple[Para, ...]:
+    """Everything needed to decide: who, what, where, why, the patch, the choices."""
+    out = Writer()
+    out.add(f"{approval.actor_id} {ASKS[approval.kind]}", "strong")
+    if approval.command:
+        out.add("")
+        for index, line in enumerate(approval.command.split("\n")):
+            out.add(line, "code", label="$ " if index == 0 else "  ")
+    out.add("")
+    out.field("in", approval.cwd)
+    out.field("because", approval.reason)
+    if approval.patch:
+        added, removed = diff_stat(approval.patch)
+        out.field("patch", f"+{added} −{removed} lines")
+        out.add("")
+        out.patch(approval.patch)
+    for number, question in enumerate(approval.questions, start=1):
+        _question(out, number, question)
+    if approval.kind is ApprovalKind.PERMISSIONS or not _says_something(approval):
+        _raw(out, approval.raw)
+    out.add("")
+    mark = APPROVAL[approval.status]
+    if doing:
+        out.add(doing, "accent")
+    elif approval.decided_by:
+        out.add(f"{mark.glyph} {mark.word} by {approval.decided_by}", mark.tone)
+    else:
+        out.add(f"{mark.glyph} {mark.word}", mark.tone)
+    return out.done()
+
+
+def offered(approval: Approval) -> tuple[DecisionWord, ...]:
+    """The decisions Codex takes for this question; all of them when it does not say."""
+    known = {word.value for word in DecisionWord}
+    words = [DecisionWord(word) for word in approval.available_decisions if word in known]
+    return tuple(words) or tuple(DecisionWord)
+
+
+def question_id(question: Mapping[str, Any], number: int) -> str:
+    """Return the name an answer to this question goes by."""
+    return str(question.get("id") or number)
+
+
+def choices(question: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return (label, description) of what a question offers."""
+    out = []
+    for option in question.get("options") or ():
+        if isinstance(option, Mapping):
+            out.append((str(option.get("label", "")), str(option.get("description") or "")))
+        else:
+            out.append((str(option), ""))
+    return tuple(out)
+
+
+def _question(out: Writer, number: int, question: Mapping[str, Any]) -> None:
+    out.add("")
+    header = one_line(str(question.get("header") or ""))
+    text = str(question.get("question") or question.get("title") or header)
+    out.add(text, "strong", label=f"{number}. ")
+    for label, about in choices(question):
+        out.add(f"{label} — {about}" if about else label, label="   • ")
+
+
+def _says_something(approval: Approval) -> bool:
+    return bool(approval.command or approval.patch or approval.questions or approval.reason)
+
+
+def _raw(out: Writer, raw: Mapping[str, Any]) -> None:
+    for name, value in _flat(raw):
+        out.field(name, value)
+
+
+def _flat(raw: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    hidden = {"threadId", "turnId", "itemId", "conversationId", "callId"}
+    for name, value in raw.items():
+        if name in hidden or value in (None, "", [], {}):
+            continue
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{inner}", text) for inner, text in _flat(value))
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            yield name, ", ".join(harmless(str(part)) for part in value)
+        else:
+            yield name, str(value)

@@ -1,0 +1,73 @@
+"""The status line: what must not be lost comes first, what does not fit goes."""
+
+from __future__ import annotations
+
+from netsky_tui.store import LinkState, Store
+from netsky_tui.text import Line, Span, line_width, one_line, truncate
+
+_LINK = {
+    LinkState.STARTING: ("…", "starting", "info"),
+    LinkState.HOSTING: ("●", "hosting", "good"),
+    LinkState.ATTACHED: ("◉", "attached", "good"),
+    LinkState.RECONNECTING: ("!", "reconnecting…", "warn"),
+    LinkState.FAILED: ("✗", "no daemon", "bad"),
+    LinkState.STOPPING: ("…", "stopping", "warn"),
+}
+_GAP: Span = ("  ", "text")
+
+
+def draw(store: Store, width: int) -> Line:
+    """Draw the status line in at most ``width`` cells."""
+    daemon, totals = store.daemon, store.snapshot.totals
+    glyph, word, tone = _LINK[daemon.link]
+    waiting = max(len(store.waiting), totals.approvals_pending)
+    runtime = " ".join(part for part in (daemon.runtime, daemon.codex_version) if part)
+    # (importance, spans): the least important segments are left out first.
+    segments: list[tuple[int, list[Span]]] = [
+        (0, [(f" {glyph} {word}", tone)]),
+        (5, [(f"pid {daemon.pid} epoch {daemon.epoch}", "dim")] if daemon.pid else []),
+        (4, [(one_line(runtime), "dim")] if runtime else []),
+        (2, [_count("▶", totals.turns_running, "turn", "info")]),
+        (0, [_count("▲", waiting, "approval", "alarm")]),
+        (1, [_count("●", totals.unread, "unread", "accent", plural="unread")]),
+        (6, [_count("", totals.tasks_open, "open task", "dim")]),
+        (7, [(f"{daemon.rooms} rooms", "dim")] if daemon.rooms > 1 else []),
+    ]
+    shown = [(rank, spans) for rank, spans in segments if spans]
+    notice = _notice(store)
+    room = width - (min(line_width(notice) + 2, width // 3) if notice else 0)
+    while len(shown) > 1 and line_width(_join(shown)) > room:
+        shown.remove(max(shown, key=lambda segment: segment[0]))
+    line = _join(shown)
+    if notice:
+        line = (*line, _GAP, *notice)
+    return truncate(line, width)
+
+
+def _join(segments: list[tuple[int, list[Span]]]) -> Line:
+    out: list[Span] = []
+    for index, (_, spans) in enumerate(segments):
+        if index:
+            out.append(_GAP)
+        out += spans
+    return tuple(out)
+
+
+def _count(glyph: str, count: int, word: str, tone: str, *, plural: str = "") -> Span:
+    words = word if count == 1 else plural or f"{word}s"
+    text = f"{glyph} {count} {words}".strip()
+    if not count:
+        return (text, "faint")
+    return (f" {text} " if tone == "alarm" else text, tone)
+
+
+def _notice(store: Store) -> Line:
+    daemon = store.daemon
+    if daemon.link in {LinkState.RECONNECTING, LinkState.FAILED} and daemon.detail:
+        return ((one_line(daemon.detail), "bad"),)
+    if store.notices:
+        more = f" (+{len(store.notices) - 1})" if len(store.notices) > 1 else ""
+        return (("! " + one_line(store.notices[0]) + more, "warn"),)
+    if daemon.link is LinkState.STARTING and daemon.detail:
+        return ((one_line(daemon.detail), "dim"),)
+    return ()

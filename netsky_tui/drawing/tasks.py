@@ -1,0 +1,118 @@
+"""Tasks: one row where there is room for columns, else two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from netsky_runtime.records import Priority, Task, TaskStatus
+from netsky_tui.text import Line, beside, columns, one_line, pad
+from netsky_tui.words import PRIORITY_TONE, TASK
+
+_WIDE = 72
+_ID = 4
+_ORDER = {
+    TaskStatus.REPORTED: 0,
+    TaskStatus.IN_PROGRESS: 1,
+    TaskStatus.OPEN: 2,
+    TaskStatus.BLOCKED: 3,
+    TaskStatus.FAILED: 4,
+    TaskStatus.DONE: 5,
+    TaskStatus.CANCELLED: 6,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task as the room shows it."""
+
+    key: str
+    priority: Priority
+    status: TaskStatus
+    title: str
+    owner: str
+    hint: str
+    """What it waits for, or who decides."""
+
+    @property
+    def search(self) -> str:
+        """The words a filter looks at."""
+        status = TASK[self.status].word
+        return f"{self.key} {self.priority} {status} {self.title} {self.owner} {self.hint}"
+
+
+def rows(tasks: Sequence[Task]) -> tuple[TaskRow, ...]:
+    """Order tasks: what needs a decision, what runs, what is open, what is over (newest first)."""
+    status_of = {task.id: task.status for task in tasks}
+
+    def order(task: Task) -> tuple[int, str, int]:
+        number = _number(task.id)
+        return _ORDER[task.status], task.priority.value, -number if task.status.closed else number
+
+    return tuple(_row(task, status_of) for task in sorted(tasks, key=order))
+
+
+def _number(task_id: str) -> int:
+    digits = task_id[1:]
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _row(task: Task, status_of: Mapping[str, TaskStatus]) -> TaskRow:
+    unmet = [
+        other
+        for other in task.depends_on
+        if status_of.get(other, TaskStatus.DONE) is not TaskStatus.DONE
+    ]
+    hint = ""
+    if task.status is TaskStatus.REPORTED:
+        hint = f"{task.manager_id} decides" if task.manager_id else "you decide"
+    elif unmet and not task.status.closed:
+        hint = f"after {', '.join(unmet[:3])}" + ("…" if len(unmet) > 3 else "")
+    elif task.estimate_minutes and not task.status.closed:
+        hint = f"~{task.estimate_minutes} min"
+    return TaskRow(
+        key=task.id,
+        priority=task.priority,
+        status=task.status,
+        title=one_line(task.title)[:400],
+        owner=one_line(task.owner_id or ""),
+        hint=hint,
+    )
+
+
+def height(width: int) -> int:
+    """Rows a task takes at this width."""
+    return 1 if width >= _WIDE else 2
+
+
+def draw(row: TaskRow, width: int) -> list[Line]:
+    """Draw id, priority, status word, title, owner and hint."""
+    mark = TASK[row.status]
+    title_tone = "faint" if row.status.closed else "text"
+    priority = (row.priority.value, 2, PRIORITY_TONE[row.priority])
+    if width >= _WIDE:
+        status = f"{mark.glyph} {mark.word}"
+        rest = width - (_ID + 1) - 3 - 14 - 10 - 17
+        return [
+            columns(
+                (row.key, _ID, "dim"),
+                priority,
+                (status, 13, mark.tone),
+                (row.title, rest, title_tone),
+                (row.owner or "nobody", 9, "who" if row.owner else "faint"),
+                (row.hint, 16, "dim"),
+            )
+        ]
+    first = columns((row.key, _ID, "dim"), priority, (row.title, width - _ID - 4, title_tone))
+    who = (row.owner or "nobody yet", "who" if row.owner else "faint")
+    left = [
+        (" " * (_ID + 1), "text"),
+        (f"{mark.glyph} {mark.word}", mark.tone),
+        (" · ", "faint"),
+        who,
+    ]
+    return [first, beside(left, [(row.hint, "dim")], width) if row.hint else _fill(left, width)]
+
+
+def _fill(left: Sequence[tuple[str, str]], width: int) -> Line:
+    return beside(left, [(pad("", 1), "text")], width)

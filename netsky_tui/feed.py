@@ -1,0 +1,237 @@
+"""Keeps the store true: listens, marks dirty, and reads again on a clock, never per event."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+
+from netsky_runtime.clock import Clock
+from netsky_runtime.errors import NetskyError
+from netsky_tui.link import Connector, Handle, Push
+from netsky_tui.source import Source
+from netsky_tui.store import LinkState, Part, Store
+
+LIVE_PACE = 0.05
+"""Seconds between two looks at live text."""
+TABLE_PACE = 0.1
+"""Seconds between two reads of the database, at least."""
+IDLE_PACE = 1.0
+"""Seconds between two looks for changes nobody told of, and between two ticks of the ages."""
+STATUS_PACE = 2.0
+_LOAD = 4
+"""A read that took long is followed by a pause of this many times as long."""
+
+Changed = Callable[[frozenset[Part]], None]
+
+
+class RoomFeed:
+    """One for each room; ``run`` lives as long as it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        connector: Connector,
+        clock: Clock,
+        changed: Changed,
+        progress: Callable[[str], None],
+        told_to_stop: Callable[[bool], None],
+    ) -> None:
+        self.store = store
+        self.handle: Handle | None = None
+        self.source: Source | None = None
+        self._connector = connector
+        self._clock = clock
+        self._changed = changed
+        self._progress = progress
+        self._told_to_stop = told_to_stop
+        self._dirty = asyncio.Event()
+        self._live_dirty: frozenset[Part] = frozenset()
+        self._again = asyncio.Event()
+        self._rewatch = asyncio.Event()
+        self._version = -1
+
+    # -- what the room asks ----------------------------------------------------------------
+
+    def touch(self) -> None:
+        """Read the database at the next beat of the clock: something was done."""
+        self._version = -1
+        self._dirty.set()
+
+    def retry(self) -> None:
+        """Try to connect again after a failure."""
+        self._again.set()
+
+    def look_at(self, actor_id: str) -> None:
+        """Show another actor's events and live text."""
+        if self.store.look_at(actor_id):
+            self._changed(frozenset({Part.EVENTS}))
+            self._rewatch.set()
+            self.touch()
+
+    # -- the clock -------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Feed the store until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                group.create_task(self._stay_linked(), name="room-link")
+                group.create_task(self._read_on_a_clock(), name="room-read")
+                group.create_task(self._live_on_a_clock(), name="room-live")
+                group.create_task(self._ask_status(), name="room-status")
+                group.create_task(self._keep_watching(), name="room-watch")
+        finally:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        handle, self.handle = self.handle, None
+        source, self.source = self.source, None
+        if handle is not None:
+            await handle.close()
+        if source is not None:
+            await source.close()
+
+    async def _read_on_a_clock(self) -> None:
+        while True:
+            started = self._clock.monotonic()
+            self._dirty.clear()
+            problem = await self._refresh()
+            if problem:
+                self._tell_room(problem)
+            took = self._clock.monotonic() - started
+            await self._clock.sleep(max(TABLE_PACE, took * _LOAD))
+            if not self._dirty.is_set():
+                try:
+                    async with asyncio.timeout(IDLE_PACE):
+                        await self._dirty.wait()
+                except TimeoutError:
+                    self._changed(self.store.tick(self._clock.now()))
+
+    async def _refresh(self) -> str:
+        """Read what changed; return a sentence when it could not be read."""
+        try:
+            if self.source is None:
+                self.source = await self._connector.source()
+                if self.source is None:
+                    return ""
+            version = await self.source.version()
+            if version == self._version:
+                return ""
+            snapshot = await self.source.snapshot(self.store.ask)
+        except NetskyError as error:
+            # An older database is migrated by the daemon that is being started.
+            return "" if self.store.daemon.link is LinkState.STARTING else str(error)
+        except sqlite3.Error as error:
+            return f"The database cannot be read: {error}. Run `netsky doctor`."
+        self._version = version
+        changed = self.store.apply(snapshot, self._clock.now())
+        if snapshot.events_of != self.store.ask.actor_id:
+            self.touch()
+        self._tell_room("")
+        self._changed(changed)
+        return ""
+
+    def _tell_room(self, problem: str) -> None:
+        kept = tuple(text for text in self.store.room_notices if text != self._problem)
+        self._problem = problem
+        notices = (problem, *kept) if problem else kept
+        if notices != self.store.room_notices:
+            self.store.room_notices = notices
+            self._changed(frozenset({Part.STATUS}))
+
+    _problem = ""
+
+    async def _live_on_a_clock(self) -> None:
+        while True:
+            await self._clock.sleep(LIVE_PACE)
+            if self._live_dirty:
+                parts, self._live_dirty = self._live_dirty, frozenset()
+                self._changed(parts)
+
+    # -- the daemon ------------------------------------------------------------------------
+
+    async def _stay_linked(self) -> None:
+        handle = await self._first_handle()
+        if handle.hosting:
+            self._group.create_task(self._obey(), name="room-obey")
+        while True:
+            self.handle = handle
+            link = LinkState.HOSTING if handle.hosting else LinkState.ATTACHED
+            self._changed(self.store.set_link(link))
+            self._rewatch.set()
+            self.touch()
+            reason = await self._listen(handle)
+            self.handle = None
+            if handle.hosting:
+                # The daemon in this process ends only on the way out.
+                return
+            await handle.close()
+            self._changed(self.store.set_link(LinkState.RECONNECTING, reason))
+            handle = await self._next_handle(reason)
+
+    async def _obey(self) -> None:
+        self._told_to_stop(await self._connector.told_to_stop())
+
+    async def _first_handle(self) -> Handle:
+        while True:
+            self._changed(self.store.set_link(LinkState.STARTING))
+            try:
+                return await self._connector.connect(self._progress)
+            except NetskyError as error:
+                self._changed(self.store.set_link(LinkState.FAILED, str(error)))
+            self._again.clear()
+            await self._again.wait()
+
+    async def _next_handle(self, reason: str) -> Handle:
+        while True:
+            await self._clock.sleep(IDLE_PACE)
+            try:
+                return await self._connector.attach()
+            except NetskyError as error:
+                self._changed(self.store.set_link(LinkState.RECONNECTING, reason or error.message))
+
+    async def _listen(self, handle: Handle) -> str:
+        """Take pushes until the daemon is gone; return what it said at the end."""
+        reason = ""
+        try:
+            async for push in handle.pushes():
+                reason = self._take(push) or reason
+        except NetskyError as error:
+            reason = reason or error.message
+        return reason
+
+    def _take(self, push: Push) -> str:
+        match push.kind:
+            case "live":
+                self._live_dirty |= self.store.set_live(push.data)
+            case "notice":
+                self._progress(str(push.data.get("text", "")))
+            case "closing":
+                return str(push.data.get("reason") or "The daemon stopped.")
+            case _:
+                self._dirty.set()
+        return ""
+
+    async def _ask_status(self) -> None:
+        while True:
+            if (handle := self.handle) is not None:
+                try:
+                    self._changed(self.store.set_status(await handle.call("status", deadline=5.0)))
+                except NetskyError:
+                    # The listener notices a daemon that is gone, and says so.
+                    await self._clock.sleep(STATUS_PACE)
+            await self._clock.sleep(STATUS_PACE if self.store.daemon.pid else TABLE_PACE)
+
+    async def _keep_watching(self) -> None:
+        while True:
+            await self._rewatch.wait()
+            self._rewatch.clear()
+            if (handle := self.handle) is None:
+                continue
+            try:
+                await handle.call("watch", {"actor_id": self.store.ask.actor_id}, deadline=5.0)
+            except NetskyError:
+                # A watch that was lost is asked for again after the next connection.
+                await self._clock.sleep(IDLE_PACE)

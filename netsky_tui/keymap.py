@@ -1,0 +1,217 @@
+"""Every key of the room, in one table: bindings, help, footer and the operator's own keys."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual.binding import Binding, BindingType
+from textual.keys import _character_to_key
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One thing a key does. ``id`` is its name in keys.toml."""
+
+    id: str
+    keys: str
+    action: str
+    label: str
+    """In the footer; empty keeps it out."""
+    help: str
+    priority: bool = False
+    """Works whatever has the focus."""
+
+
+SCOPES: dict[str, tuple[Key, ...]] = {
+    "room": (
+        Key("room.help", "f1", "help", "help", "this help", priority=True),
+        Key("room.help_list", "question_mark", "help", "", "this help (in a list)"),
+        Key("room.palette", "ctrl+p", "command_palette", "commands", "all commands", priority=True),
+        Key("room.quit", "ctrl+q", "quit_room", "quit", "leave the room", priority=True),
+        Key("room.decide", "f5", "go('approvals')", "", "go to what waits for you", priority=True),
+        Key("room.next", "tab", "focus_next", "", "next pane"),
+        Key("room.previous", "shift+tab", "focus_previous", "", "previous pane"),
+        Key("room.actors", "1", "go('actors')", "", "go to the actors"),
+        Key("room.tasks", "2", "go('tasks')", "", "go to the tasks"),
+        Key("room.messages", "3", "go('messages')", "", "go to the messages"),
+        Key("room.events", "4", "go('events')", "", "go to the selected actor's events"),
+        Key("room.approvals", "5", "go('approvals')", "", "go to what waits for you"),
+        Key("room.compose", "i", "go('composer')", "write", "go to the composer"),
+        Key("room.filter", "slash", "filter", "filter", "filter the list; Escape ends it"),
+        Key("room.zoom", "z", "zoom", "", "show one pane large, and back"),
+    ),
+    "rows": (
+        Key("rows.up", "up,k", "up", "", "up"),
+        Key("rows.down", "down,j", "down", "", "down"),
+        Key("rows.page_up", "pageup", "page_up", "", "page up"),
+        Key("rows.page_down", "pagedown", "page_down", "", "page down"),
+        Key("rows.first", "home,g", "first", "", "first row"),
+        Key("rows.last", "end,G", "last", "", "last row"),
+        Key("rows.open", "enter", "choose", "open", "open the row"),
+    ),
+    "actors": (
+        Key("actors.target", "t", "target", "talk to", "write to this actor"),
+        Key("actors.interrupt", "x", "interrupt", "interrupt", "interrupt this actor's turn"),
+        Key("actors.stop", "S", "stop", "", "stop this actor"),
+        Key("actors.resume", "R", "resume", "", "resume this actor"),
+    ),
+    "tasks": (
+        Key("tasks.add", "a", "add", "add", "add a task"),
+        Key("tasks.done", "d", "done", "done", "mark the task done"),
+        Key("tasks.cancel", "x", "cancel", "cancel", "cancel the task"),
+        Key("tasks.note", "N", "note", "", "add a note to the task"),
+        Key("tasks.closed", "c", "closed", "", "show or hide closed tasks"),
+    ),
+    "messages": (Key("messages.reply", "r", "reply", "reply", "answer the sender"),),
+    "approvals": (
+        Key("approvals.accept", "y", "decide('accept')", "accept", "accept"),
+        Key(
+            "approvals.session",
+            "s",
+            "decide('accept_for_session')",
+            "for session",
+            "accept, and the same for the rest of the session",
+        ),
+        Key("approvals.decline", "n", "decide('decline')", "decline", "decline; the turn goes on"),
+        Key(
+            "approvals.cancel",
+            "c",
+            "decide('cancel')",
+            "cancel turn",
+            "decline and interrupt the turn",
+        ),
+    ),
+    "composer": (
+        Key("composer.send", "enter", "send", "send", "send", priority=True),
+        Key(
+            "composer.newline",
+            "ctrl+j,shift+enter",
+            "newline",
+            "newline",
+            "new line",
+            priority=True,
+        ),
+        Key(
+            "composer.target",
+            "ctrl+t",
+            "target",
+            "target",
+            "write to the selected actor, or manager0 again",
+        ),
+        Key("composer.mode", "ctrl+r", "mode", "mode", "when busy: queue, steer or interrupt"),
+        Key("composer.leave", "escape", "leave", "lists", "back to the lists; the text stays"),
+    ),
+    "page": (
+        Key("page.close", "escape,q", "close", "close", "close"),
+        Key("page.help", "f1", "close", "", "close"),
+    ),
+}
+TITLES = {
+    "room": "Everywhere (numbers, i, / and z: outside of the composer)",
+    "rows": "In a list",
+    "actors": "Actors",
+    "tasks": "Tasks",
+    "messages": "Messages",
+    "approvals": "Approvals (only while their pane or page has the focus)",
+    "composer": "Composer",
+    "page": "In a page",
+}
+_PRETTY = {
+    "question_mark": "?",
+    "slash": "/",
+    "enter": "Enter",
+    "escape": "Esc",
+    "up": "↑",
+    "down": "↓",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "home": "Home",
+    "end": "End",
+    "tab": "Tab",
+}
+
+
+def bindings(scope: str) -> list[BindingType]:
+    """Return Textual bindings of a scope; each can be remapped by its id."""
+    return [
+        Binding(key.keys, key.action, key.label, id=key.id, priority=key.priority, show=False)
+        for key in SCOPES[scope]
+    ]
+
+
+def pretty(keys: str) -> str:
+    """Say a key as people do: ``Ctrl+Q``, ``Enter``, ``?``."""
+    return " ".join(_pretty_one(key) for key in keys.split(","))
+
+
+def _pretty_one(key: str) -> str:
+    *modifiers, last = key.strip().split("+")
+    named = _PRETTY.get(
+        last, last.upper() if modifiers or last.startswith("f") and len(last) > 1 else last
+    )
+    return "+".join([*(modifier.capitalize() for modifier in modifiers), named])
+
+
+@dataclass(frozen=True, slots=True)
+class Keymap:
+    """The operator's own keys, and what was wrong with them, in sentences."""
+
+    keys: Mapping[str, str]
+    errors: tuple[str, ...] = ()
+
+    def of(self, key: Key) -> str:
+        """Return the keys in force for an entry of the table."""
+        return self.keys.get(key.id, key.keys)
+
+
+def load(path: Path) -> Keymap:
+    """Read keys.toml (``"room.help" = "f2"``). What is wrong in it is told, the rest holds."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Keymap({})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return Keymap({}, (f"{path.name} cannot be read: {error}. The usual keys hold.",))
+    known = {key.id for keys in SCOPES.values() for key in keys}
+    keys: dict[str, str] = {}
+    errors: list[str] = []
+    for name, value in _flatten(table):
+        if name not in known:
+            errors.append(f"{path.name}: there is no key named {name!r}; F1 lists the names.")
+        elif not isinstance(value, str) or not value.strip():
+            errors.append(f"{path.name}: {name} needs a key in quotes, such as {name!r} = 'f2'.")
+        else:
+            keys[name] = ",".join(
+                _normal(part.strip()) for part in value.split(",") if part.strip()
+            )
+    errors += _clashes(keys, path.name)
+    return Keymap(keys, tuple(errors))
+
+
+def _normal(key: str) -> str:
+    return _character_to_key(key) if len(key) == 1 else key
+
+
+def _flatten(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    out: list[tuple[str, object]] = []
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            out += _flatten(value, f"{prefix}{name}.")
+        else:
+            out.append((prefix + name, value))
+    return out
+
+
+def _clashes(keys: Mapping[str, str], name: str) -> list[str]:
+    errors = []
+    for scope in SCOPES.values():
+        taken: dict[str, str] = {}
+        for entry in scope:
+            for key in keys.get(entry.id, entry.keys).split(","):
+                other = taken.setdefault(key, entry.id)
+                if other != entry.id and {other, entry.id} & set(keys):
+                    errors.append(f"{name}: {entry.id} and {other} are both on {pretty(key)}.")
+    return errors

@@ -1,0 +1,204 @@
+"""Reads the room's snapshots from the database; whatever has not changed is not read again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from netsky_runtime.db import (
+    actors,
+    approvals,
+    counts,
+    events,
+    inputs,
+    messages,
+    notes,
+    rows,
+    tasks,
+    turns,
+    usage,
+    views,
+)
+from netsky_runtime.db.connection import ReadDatabase, Tx
+from netsky_runtime.db.views import ActorView
+from netsky_runtime.records import (
+    Approval,
+    ApprovalStatus,
+    Message,
+    Note,
+    Task,
+    TaskStatus,
+    Turn,
+    Usage,
+)
+from netsky_tui.source import ActorFacts, Ask, MessageFacts, Snapshot, Totals
+from netsky_tui.text import clock_time
+
+_OPEN = tuple(status for status in TaskStatus if not status.closed)
+_CLOSED_TASKS = f"""
+SELECT {tasks.COLUMNS} FROM tasks
+WHERE status IN ('done', 'failed', 'cancelled') ORDER BY number DESC LIMIT ?
+"""  # noqa: S608 - constants only
+_TASKS_STAMP = """
+SELECT (SELECT count(*) FROM tasks), (SELECT max(updated_at) FROM tasks),
+    (SELECT count(*) FROM task_dependencies)
+"""
+_INPUTS_OF = """
+SELECT * FROM actor_inputs WHERE message_id IN (SELECT value FROM json_each(?)) ORDER BY seq
+"""
+_MESSAGES_OF_TASK = "SELECT * FROM messages WHERE task_id = ? ORDER BY seq DESC LIMIT 50"
+_PENDING = (ApprovalStatus.PENDING,)
+_APPROVALS = 200
+
+
+class DatabaseSource:
+    """The spine, read-only, as the room wants it. Implements ``source.Source``."""
+
+    def __init__(self, database: ReadDatabase) -> None:
+        self._database = database
+        self._tasks: tuple[Task, ...] = ()
+        self._tasks_stamp: tuple[Any, ...] | None = None
+
+    async def version(self) -> int:
+        """Return a number that changes when somebody has written."""
+        return await self._database.data_version()
+
+    async def snapshot(self, ask: Ask) -> Snapshot:
+        """Read everything ``ask`` names, in one transaction."""
+        return await self._database.read(lambda tx: self._snapshot(tx, ask))
+
+    async def _snapshot(self, tx: Tx, ask: Ask) -> Snapshot:
+        seen = await views.actors(tx)
+        said = await messages.recent(tx, limit=ask.messages)
+        numbers = await counts.status_counts(tx)
+        found = await self._all_tasks(tx, ask)
+        return Snapshot(
+            actors=tuple(_facts(view) for view in seen),
+            tasks=found,
+            messages=await _with_inputs(tx, said),
+            events=await events.recent(tx, ask.actor_id, limit=ask.events),
+            events_of=ask.actor_id,
+            approvals=await _approvals(tx, ask.approvals_known),
+            totals=Totals(
+                tasks=numbers.tasks,
+                tasks_open=sum(not task.status.closed for task in found),
+                messages=numbers.messages,
+                unread=await messages.unread(tx),
+                turns_running=len(await turns.running(tx)),
+                approvals_pending=numbers.approvals_pending,
+            ),
+        )
+
+    async def _all_tasks(self, tx: Tx, ask: Ask) -> tuple[Task, ...]:
+        row = await rows.one(tx, _TASKS_STAMP)
+        stamp = (*tuple(row or ()), ask.tasks)
+        if stamp != self._tasks_stamp:
+            unfinished = await tasks.list_(tx, statuses=_OPEN, limit=ask.tasks)
+            closed = await rows.many(tx, _CLOSED_TASKS, ask.tasks)
+            self._tasks = (*unfinished, *(tasks.row_to_task(row) for row in closed))
+            self._tasks_stamp = stamp
+        return self._tasks
+
+    async def task(self, task_id: str) -> tuple[Task, Sequence[Note], Sequence[MessageFacts]]:
+        """Read a task with its notes and messages. Raises ``NotFound``."""
+
+        async def body(tx: Tx) -> tuple[Task, Sequence[Note], Sequence[MessageFacts]]:
+            task = await tasks.require(tx, task_id)
+            found = await rows.many(tx, _MESSAGES_OF_TASK, task_id)
+            said = [(row["seq"], messages.row_to_message(row)) for row in reversed(found)]
+            return task, await notes.list_(tx, task_id=task_id), await _with_inputs(tx, said)
+
+        return await self._database.read(body)
+
+    async def message(self, message_id: str) -> tuple[MessageFacts, Sequence[str]]:
+        """Read a message and the lines of its path. Raises ``NotFound``."""
+
+        async def body(tx: Tx) -> tuple[MessageFacts, Sequence[str]]:
+            message = await messages.require(tx, message_id)
+            (fact,) = await _with_inputs(tx, [(0, message)])
+            return fact, await _path(tx, message)
+
+        return await self._database.read(body)
+
+    async def actor(self, actor_id: str) -> tuple[ActorFacts, Sequence[Turn], Usage | None]:
+        """Read an actor with its latest turns and token totals. Raises ``NotFound``."""
+
+        async def body(tx: Tx) -> tuple[ActorFacts, Sequence[Turn], Usage | None]:
+            await actors.require(tx, actor_id)
+            view = next(view for view in await views.actors(tx) if view.actor.id == actor_id)
+            latest = await turns.list_for_actor(tx, actor_id, 20)
+            return _facts(view), latest, await usage.of_actor(tx, actor_id)
+
+        return await self._database.read(body)
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        await self._database.close()
+
+
+def _facts(view: ActorView) -> ActorFacts:
+    return ActorFacts(
+        actor=view.actor,
+        health=view.health,
+        session=view.session,
+        turn=view.turn,
+        open_inputs=view.open_inputs,
+        approvals=view.pending_approvals,
+    )
+
+
+async def _approvals(tx: Tx, known: Sequence[str]) -> tuple[Approval, ...]:
+    pending = await approvals.list_(tx, statuses=_PENDING, limit=_APPROVALS)
+    found = {approval.id: approval for approval in pending}
+    for approval_id in known:
+        if approval_id not in found:
+            found[approval_id] = await approvals.require(tx, approval_id)
+    return tuple(sorted(found.values(), key=lambda approval: (approval.created_at, approval.id)))
+
+
+async def _with_inputs(tx: Tx, said: Sequence[tuple[int, Message]]) -> tuple[MessageFacts, ...]:
+    ids = rows.words(message.id for _, message in said)
+    by_message = {
+        row["message_id"]: inputs.row_to_input(row) for row in await rows.many(tx, _INPUTS_OF, ids)
+    }
+    out = []
+    for seq, message in said:
+        found = by_message.get(message.id)
+        if found is None:
+            out.append(MessageFacts(seq=seq, message=message))
+            continue
+        out.append(
+            MessageFacts(
+                seq=seq,
+                message=message,
+                input_id=found.id,
+                input_status=found.status,
+                mode=found.mode,
+                reason=found.reason,
+            )
+        )
+    return tuple(out)
+
+
+async def _path(tx: Tx, message: Message) -> Sequence[str]:
+    lines = []
+    for delivery in await messages.deliveries_of(tx, message.id):
+        at = clock_time(delivery.updated_at, delivery.updated_at, seconds=True)
+        error = f" ({delivery.error})" if delivery.error else ""
+        lines.append(f"{at} delivery to {delivery.sink}: {delivery.status.value}{error}")
+    for row in await rows.many(tx, _INPUTS_OF, rows.words([message.id])):
+        found = inputs.row_to_input(row)
+        steps: Mapping[str, int | None] = {
+            "stored": found.created_at,
+            "handed to Codex": found.handed_at,
+            "seen in the thread": found.seen_at,
+            found.status.value: found.settled_at,
+        }
+        for word, at_ms in steps.items():
+            if at_ms is not None:
+                lines.append(f"{clock_time(at_ms, at_ms, seconds=True)} input {found.id}: {word}")
+        if found.turn_id:
+            lines.append(f"         turn {found.turn_id} of thread {found.thread_id}")
+        if found.reply_id:
+            lines.append(f"         answered by {found.reply_id}")
+    return lines

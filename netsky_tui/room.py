@@ -1,0 +1,95 @@
+"""``run_room``: the room on this home, hosting its daemon or attached to the one that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from netsky_runtime.clock import SystemClock
+from netsky_runtime.errors import DaemonRunning, NoDaemon
+from netsky_tui import keymap
+from netsky_tui.app import RoomApp
+
+if TYPE_CHECKING:
+    from netsky_runtime.control.handle import Handle
+    from netsky_runtime.daemon import Daemon, Options
+    from netsky_tui.link import Say
+    from netsky_tui.source import Source
+
+
+class HomeConnector:
+    """Attaches to the daemon of a home, or hosts one. Implements ``link.Connector``."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._daemon: Daemon | None = None
+
+    async def source(self) -> Source | None:
+        """Open the database for reading; None while there is none."""
+        # Opened after the first frame: aiosqlite and the row modules take 60 ms to import.
+        from netsky_runtime.db.connection import ReadDatabase
+        from netsky_tui.reading import DatabaseSource
+
+        path = self._options.home.database
+        if not path.exists():
+            return None
+        return DatabaseSource(await ReadDatabase.open(path))
+
+    async def connect(self, say: Say) -> Handle:
+        """Attach, or host where nobody listens."""
+        try:
+            return await self.attach()
+        except NoDaemon:
+            say("nobody hosts this home yet: starting a daemon here")
+        from netsky_runtime.daemon import Daemon  # after the first frame: 0.2 s of imports
+
+        try:
+            self._daemon = await Daemon.host(replace(self._options, progress=say))
+        except DaemonRunning:
+            # Another room was quicker.
+            return await self.attach()
+        return self._daemon.handle()
+
+    async def attach(self) -> Handle:
+        """Attach to a running daemon."""
+        from netsky_runtime.control.client import RemoteHandle
+
+        return await RemoteHandle.connect(self._options.home.control_socket, client="room")
+
+    async def told_to_stop(self) -> bool:
+        """Wait until somebody else stops the daemon that this room hosts."""
+        if self._daemon is None:
+            await asyncio.Event().wait()
+            raise AssertionError
+        await self._daemon.asked_to_stop.wait()
+        return self._daemon.keep_engine
+
+    async def stop(self, *, keep_engine: bool) -> None:
+        """End the daemon that this room hosts."""
+        if self._daemon is not None:
+            await self._daemon.stop(keep_engine=keep_engine)
+
+
+def run_room(options: Options) -> int:
+    """Open the room and return the exit status.
+
+    SIGTERM and SIGINT stop a hosted daemon; a lost terminal (SIGHUP) leaves its engine working.
+    """
+    return asyncio.run(_run(options))
+
+
+async def _run(options: Options) -> int:
+    connector = HomeConnector(options)
+    app = RoomApp(connector=connector, clock=SystemClock(), keymap=keymap.load(options.home.keymap))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.stop_soon, False)
+    loop.add_signal_handler(signal.SIGHUP, app.stop_soon, True)
+    try:
+        status = await app.run_async()
+    finally:
+        # However the screen ended: nothing more happens to a daemon that has stopped already.
+        await connector.stop(keep_engine=True)
+    return status or app.return_code or 0

@@ -1,0 +1,298 @@
+"""The room: lists on the left, the conversation, the selected actor's work, what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input, Label
+
+from netsky_tui.drawing import approvals as approval_lines
+from netsky_tui.drawing import bars, paragraphs, status
+from netsky_tui.drawing.bars import TABS
+from netsky_tui.drawing.paragraphs import Writer
+from netsky_tui.keymap import SCOPES, Keymap, bindings, pretty
+from netsky_tui.store import LinkState, Part, Store
+from netsky_tui.widgets.approvals import ApprovalsPane
+from netsky_tui.widgets.composer import Composer
+from netsky_tui.widgets.panes import ActorsPane, EventsPane, MessagesPane, Pane, TasksPane, Wants
+from netsky_tui.widgets.rows import RowsView
+from netsky_tui.widgets.toned import LineView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+WIDE, MEDIUM = 140, 100
+LOW = 30
+SMALLEST = (60, 15)
+
+
+class RoomScreen(Screen[None]):
+    """Shows the store. Knows no daemon: what is to be done is posted as a message."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("room")
+    AUTO_FOCUS = "#composer"
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        keymap: Keymap,
+        monotonic: Callable[[], float],
+        look_at: Callable[[str], None],
+    ) -> None:
+        super().__init__()
+        self.store = store
+        self._keymap_shown = keymap
+        self._look_at = look_at
+        self.actors, self.tasks = ActorsPane(), TasksPane()
+        self.messages, self.events_pane = MessagesPane(), EventsPane()
+        self.approvals = ApprovalsPane(monotonic=monotonic)
+        self.approvals.hint = " · ".join(
+            f"{pretty(keymap.of(entry))} {entry.label}" for entry in SCOPES["approvals"]
+        )
+        self.composer = Composer()
+        self.strip, self.tabs = LineView(id="strip"), LineView(id="tabs")
+        self.status, self.keys = LineView(id="status"), LineView(id="keys")
+        self.boot: RowsView[Any] = RowsView(paragraphs.draw, cursor=False, id="boot")
+        self._boot_lines: list[str] = []
+        self.active = "messages"
+        self.zoomed = False
+        self.show_closed = True
+
+    def compose(self) -> ComposeResult:
+        """Lay out the room."""
+        yield self.tabs
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                yield self.actors
+                yield self.tasks
+            with Vertical(id="centre"):
+                yield self.messages
+            with Vertical(id="right"):
+                yield self.approvals
+                yield self.events_pane
+        yield self.boot
+        yield self.strip
+        yield self.composer
+        yield self.status
+        yield self.keys
+        yield Label(id="tiny")
+
+    def on_mount(self) -> None:
+        """Begin with what the store has, which may be nothing yet."""
+        self.boot.can_focus = False
+        self._activate(self.active)
+        self.refresh_parts(frozenset(Part))
+
+    # -- size ------------------------------------------------------------------------------
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Choose how many panes fit."""
+        self._fit(event.size.width, event.size.height)
+
+    def _fit(self, width: int, height: int) -> None:
+        tiny = width < SMALLEST[0] or height < SMALLEST[1]
+        one = self.zoomed or width < MEDIUM
+        self.set_class(tiny, "-tiny")
+        self.set_class(one, "-one")
+        self.set_class(not one and width < WIDE, "-two")
+        self.set_class(not one and width >= WIDE, "-wide")
+        self.set_class(height < LOW, "-low")
+        if tiny:
+            need = f"{SMALLEST[0]} × {SMALLEST[1]}"
+            text = f"netsky needs at least {need} characters; this terminal has {width} × {height}."
+            self.query_one("#tiny", Label).update(text)
+        self._draw_bars()
+
+    # -- what the store says ---------------------------------------------------------------
+
+    def refresh_parts(self, parts: Iterable[Part]) -> None:
+        """Show what changed."""
+        store = self.store
+        parts = set(parts)
+        if Part.ACTORS in parts:
+            busy = sum(row.mark.word == "busy" for row in store.actors)
+            note = f"{len(store.actors)} · {busy} busy" if store.actors else ""
+            self.actors.show(store.actors, note)
+        if Part.TASKS in parts:
+            self.show_tasks()
+        if Part.MESSAGES in parts:
+            total = store.snapshot.totals.messages
+            note = f"latest {len(store.messages)} of {total}" if total > len(store.messages) else ""
+            self.messages.show(store.messages, note)
+        if Part.EVENTS in parts:
+            self.events_pane.of(store.ask.actor_id)
+            self.events_pane.show(store.events)
+        if Part.APPROVALS in parts:
+            self.approvals.show_approvals(
+                store.approvals, lambda key: (store.approval(key), store.doing(key))
+            )
+        self._show_boot()
+        self._draw_bars()
+
+    def show_tasks(self) -> None:
+        """Show the tasks, with or without closed ones."""
+        rows = self.store.tasks
+        shown = rows if self.show_closed else [row for row in rows if not row.status.closed]
+        over = len(rows) - sum(not row.status.closed for row in rows)
+        note = f"{len(rows) - over} open · {over} closed" if rows else ""
+        if rows and not self.show_closed:
+            note += " (hidden: c)"
+        self.tasks.show(shown, note)
+
+    def progress(self, line: str) -> None:
+        """Add a line to what the start is doing."""
+        self._boot_lines.append(line)
+        self._show_boot()
+
+    def _show_boot(self) -> None:
+        daemon = self.store.daemon
+        failed = daemon.link is LinkState.FAILED
+        booting = failed or (daemon.link is LinkState.STARTING and not self.store.loaded)
+        self.set_class(booting, "-booting")
+        if not booting:
+            return
+        out = Writer()
+        out.add("netsky", "heading")
+        out.add("")
+        for line in self._boot_lines:
+            done = failed or line is not self._boot_lines[-1]
+            out.add(line, "dim" if done else "text", label="✓ " if done else "… ")
+        if failed:
+            out.add("")
+            out.add(daemon.detail, "bad", label="✗ ")
+            out.add("")
+            out.add("r tries again, Ctrl+Q leaves.", "dim")
+        self.boot.set_rows(out.done())
+
+    # -- bars ------------------------------------------------------------------------------
+
+    def _draw_bars(self) -> None:
+        width = self.size.width
+        waiting = self.store.waiting
+        self.set_class(bool(waiting), "-waiting")
+        decide = pretty(self._keymap_shown.of(_key("room.decide")))
+        self.strip.set_line(approval_lines.strip(self.store.approvals, width, decide))
+        unread = self.store.snapshot.totals.unread
+        self.tabs.set_line(bars.tabs(self.active, len(waiting), unread, width))
+        self.status.set_line(status.draw(self.store, width))
+        typing = isinstance(self.focused, (Composer, Input))
+        self.keys.set_line(bars.keys(self._scopes(), self._keymap_shown, width, typing=typing))
+
+    def _scopes(self) -> list[str]:
+        focused = self.focused
+        if isinstance(focused, Composer):
+            return ["composer", "room"]
+        pane = pane_of(focused)
+        if pane is None or isinstance(focused, Input):
+            return ["room"]
+        own = [str(pane.id)] if pane.id in SCOPES else []
+        return [*own, "rows", "room"]
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """The pane that has the focus is the active one."""
+        pane = pane_of(event.widget)
+        if pane is not None and pane.id in TABS:
+            self._activate(str(pane.id))
+        self._draw_bars()
+
+    def _activate(self, name: str) -> None:
+        self.active = name
+        for other in TABS:
+            self.set_class(other == name, f"-at-{other}")
+
+    # -- keys ------------------------------------------------------------------------------
+
+    def action_go(self, name: str) -> None:
+        """Give a pane or the composer the focus."""
+        if name == "composer":
+            self.composer.focus()
+            return
+        if name == "approvals" and not self.store.approvals and not self.has_class("-one"):
+            self.notify("Nothing waits for you.", timeout=2)
+            return
+        self._activate(name)
+        self._draw_bars()
+        self._pane(name).view.focus(scroll_visible=False)
+
+    def _pane(self, name: str) -> Pane:
+        return self.query_one(f"#{name}", Pane)
+
+    async def action_filter(self) -> None:
+        """Filter the list that has the focus."""
+        await self._pane(self.active).start_filter()
+
+    def action_zoom(self) -> None:
+        """Show one pane, or all again."""
+        self.zoomed = not self.zoomed
+        self._fit(self.size.width, self.size.height)
+
+    def key_r(self) -> None:
+        """Try again after a failed start."""
+        if self.store.daemon.link is LinkState.FAILED:
+            self.post_message(Wants("retry", ""))
+
+    async def key_escape(self) -> None:
+        """End the filter of the active list."""
+        if (pane := self._pane(self.active)).filtering:
+            await pane.end_filter()
+
+    @on(Composer.Leave)
+    def _leave_composer(self) -> None:
+        self.action_go(self.active)
+
+    @on(Composer.TargetKey)
+    def _other_target(self) -> None:
+        row = self.actors.view.current
+        selected = row.key if row is not None else self.composer.target
+        self.composer.aim("manager0" if self.composer.target == selected else selected)
+
+    @on(RowsView.Moved, "#actors-view")
+    def _actor_selected(self, event: RowsView.Moved) -> None:
+        self._look_at(event.key)
+
+    @on(RowsView.Chosen)
+    def _open(self, event: RowsView.Chosen) -> None:
+        kind = str(event.view.id).removesuffix("-view")
+        self.post_message(Wants(f"open.{kind}", event.key))
+
+    @on(RowsView.Top)
+    def _older(self, event: RowsView.Top) -> None:
+        self.post_message(Wants("older", str(event.view.id).removesuffix("-view")))
+
+    def on_click(self, event: events.Click) -> None:
+        """The strip leads to what waits; a tab to its pane."""
+        if event.widget is self.strip:
+            self.action_go("approvals")
+        elif event.widget is self.tabs:
+            position = 0
+            for name, (text, _) in zip(TABS, self.tabs.line[::2], strict=False):
+                position += len(text) + 1
+                if event.x < position:
+                    self.action_go(name)
+                    return
+
+    def seen_messages(self) -> list[str]:
+        """Return the owner's unread messages that are on the screen."""
+        if not self.messages.view.is_on_screen or self.has_class("-booting"):
+            return []
+        return [row.key for row in self.messages.view.visible_rows() if row.unread]
+
+
+def pane_of(widget: Widget | None) -> Pane | None:
+    """Return the pane a widget is in."""
+    while widget is not None and not isinstance(widget, Pane):
+        parent = widget.parent
+        widget = parent if isinstance(parent, Widget) else None
+    return widget
+
+
+def _key(name: str) -> Any:
+    return next(entry for keys in SCOPES.values() for entry in keys if entry.id == name)

@@ -1,0 +1,117 @@
+"""What the room reads: one consistent look at the spine, asked for in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from netsky_runtime.records import (
+    Actor,
+    Approval,
+    Health,
+    InputMode,
+    InputStatus,
+    Message,
+    Note,
+    Session,
+    StoredEvent,
+    Task,
+    Turn,
+    Usage,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorFacts:
+    """An actor and what surrounds it."""
+
+    actor: Actor
+    health: Health
+    session: Session | None = None
+    turn: Turn | None = None
+    """The one that runs."""
+    open_inputs: int = 0
+    approvals: int = 0
+    """How many wait for a decision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageFacts:
+    """A message and how far its input, if it has one, has come."""
+
+    seq: int
+    message: Message
+    input_id: str = ""
+    input_status: InputStatus | None = None
+    mode: InputMode | None = None
+    reason: str = ""
+    """Why the input failed or was cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Counts that need no rows loaded."""
+
+    tasks: int = 0
+    tasks_open: int = 0
+    messages: int = 0
+    unread: int = 0
+    turns_running: int = 0
+    approvals_pending: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What the room wants to see."""
+
+    actor_id: str = "manager0"
+    """Whose events."""
+    messages: int = 200
+    events: int = 300
+    tasks: int = 500
+    closed_tasks: bool = True
+    approvals_known: tuple[str, ...] = ()
+    """Approvals to report on though they are decided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One consistent look. Messages and events oldest first."""
+
+    actors: tuple[ActorFacts, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    messages: tuple[MessageFacts, ...] = ()
+    events: tuple[StoredEvent, ...] = ()
+    events_of: str = ""
+    """The actor whose events these are."""
+    approvals: tuple[Approval, ...] = ()
+    totals: Totals = Totals()
+
+
+class Source(Protocol):
+    """Where the room reads. Every method raises ``NetskyError`` with what to do."""
+
+    async def version(self) -> int:
+        """Return a number that changes when somebody has written."""
+        ...
+
+    async def snapshot(self, ask: Ask) -> Snapshot:
+        """Read everything ``ask`` names, in one transaction."""
+        ...
+
+    async def task(self, task_id: str) -> tuple[Task, Sequence[Note], Sequence[MessageFacts]]:
+        """Read a task with its notes and messages. Raises ``NotFound``."""
+        ...
+
+    async def message(self, message_id: str) -> tuple[MessageFacts, Sequence[str]]:
+        """Read a message and the lines of its path (deliveries, input). Raises ``NotFound``."""
+        ...
+
+    async def actor(self, actor_id: str) -> tuple[ActorFacts, Sequence[Turn], Usage | None]:
+        """Read an actor with its latest turns and token totals. Raises ``NotFound``."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        ...

@@ -1,0 +1,154 @@
+"""Lines of toned text, and the arithmetic of terminal cells. No Textual, no markup."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from netsky_tui.cli.text import cells, cut, harmless, one_line
+
+Span = tuple[str, str]
+"""Text and its tone (``dim``, ``good``…; see styles/room.tcss)."""
+Line = tuple[Span, ...]
+
+__all__ = [
+    "Line",
+    "Span",
+    "beside",
+    "cells",
+    "clock_time",
+    "columns",
+    "cut",
+    "harmless",
+    "line_width",
+    "one_line",
+    "pad",
+    "short_age",
+    "shorten_path",
+    "truncate",
+    "wrap",
+]
+_TAB = "    "
+_MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
+
+
+def pad(text: str, width: int, *, right: bool = False) -> str:
+    """Return ``text`` in exactly ``width`` cells, cut with ``…`` or filled with spaces."""
+    fitted = cut(text, width)
+    space = " " * (width - cells(fitted))
+    return space + fitted if right else fitted + space
+
+
+def line_width(line: Iterable[Span]) -> int:
+    """Return the cells a line takes."""
+    return sum(cells(text) for text, _ in line)
+
+
+def truncate(line: Sequence[Span], width: int) -> Line:
+    """Return the line in at most ``width`` cells, ending in ``…`` when something is missing."""
+    if line_width(line) <= width:
+        return tuple(line)
+    out: list[Span] = []
+    left = width
+    for text, tone in line:
+        size = cells(text)
+        if size >= left:
+            # One cell more than fits makes ``cut`` put its mark.
+            out.append((cut(text + "  ", left), tone))
+            break
+        out.append((text, tone))
+        left -= size
+    return tuple(out)
+
+
+def beside(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:
+    """Put ``left`` and ``right`` at the two ends of a line; the left one gives way."""
+    tail = truncate(right, width)
+    room = width - line_width(tail)
+    head = truncate(left, max(0, room - 1))
+    return (*head, (" " * (room - line_width(head)), "text"), *tail)
+
+
+def columns(*parts: tuple[str, int, str]) -> Line:
+    """Build a line of (text, width, tone) columns, one cell apart; width 0 leaves one out."""
+    out: list[Span] = []
+    for text, width, tone in parts:
+        if width > 0:
+            if out:
+                out.append((" ", "text"))
+            out.append((pad(text, width), tone))
+    return tuple(out)
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Break ``text`` (made harmless here) into rows of at most ``width`` cells.
+
+    Spaces at the start of a line are kept, so that code stays readable; a word that is longer
+    than a row is broken. Nothing is left out except spaces at a break.
+    """
+    width = max(1, width)
+    rows: list[str] = []
+    for line in harmless(text).expandtabs(len(_TAB)).split("\n"):
+        _wrap_line(line.rstrip(), width, rows)
+    return rows
+
+
+def _wrap_line(line: str, width: int, rows: list[str]) -> None:
+    while cells(line) > width:
+        end = _fitting(line, width)
+        blank = line.rfind(" ", 0, end + 1)
+        indent = len(line) - len(line.lstrip())
+        if blank > indent:
+            rows.append(line[:blank].rstrip())
+            line = line[blank + 1 :].lstrip()
+        else:
+            rows.append(line[:end])
+            line = line[end:]
+    rows.append(line)
+
+
+def _fitting(line: str, width: int) -> int:
+    if line.isascii():
+        return width
+    used = 0
+    for index, character in enumerate(line):
+        used += cells(character)
+        if used > width:
+            return max(1, index)
+    return len(line)
+
+
+def short_age(then: int | None, now: int) -> str:
+    """Say how long ago in at most 3 cells: ``now``, ``3m``, ``2h``, ``5d``.
+
+    Nothing finer than a minute, so that a calm room stays still.
+    """
+    if then is None:
+        return ""
+    passed = max(0, now - then)
+    if passed < _MINUTE:
+        return "now"
+    if passed < _HOUR:
+        return f"{passed // _MINUTE}m"
+    if passed < 2 * _DAY:
+        return f"{passed // _HOUR}h"
+    return f"{min(999, passed // _DAY)}d"
+
+
+def clock_time(at: int, now: int, *, seconds: bool = False) -> str:
+    """Return local time of day, with the date before it when that is not today."""
+    moment = time.localtime(at / 1000)
+    form = "%H:%M:%S" if seconds else "%H:%M"
+    if time.localtime(now / 1000)[:3] != moment[:3]:
+        form = "%d %b " + form
+    return time.strftime(form, moment)
+
+
+def shorten_path(path: str, width: int) -> str:
+    """Cut a path from the left: its end tells more."""
+    text = one_line(path)
+    if cells(text) <= width:
+        return text
+    while text and cells(text) > width - 1:
+        text = text[1:]
+    return "…" + text

@@ -1,0 +1,81 @@
+"""netsky's own colours: a calm dark room, and a light one."""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+DARK = Theme(
+    name="netsky-dark",
+    primary="#7aa2c8",
+    secondary="#8b90a8",
+    accent="#c9a26d",
+    foreground="#d3d7de",
+    background="#14171c",
+    surface="#181c22",
+    panel="#20252d",
+    success="#8fb573",
+    warning="#e0a84f",
+    error="#e06c6c",
+    dark=True,
+    variables={
+        "room-line": "#2f3641",
+        "room-tree": "#4a5260",
+        "room-dim": "#8a919e",
+        "room-faint": "#5d6470",
+        "room-soft": "#b4bac5",
+        "room-owner": "#d8b4e2",
+        "room-who": "#9cc3c9",
+        "room-cursor": "#232a34",
+        "room-alarm-text": "#14171c",
+        "room-add-back": "#1a2a20",
+        "room-del-back": "#2e1d21",
+        "border": "#7aa2c8",
+        "scrollbar": "#2b313b",
+        "scrollbar-hover": "#3a424f",
+        "scrollbar-active": "#7aa2c8",
+        "scrollbar-background": "#14171c",
+        "scrollbar-background-hover": "#14171c",
+        "scrollbar-background-active": "#14171c",
+    },
+)
+LIGHT = Theme(
+    name="netsky-light",
+    primary="#2f628f",
+    secondary="#61677c",
+    accent="#8a5a14",
+    foreground="#23272e",
+    background="#f6f5f1",
+    surface="#fbfaf7",
+    panel="#e9e7e1",
+    success="#3c6e21",
+    warning="#8f5b00",
+    error="#ad2a2a",
+    dark=False,
+    variables={
+        "room-line": "#d2cfc6",
+        "room-tree": "#b4b0a5",
+        "room-dim": "#626874",
+        "room-faint": "#8d929c",
+        "room-soft": "#3d434d",
+        "room-owner": "#7a3f8c",
+        "room-who": "#24686f",
+        "room-cursor": "#e4e8ee",
+        "room-alarm-text": "#fbfaf7",
+        "room-add-back": "#e2efda",
+        "room-del-back": "#f6dfdd",
+    },
+)
+DEFAULTS = {
+    "room-line": "$foreground 18%",
+    "room-tree": "$foreground 30%",
+    "room-dim": "$foreground 65%",
+    "room-faint": "$foreground 42%",
+    "room-soft": "$foreground 82%",
+    "room-owner": "$secondary",
+    "room-who": "$primary",
+    "room-cursor": "$foreground 10%",
+    "room-alarm-text": "$background",
+    "room-add-back": "$success 12%",
+    "room-del-back": "$error 12%",
+}
+"""For Textual's other themes."""

@@ -1,0 +1,166 @@
+"""Where the operator writes. A text leaves it only when the database has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import TextArea
+
+from netsky_runtime.records import MANAGER0, MAX_BODY_BYTES, InputMode
+from netsky_tui.keymap import bindings
+from netsky_tui.text import one_line
+
+_MODES = tuple(InputMode)
+_EXPLAIN = {
+    InputMode.QUEUE: "waits for the turn's end",
+    InputMode.STEER: "joins the running turn",
+    InputMode.INTERRUPT: "stops the running turn",
+}
+_HISTORY = 200
+
+
+class Composer(TextArea):
+    """A few lines of text with a target and a mode."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("composer")
+
+    class Send(Message):
+        """Enter was pressed on a text that can be sent."""
+
+        def __init__(self, body: str, target: str, mode: InputMode, reply_to: str) -> None:
+            super().__init__()
+            self.body, self.target, self.mode, self.reply_to = body, target, mode, reply_to
+
+    class TargetKey(Message):
+        """The operator wants the other target."""
+
+    class Leave(Message):
+        """The operator wants to leave the composer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            id="composer",
+            soft_wrap=True,
+            show_line_numbers=False,
+            highlight_cursor_line=False,
+            compact=True,
+            tab_behavior="focus",
+            placeholder="Write what you want done.",
+        )
+        self.target = MANAGER0
+        self.mode = InputMode.QUEUE
+        self.reply_to = ""
+        self._history: list[str] = []
+        self._place = 0
+        self._draft = ""
+        self._problem = ""
+
+    def on_mount(self) -> None:
+        """Show the prompt."""
+        self._prompt()
+
+    # -- prompt ----------------------------------------------------------------------------
+
+    def aim(self, target: str, *, reply_to: str = "") -> None:
+        """Choose who the text goes to, and which message it answers."""
+        self.target, self.reply_to = target, reply_to
+        self._prompt()
+
+    def _prompt(self) -> None:
+        parts = [f"to {one_line(self.target)}", self.mode.value]
+        if self.reply_to:
+            parts.append("as a reply")
+        self.border_title = Content(" · ".join(parts))
+        note = self._problem or (_EXPLAIN[self.mode] if self.mode is not InputMode.QUEUE else "")
+        self.border_subtitle = Content(note)
+        self.set_class(bool(self._problem), "-problem")
+
+    def problem(self, text: str) -> None:
+        """Show what went wrong; empty when nothing did."""
+        if text != self._problem:
+            self._problem = text
+            self._prompt()
+
+    def on_text_area_changed(self) -> None:
+        """An edited text gets a new chance."""
+        self.problem("")
+
+    # -- keys ------------------------------------------------------------------------------
+
+    def action_send(self) -> None:
+        """Send, unless the text is empty or too long."""
+        body = self.text
+        size = len(body.encode("utf-8", "surrogatepass"))
+        if not body.strip():
+            self.problem("There is nothing to send yet.")
+        elif size > MAX_BODY_BYTES:
+            limit = MAX_BODY_BYTES // 1024
+            self.problem(
+                f"This is {-(-size // 1024)} KiB, the limit is {limit} KiB: send a file's path."
+            )
+        else:
+            self.post_message(self.Send(body, self.target, self.mode, self.reply_to))
+
+    def action_newline(self) -> None:
+        """Begin a new line."""
+        self.insert("\n")
+
+    def action_mode(self) -> None:
+        """Go on to the next mode."""
+        self.mode = _MODES[(_MODES.index(self.mode) + 1) % len(_MODES)]
+        self._prompt()
+
+    def action_target(self) -> None:
+        """Ask for the other target."""
+        self.post_message(self.TargetKey())
+
+    def action_leave(self) -> None:
+        """Go back to the lists."""
+        self.post_message(self.Leave())
+
+    # -- sent texts ------------------------------------------------------------------------
+
+    def sent(self, body: str) -> None:
+        """The database has it: let go of the text unless it was changed meanwhile."""
+        self.remember([body])
+        if self.text == body:
+            self.clear()
+        self.reply_to = ""
+        self.mode = InputMode.QUEUE
+        self._prompt()
+
+    def remember(self, bodies: Sequence[str]) -> None:
+        """Add texts to the history."""
+        for body in bodies:
+            if body in self._history:
+                self._history.remove(body)
+            self._history.append(body)
+        del self._history[:-_HISTORY]
+        self._place = len(self._history)
+
+    def action_cursor_up(self, select: bool = False) -> None:
+        """Go up a line; from the first one into the history."""
+        at_top = self.cursor_location[0] == 0 and self.cursor_at_first_line
+        if select or not at_top or not self._history or self._place == 0:
+            super().action_cursor_up(select)
+            return
+        if self._place == len(self._history):
+            self._draft = self.text
+        self._recall(self._place - 1)
+
+    def action_cursor_down(self, select: bool = False) -> None:
+        """Go down a line; from the last one back towards the draft."""
+        if select or not self.cursor_at_last_line or self._place >= len(self._history):
+            super().action_cursor_down(select)
+            return
+        self._recall(self._place + 1)
+
+    def _recall(self, place: int) -> None:
+        self._place = place
+        text = self._history[place] if place < len(self._history) else self._draft
+        self.text = text
+        self.move_cursor(self.document.end)

@@ -1,0 +1,270 @@
+"""A daemon and a database in memory, for tests whose subject is the room."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from netsky_runtime.errors import NetskyError, NoDaemon, NotFound
+from netsky_runtime.records import (
+    OWNER,
+    ApprovalStatus,
+    Direction,
+    InputMode,
+    InputStatus,
+    Message,
+    MessageKind,
+    MessageStatus,
+    Source,
+)
+from netsky_tui.source import Ask, MessageFacts, Snapshot
+
+NOW = 1_795_185_000_000
+"""20 November 2026, 14:30:00 UTC."""
+
+
+class SteadyClock:
+    """Wall time stands still, waiting is short; ``monotonic`` moves only when told."""
+
+    def __init__(self, now: int = NOW) -> None:
+        self._now = now
+        self.seconds = 100.0
+
+    def now(self) -> int:
+        return self._now
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.seconds += seconds
+        self._now += int(seconds * 1000)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.01))
+
+
+class RunningClock(SteadyClock):
+    """Like the machine's, for looking at the room by hand."""
+
+    def now(self) -> int:
+        return NOW + int(time.monotonic() * 1000) % 100_000_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class FakePush:
+    kind: str
+    data: Mapping[str, Any]
+
+
+class FakeSource:
+    """Serves a snapshot that tests change with ``change``."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.whole = snapshot
+        self.revision = 1
+        self.asked: list[Ask] = []
+        self.closed = False
+
+    def change(self, **fields: Any) -> None:
+        self.whole = replace(self.whole, **fields)
+        self.revision += 1
+
+    async def version(self) -> int:
+        return self.revision
+
+    async def snapshot(self, ask: Ask) -> Snapshot:
+        self.asked.append(ask)
+        whole = self.whole
+        approvals = tuple(
+            approval
+            for approval in whole.approvals
+            if approval.status is ApprovalStatus.PENDING or approval.id in ask.approvals_known
+        )
+        return replace(
+            whole,
+            messages=whole.messages[-ask.messages :],
+            events=tuple(event for event in whole.events if event.actor_id == ask.actor_id)[
+                -ask.events :
+            ],
+            events_of=ask.actor_id,
+            approvals=approvals,
+        )
+
+    async def task(self, task_id: str) -> Any:
+        for task in self.whole.tasks:
+            if task.id == task_id:
+                said = [fact for fact in self.whole.messages if fact.message.task_id == task_id]
+                return task, (), said
+        raise NotFound(f"There is no task {task_id}.")
+
+    async def message(self, message_id: str) -> Any:
+        for fact in self.whole.messages:
+            if fact.message.id == message_id:
+                return fact, ("input i-1: answered",)
+        raise NotFound(f"There is no message {message_id}.")
+
+    async def actor(self, actor_id: str) -> Any:
+        for fact in self.whole.actors:
+            if fact.actor.id == actor_id:
+                return fact, (), None
+        raise NotFound(f"There is no actor {actor_id}.")
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class FakeHandle:
+    """Answers verbs from a table and keeps what was asked."""
+
+    def __init__(self, source: FakeSource, *, hosting: bool = True) -> None:
+        self.hosting = hosting
+        self.source = source
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.answers: dict[str, Any] = {}
+        self.turns_running = 0
+        self.rooms = 0
+        self.notices: list[str] = []
+        self.closed = False
+        self._pushes: asyncio.Queue[FakePush | None] = asyncio.Queue()
+
+    async def call(
+        self, method: str, params: Mapping[str, Any] | None = None, *, deadline: float = 30.0
+    ) -> dict[str, Any]:
+        self.calls.append((method, dict(params or {})))
+        if (answer := self.answers.get(method)) is not None:
+            if isinstance(answer, NetskyError):
+                raise answer
+            if callable(answer):
+                return await answer(dict(params or {}))
+            return dict(answer)
+        if method == "status":
+            return self.status()
+        if method == "send":
+            return self.send(dict(params or {}))
+        if method == "approvals.decide":
+            return self.decide(dict(params or {}))
+        return {}
+
+    def asked(self, method: str) -> list[dict[str, Any]]:
+        return [params for name, params in self.calls if name == method]
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "daemon": {"state": "ready", "pid": 4242, "epoch": 7, "since": "2026-11-20T09:00:00Z"},
+            "runtime": {
+                "name": "app_server",
+                "codex_version": "0.169.0",
+                "notices": self.notices,
+            },
+            "counts": {"turns_running": self.turns_running},
+            "rooms": self.rooms,
+        }
+
+    def send(self, params: dict[str, Any]) -> dict[str, Any]:
+        whole = self.source.whole
+        number = len(whole.messages) + 1
+        message = Message(
+            id=f"m-new{number}",
+            source=Source.ROOM,
+            direction=Direction.INBOUND,
+            kind=MessageKind.TEXT,
+            sender=OWNER,
+            target=params["target"],
+            body=params["body"],
+            status=MessageStatus.ROUTED,
+            created_at=NOW,
+        )
+        fact = MessageFacts(
+            seq=number,
+            message=message,
+            input_id=f"i-new{number}",
+            input_status=InputStatus.QUEUED,
+            mode=InputMode(params["mode"]),
+        )
+        self.source.change(messages=(*whole.messages, fact))
+        return {"message_id": message.id, "input_id": fact.input_id, "status": "queued"}
+
+    def decide(self, params: dict[str, Any]) -> dict[str, Any]:
+        status = {
+            "accept": ApprovalStatus.ACCEPTED,
+            "accept_for_session": ApprovalStatus.ACCEPTED_FOR_SESSION,
+            "decline": ApprovalStatus.DECLINED,
+            "cancel": ApprovalStatus.CANCELLED,
+        }[params["decision"]]
+        self.settle(params["id"], status)
+        return {"id": params["id"], "status": status.value}
+
+    def settle(self, approval_id: str, status: ApprovalStatus) -> None:
+        whole = self.source.whole
+        self.source.change(
+            approvals=tuple(
+                replace(approval, status=status, decided_by="owner", decided_at=NOW)
+                if approval.id == approval_id
+                else approval
+                for approval in whole.approvals
+            )
+        )
+        self.push("changed", revision=self.source.revision)
+
+    def push(self, kind: str, **data: Any) -> None:
+        self._pushes.put_nowait(FakePush(kind, data))
+
+    def vanish(self) -> None:
+        self._pushes.put_nowait(None)
+
+    async def pushes(self) -> AsyncIterator[FakePush]:
+        while (push := await self._pushes.get()) is not None:
+            yield push
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class FakeConnector:
+    """Hands out a source and handles; ``trouble`` is raised instead of connecting."""
+
+    def __init__(self, snapshot: Snapshot, *, hosting: bool = True) -> None:
+        self.reader = FakeSource(snapshot)
+        self.handle = FakeHandle(self.reader, hosting=hosting)
+        self.trouble: NetskyError | None = None
+        self.database = True
+        self.gate: asyncio.Event | None = None
+        self.stopped: list[bool] = []
+        self.obey = asyncio.Event()
+        self.progress: tuple[str, ...] = ("opening the database", "starting app_server")
+
+    async def source(self) -> FakeSource | None:
+        return self.reader if self.database else None
+
+    async def connect(self, say: Callable[[str], None]) -> FakeHandle:
+        for line in self.progress:
+            say(line)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.trouble is not None:
+            raise self.trouble
+        return self.handle
+
+    async def attach(self) -> FakeHandle:
+        if self.trouble is not None:
+            raise self.trouble
+        if self.handle.closed:
+            raise NoDaemon("No daemon runs on this home.")
+        return self.handle
+
+    async def told_to_stop(self) -> bool:
+        await self.obey.wait()
+        return True
+
+    async def stop(self, *, keep_engine: bool) -> None:
+        self.stopped.append(keep_engine)
