@@ -219,9 +219,10 @@ def _failed(
 
 async def _open_question(tx: Tx, turn: Turn, causes: Iterable[Message]) -> Message | None:
     """Return a question that was asked in this turn and not answered before it ended."""
-    heard = {(cause.sender, cause.created_at) for cause in causes}
+    heard = [(cause.sender, cause.id) for cause in causes]
     for asked in await questions.asked_in(tx, turn):
-        if not any(by == asked.target and at >= asked.created_at for by, at in heard):
+        # Ids sort as they were made, also within a millisecond.
+        if not any(by == asked.target and later > asked.id for by, later in heard):
             return asked
     return None
 
