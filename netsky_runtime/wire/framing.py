@@ -6,20 +6,19 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from websockets.asyncio.client import ClientConnection, unix_connect
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, WebSocketException
-
+from netsky_runtime.errors import UsageError
 from netsky_runtime.wire.errors import WireError
+
+if TYPE_CHECKING:
+    from netsky_runtime.wire.websocket import WebSocketFraming
 
 MAX_LINE: Final = 64 * 1024 * 1024
 MAX_FRAME: Final = 256 * 1024 * 1024
-MAX_UNSENT: Final = 16 * 1024 * 1024
-"""Bytes a WebSocket may hold for a side that does not read before sends are refused."""
 CLOSE_SECONDS: Final = 1.0
 _CHUNK: Final = 256 * 1024
-_ABNORMAL: Final = 1006  # the socket went away without a closing handshake
+GONE: Final = "The connection is closed."
 
 
 class Framing(Protocol):
@@ -74,6 +73,9 @@ class LineFraming:
         if b"\n" in data:
             msg = "a line cannot contain a newline"
             raise ValueError(msg)
+        if len(data) > self._max_line:
+            msg = f"A message of {len(data)} bytes is over the limit of {self._max_line}."
+            raise UsageError(msg)
         try:
             # Draining first bounds the buffer to one message over the high-water mark even when
             # senders keep giving up, and makes a send that was cut short one that never happened.
@@ -86,7 +88,7 @@ class LineFraming:
     async def _drain(self) -> None:
         await self._writer.drain()
         if self._writer.is_closing():  # drain does not tell when the connection is dropped
-            raise WireError(_GONE)
+            raise WireError(GONE)
 
     async def receive(self) -> bytes | None:
         """Return the next line without its newline."""
@@ -125,7 +127,7 @@ class LineFraming:
         if self._partial_size > self._max_line:
             self._ended = True
             self._partial.clear()
-            _drop(self._writer.transport)
+            drop(self._writer.transport)
             msg = f"A line was longer than the limit of {self._max_line} bytes."
             raise WireError(msg)
 
@@ -138,53 +140,12 @@ class LineFraming:
         try:
             await asyncio.wait([self._closed], timeout=CLOSE_SECONDS)
         finally:
-            _drop(self._writer.transport)
+            drop(self._writer.transport)
         await asyncio.wait([self._closed], timeout=CLOSE_SECONDS)
 
     async def _wait_closed(self) -> None:
         with suppress(OSError):
             await self._writer.wait_closed()
-
-
-class WebSocketFraming:
-    """One message a text frame."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection = connection
-
-    async def send(self, data: bytes) -> None:
-        """Send one text frame."""
-        # Cancelled sends stay in the transport's buffer, so a stalled engine needs a bound.
-        if self._connection.transport.get_write_buffer_size() > MAX_UNSENT:
-            msg = f"The other side does not read: {MAX_UNSENT} bytes wait to be sent."
-            raise WireError(msg)
-        try:
-            await self._connection.send(data, text=True)
-        except ConnectionClosed as error:
-            raise WireError(_GONE) from error
-
-    async def receive(self) -> bytes | None:
-        """Return the payload of the next frame."""
-        try:
-            return await self._connection.recv(decode=False)
-        except ConnectionClosedOK:
-            return None
-        except ConnectionClosed as error:
-            if error.rcvd is None and error.sent is None:
-                return None
-            close = error.rcvd or error.sent
-            msg = f"The connection was closed: {close.reason or close.code}." if close else _GONE
-            raise WireError(msg) from error
-
-    async def close(self) -> None:
-        """Say goodbye, or drop the connection when the other side does not answer."""
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._connection.close()
-        finally:
-            _drop(self._connection.transport)
-        await self._connection.wait_closed()  # at once: there is nothing left to flush
 
 
 async def connect_unix_websocket(
@@ -196,34 +157,13 @@ async def connect_unix_websocket(
     off: a stopped netsky must find its connection alive when it goes on.
     Raises ``WireError`` when nobody listens there or the handshake fails.
     """
-    try:
-        async with asyncio.timeout(deadline):
-            connection = await unix_connect(
-                str(path),
-                compression=None,
-                ping_interval=None,
-                max_size=max_size,
-                open_timeout=None,
-                close_timeout=CLOSE_SECONDS,
-                user_agent_header=None,
-                proxy=None,
-            )
-    except TimeoutError as error:
-        msg = f"Nobody answered on {path} within {deadline:g} seconds."
-        raise WireError(msg) from error
-    except OSError as error:
-        msg = f"Nobody listens on {path}: {error.strerror or error}."
-        raise WireError(msg) from error
-    except (WebSocketException, EOFError) as error:
-        msg = f"What listens on {path} speaks no WebSocket: {error}."
-        raise WireError(msg) from error
-    return WebSocketFraming(connection)
+    from netsky_runtime.wire import websocket  # 50 ms, and the command line never needs it
+
+    return await websocket.connect(path, max_size=max_size, deadline=deadline)
 
 
-_GONE: Final = "The connection is closed."
-
-
-def _drop(transport: asyncio.WriteTransport) -> None:
+def drop(transport: asyncio.WriteTransport) -> None:
+    """Close without waiting for what is not sent."""
     # abort() fails on a transport that has flushed and closed; close() never does.
     if transport.get_write_buffer_size():
         transport.abort()

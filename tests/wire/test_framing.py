@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsky_runtime.errors import UsageError
 from netsky_runtime.wire.errors import WireError
 from netsky_runtime.wire.framing import LineFraming
 from tests.wire.pipes import wire
@@ -112,6 +113,14 @@ async def test_closing_while_the_other_side_does_not_read_is_bounded() -> None:
         await stalled
         assert await other.framing.receive() is None
         await other.framing.close()
+
+
+async def test_a_message_over_the_limit_is_refused_before_it_is_sent() -> None:
+    async with wire(max_line=1000) as other:
+        with pytest.raises(UsageError, match="1001 bytes is over the limit of 1000"):
+            await other.framing.send(b"x" * 1001)
+        await other.framing.send(b"y" * 1000)
+        assert await other.line() == b"y" * 1000
 
 
 async def test_a_newline_inside_a_message_is_refused() -> None:

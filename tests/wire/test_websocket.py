@@ -12,7 +12,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection, unix_serve
 
 from netsky_runtime.wire.errors import PeerClosed, RequestTimedOut, WireError
-from netsky_runtime.wire.framing import MAX_FRAME, WebSocketFraming, connect_unix_websocket
+from netsky_runtime.wire.framing import MAX_FRAME, connect_unix_websocket
+from netsky_runtime.wire.websocket import WebSocketFraming
 from tests.wire.pipes import Heard
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
