@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from netsky_runtime.clock import SystemClock
+from netsky_runtime.errors import UsageError
 from netsky_runtime.records import Priority
 from netsky_tui.cli import roster
 from netsky_tui.cli.calling import call
@@ -70,7 +71,7 @@ def show(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
             "manager": found["manager"],
             "objective": found["objective"],
             "inputs waiting": found["inputs_pending"],
-            "approvals": " ".join(found["approvals_pending"]),
+            "approvals waiting": found["approvals_pending"],
             "tasks": "\n".join(f"{t['id']} {t['status']}: {t['title']}" for t in found["tasks"]),
             "runtime": session.get("runtime"),
             "session": session.get("state"),
@@ -110,7 +111,9 @@ def start_manager(
 @app.command("start-worker")
 def start_worker(
     ctx: typer.Context,
-    title: Annotated[str, typer.Argument(metavar="TITLE", help="One line: what is to be done.")],
+    title: Annotated[
+        str, typer.Argument(metavar="[TITLE]", help="One line: what is to be done.")
+    ] = "",
     body: Annotated[str, typer.Argument(metavar="[BODY]", help="The task; - reads stdin.")] = "",
     manager: Annotated[
         str,
@@ -131,6 +134,9 @@ def start_worker(
     as_json: AsJson = False,
 ) -> None:
     """Start a worker for exactly one task. It starts once what it depends on is done."""
+    if not title and not task:
+        msg = "A worker needs a task."
+        raise UsageError(msg, hint="Give a TITLE, or --task ID for one that is open.")
     options = {
         "manager": manager,
         "task_id": task,
@@ -151,9 +157,11 @@ def start_worker(
 
 
 @app.command("stop")
-def stop(ctx: typer.Context, actor: ActorId) -> None:
+def stop(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
     """Stop an actor for good; what it said stays."""
-    _ask(ctx, "actors.stop", {"actor_id": actor})
+    answer = _ask(ctx, "actors.stop", {"actor_id": actor})
+    if as_json:
+        emit({"actor_id": actor, **answer})
 
 
 @app.command("interrupt")
@@ -167,9 +175,11 @@ def interrupt(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> No
 
 
 @app.command("resume")
-def resume(ctx: typer.Context, actor: ActorId) -> None:
+def resume(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
     """Let a parked or stopped actor go on."""
-    _ask(ctx, "actors.resume", {"actor_id": actor})
+    answer = _ask(ctx, "actors.resume", {"actor_id": actor})
+    if as_json:
+        emit({"actor_id": actor, **answer})
 
 
 def _ask(ctx: typer.Context, method: str, params: dict[str, Any]) -> dict[str, Any]:

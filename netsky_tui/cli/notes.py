@@ -51,13 +51,18 @@ def add(
 
 
 @app.command("list")
-def list_(ctx: typer.Context, task: TaskOption = "", as_json: AsJson = False) -> None:
+def list_(
+    ctx: typer.Context,
+    task: TaskOption = "",
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="The last N.")] = 200,
+    as_json: AsJson = False,
+) -> None:
     """List notes, oldest first."""
 
     async def body(tx: Tx) -> tuple[Note, ...]:
         from netsky_runtime.db import notes
 
-        return tuple(await notes.list_(tx, task_id=task or None))
+        return tuple(await notes.list_(tx, task_id=task or None, limit=limit))
 
     found = run(read(Invocation.of(ctx).home, body, empty=()))
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime import health
 from netsky_runtime.errors import NotFound
 from netsky_runtime.records import ActorKind
 from netsky_tui.cli import shapes
@@ -29,13 +30,13 @@ def one(actor_id: str) -> Callable[[Tx], Awaitable[dict[str, Any] | None]]:
     async def body(tx: Tx) -> dict[str, Any] | None:
         from netsky_runtime.db import tasks, turns, views
 
-        found = [view for view in await views.actor_views(tx) if view.actor.id == actor_id]
-        if not found:
+        view = await views.actor_view(tx, actor_id)
+        if view is None:
             return None
         its_tasks = await tasks.of_owner(tx, actor_id)
         its_turns = await turns.list_for_actor(tx, actor_id, _TURNS)
         return {
-            **_shape(found[0]),
+            **_shape(view),
             "tasks": [shapes.task(task) for task in its_tasks],
             "turns": [shapes.turn(turn) for turn in its_turns],
         }
@@ -51,3 +52,32 @@ def unknown(actor_id: str) -> NotFound:
 
 def _works(view: ActorView) -> bool:
     return view.actor.kind is not ActorKind.OWNER
+
+
+def _shape(view: ActorView) -> dict[str, Any]:
+    how = health.derive(
+        actor=view.actor,
+        session=view.session,
+        turn=view.turn,
+        pending_since=view.pending_since,
+        question_since=view.question_since,
+        uncertain=view.uncertain,
+        waiting=view.open_inputs,
+        last_event_at=view.last_event_at,
+    )
+    return {
+        "id": view.actor.id,
+        "kind": view.actor.kind,
+        "health": how.state,
+        "health_reason": how.reason,
+        "manager": view.actor.manager_id,
+        "session": shapes.session(view.session),
+        "since": how.since,
+        "status": view.actor.status,
+        "objective": view.actor.objective,
+        "turn": view.turn.id if view.turn else None,
+        "inputs_pending": view.open_inputs,
+        "inputs_uncertain": view.uncertain,
+        "approvals_pending": view.pending_approvals,
+        "last_event_at": view.last_event_at,
+    }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _ROUND = 20.0
 """Seconds one ``wait`` request may take; shorter than any idle limit on the way."""
 _GRACE = 10.0
+_LONGEST = 7 * 86_400.0
 
 
 def register(app: typer.Typer) -> None:
@@ -43,8 +44,8 @@ def send(
 ) -> None:
     """Send a message to an actor."""
     here = Invocation.of(ctx)
-    if timeout <= 0:
-        msg = f"--timeout must be more than 0 seconds, not {timeout:g}."
+    if not 0 < timeout <= _LONGEST:
+        msg = f"--timeout must be more than 0 and at most {_LONGEST:g} seconds, not {timeout:g}."
         raise UsageError(msg)
     params = {
         "target": actor,
@@ -100,5 +101,6 @@ def _raise_unless_answered(answer: dict[str, Any], *, actor: str, timeout: float
         raise NetskyError(
             msg, hint=f"Decide: netsky inputs resolve {answer['input_id']} resend|drop"
         )
-    msg = f"{actor} did not answer: the message is {status}."
+    reason = f" ({answer['reason']})" if answer.get("reason") else ""
+    msg = f"{actor} did not answer: the message is {status}{reason}."
     raise NetskyError(msg, hint=look)

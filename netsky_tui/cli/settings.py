@@ -52,12 +52,16 @@ def set_(
     ctx: typer.Context,
     key: SettingKey,
     value: Annotated[str, typer.Argument(metavar="VALUE")],
+    as_json: AsJson = False,
 ) -> None:
     """Set one setting; it holds for actors and turns that start from now on."""
     from netsky_runtime import settings
 
     settings.check(key, value)
-    run(call_or_store(Invocation.of(ctx).home, "settings.set", {"key": key, "value": value}))
+    wanted = {"key": key, "value": value}
+    run(call_or_store(Invocation.of(ctx).home, "settings.set", wanted))
+    if as_json:
+        emit(wanted)
 
 
 def _present(here: Invocation) -> list[dict[str, Any]]:

@@ -155,6 +155,7 @@ def set_(
     priority: PriorityOption = None,
     title: Annotated[str, typer.Option(metavar="TEXT")] = "",
     note: Annotated[str, typer.Option(metavar="TEXT", help="A note that says why.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Change a task."""
     changes = {
@@ -167,7 +168,7 @@ def set_(
     if not given:
         msg = "Nothing to change was named."
         raise UsageError(msg, hint="Give --status, --priority, --title or --note.")
-    _write(ctx, "tasks.set", {"id": task_id, **given})
+    _change(ctx, "tasks.set", {"id": task_id, **given}, as_json=as_json)
 
 
 @app.command("depend")
@@ -175,21 +176,28 @@ def depend(
     ctx: typer.Context,
     task_id: TaskId,
     on: Annotated[str, typer.Argument(metavar="ON", autocompletion=complete_task)],
+    as_json: AsJson = False,
 ) -> None:
     """Make task ID wait until task ON is done."""
-    _write(ctx, "tasks.depend", {"id": task_id, "on": on})
+    _change(ctx, "tasks.depend", {"id": task_id, "on": on}, as_json=as_json)
 
 
 @app.command("done")
-def done(ctx: typer.Context, task_id: TaskId) -> None:
+def done(ctx: typer.Context, task_id: TaskId, as_json: AsJson = False) -> None:
     """Call a task done; what waited for it can start."""
-    _write(ctx, "tasks.done", {"id": task_id})
+    _change(ctx, "tasks.done", {"id": task_id}, as_json=as_json)
 
 
 @app.command("cancel")
-def cancel(ctx: typer.Context, task_id: TaskId) -> None:
+def cancel(ctx: typer.Context, task_id: TaskId, as_json: AsJson = False) -> None:
     """Cancel a task."""
-    _write(ctx, "tasks.cancel", {"id": task_id})
+    _change(ctx, "tasks.cancel", {"id": task_id}, as_json=as_json)
+
+
+def _change(ctx: typer.Context, method: str, params: dict[str, Any], *, as_json: bool) -> None:
+    answer = _write(ctx, method, params)
+    if as_json:
+        emit({"id": params["id"], **answer})
 
 
 def _write(ctx: typer.Context, method: str, params: dict[str, Any]) -> dict[str, Any]:

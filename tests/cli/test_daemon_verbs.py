@@ -1,0 +1,159 @@
+"""status, doctor and stop, with a daemon and with something that is none."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from netsky_runtime.errors import Conflict, DeadlineExceeded
+from netsky_tui.cli.doctor import home_check, sqlite_check
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from netsky_runtime.paths import Home
+    from tests.cli.conftest import FakeDaemon, Netsky
+
+READY = {
+    "daemon": {"state": "ready", "pid": 1, "epoch": 7, "since": 1_763_600_000_000},
+    "runtime": {"name": "app_server", "codex_version": "0.163.0", "notices": ["Not logged in."]},
+    "counts": {
+        "actors": 2,
+        "tasks": 3,
+        "messages": 4,
+        "inputs_pending": 5,
+        "approvals_pending": 1,
+        "turns_running": 1,
+    },
+    "rooms": 1,
+}
+
+
+def test_status_is_what_the_daemon_says(netsky: Netsky, daemon: FakeDaemon) -> None:
+    daemon.answers["status"] = READY
+    ran = netsky("status", "--json")
+    assert (ran.status, ran.data, ran.err) == (0, READY, "")
+
+
+def test_status_for_people_names_what_waits_for_them(netsky: Netsky, daemon: FakeDaemon) -> None:
+    daemon.answers["status"] = READY
+    ran = netsky("status")
+    assert "ready" in ran.out
+    assert "Codex 0.163.0" in ran.out
+    assert "Not logged in." in ran.err
+    assert "netsky approvals list" in ran.err
+
+
+def test_status_of_a_daemon_that_does_not_answer_is_unhealthy(
+    netsky: Netsky, daemon: FakeDaemon
+) -> None:
+    daemon.answers["status"] = DeadlineExceeded("Nobody answered.")
+    ran = netsky("status", "--json")
+    assert ran.status == 5
+    assert ran.data["daemon"]["state"] == "unresponsive"
+
+
+def test_a_daemon_of_another_protocol_is_told_as_it_is(netsky: Netsky, daemon: FakeDaemon) -> None:
+    daemon.answers["status"] = Conflict("The daemon speaks protocol 2.", hint="Restart it.")
+    ran = netsky("status")
+    assert (ran.status, ran.out) == (1, "")
+    assert "hint: Restart it." in ran.err
+
+
+def test_a_socket_left_by_a_dead_daemon_is_no_daemon(netsky: Netsky, home: Home) -> None:
+    home.prepare()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(home.control_socket))
+    ran = netsky("status", "--json")
+    assert (ran.status, ran.data["daemon"]["state"]) == (0, "stopped")
+    assert netsky("stop").status == 4
+
+
+def test_stop_returns_when_the_daemon_has_ended(netsky: Netsky, daemon: FakeDaemon) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+
+        def stop(_params: dict[str, Any]) -> dict[str, Any]:
+            process.kill()
+            return {}
+
+        daemon.answers |= {"status": READY | {"daemon": {"pid": process.pid}}, "stop": stop}
+        ran = netsky("stop", "--json")
+    assert (ran.status, ran.data) == (0, {"pid": process.pid, "state": "stopped"})
+    assert daemon.calls == [("status", {}), ("stop", {"keep_engine": False})]
+
+
+def test_stop_can_leave_the_engine_working(netsky: Netsky, daemon: FakeDaemon) -> None:
+    daemon.answers |= {"status": READY | {"daemon": {"pid": 2**22 + 1}}, "stop": {}}
+    ran = netsky("stop", "--keep-engine")
+    assert ran.status == 0
+    assert daemon.calls[-1] == ("stop", {"keep_engine": True})
+    assert "engine works on" in ran.err
+
+
+def test_the_doctor_reports_what_the_daemon_found(netsky: Netsky, daemon: FakeDaemon) -> None:
+    codex = {"name": "codex", "state": "warn", "detail": "not logged in", "hint": "codex login"}
+    daemon.answers["doctor"] = {"checks": [codex]}
+    ran = netsky("doctor", "--json")
+    assert ran.status == 0
+    assert codex in ran.data["checks"]
+    assert "codex: codex login" in netsky("doctor").out
+
+
+def test_the_doctor_works_without_a_daemon_and_touches_nothing(
+    netsky: Netsky, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETSKY_CODEX_BIN", str(_codex(tmp_path, "echo codex-cli 0.163.0")))
+    ran = netsky("doctor", "--json")
+    states = {check["name"]: check["state"] for check in ran.data["checks"]}
+    assert ran.status == 0
+    assert ran.data["ok"] is True
+    assert states.keys() == {"python", "sqlite", "home", "database", "daemon", "codex"}
+    assert not home.root.exists()
+
+
+def test_a_codex_that_is_missing_or_broken_fails_with_what_to_do(
+    netsky: Netsky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for binary in (tmp_path / "nothing", _codex(tmp_path, "echo garbage")):
+        monkeypatch.setenv("NETSKY_CODEX_BIN", str(binary))
+        ran = netsky("doctor", "--json")
+        check = {check["name"]: check for check in ran.data["checks"]}["codex"]
+        assert (ran.status, check["state"]) == (5, "fail")
+        assert check["hint"]
+
+
+def _codex(folder: Path, script: str) -> Path:
+    path = folder / "codex"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [
+        ("3.40.1", "warn"),
+        ("3.44.5", "warn"),
+        ("3.44.6", "ok"),
+        ("3.50.6", "warn"),
+        ("3.50.7", "ok"),
+        ("3.51.2", "warn"),
+        ("3.51.3", "ok"),
+        ("3.52.0", "ok"),
+    ],
+)
+def test_sqlite_is_judged_by_the_releases_that_have_the_fix(version: str, state: str) -> None:
+    assert sqlite_check(version).state == state
+
+
+def test_a_home_that_is_open_to_others_or_no_folder_is_told(home: Home) -> None:
+    home.root.mkdir(mode=0o755)
+    home.root.chmod(0o755)
+    assert home_check(home).state == "warn"
+    home.root.rmdir()
+    home.root.write_text("")
+    assert home_check(home).state == "fail"
