@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 from netsky_runtime.errors import DaemonRunning
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
 
 
 class HomeLock:

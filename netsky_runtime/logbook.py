@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from netsky_runtime.clock import Clock
 from netsky_runtime.db import logs
-from netsky_runtime.db.connection import Database
 from netsky_runtime.records import LogRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from netsky_runtime.clock import Clock
+    from netsky_runtime.db.connection import Database
 
 QUEUE_LIMIT = 10_000
 """Lines waiting to be written; past it the oldest are dropped and counted."""

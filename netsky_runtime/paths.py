@@ -6,11 +6,14 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netsky_runtime.errors import Unhealthy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SOCKET_PATH_LIMIT = 100
 """Bytes; Linux allows 107 and macOS 103, and Codex may put a suffix on the engine's."""

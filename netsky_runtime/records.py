@@ -7,10 +7,12 @@ the enum. Times are integer milliseconds since the epoch. An empty string means
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 OWNER = "owner"
 MANAGER0 = "manager0"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from netsky_runtime.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ENVIRONMENT = {
     "AGENT_RUNTIME": "runtime",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.agents.ingest import Log
-from netsky_runtime.clock import Clock
 from netsky_runtime.codex.base import ApprovalGone, Decision, RuntimeFailure, ThreadSession
-from netsky_runtime.codex.events import CodexEvent
 from netsky_runtime.db import approvals
-from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import Refused, UsageError
 from netsky_runtime.records import Approval, ApprovalKind, ApprovalStatus, DecisionWord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from netsky_runtime.agents.ingest import Log
+    from netsky_runtime.clock import Clock
+    from netsky_runtime.codex.events import CodexEvent
+    from netsky_runtime.db.connection import Database
 
 _STATUS_OF = {
     DecisionWord.ACCEPT: ApprovalStatus.ACCEPTED,
@@ -125,7 +128,9 @@ class ApprovalDesk:
             self._log("warning", "decision came too late", {"approval": approval.id})
         except RuntimeFailure as error:
             self._log(
-                "warning", "decision could not be sent", {"approval": approval.id, "error": str(error)}
+                "warning",
+                "decision could not be sent",
+                {"approval": approval.id, "error": str(error)},
             )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from netsky_runtime.agents.seat import Seat
+from netsky_runtime.agents.launch import launch_spec
 from netsky_runtime.codex.base import ThreadGone, ThreadSession
 from netsky_runtime.db import actors, approvals, inputs, sessions, turns
-from netsky_runtime.db.connection import Tx
 from netsky_runtime.records import Actor, ApprovalStatus, Session, SessionState
+
+if TYPE_CHECKING:
+    from netsky_runtime.agents.seat import Seat
+    from netsky_runtime.db.connection import Tx
 
 
 async def attach(seat: Seat) -> None:
@@ -26,7 +30,7 @@ async def attach(seat: Seat) -> None:
     if not row.thread_id:
         seat.row = row
         return
-    spec = kit.launch_spec(actor, row)
+    spec = launch_spec(actor, row)
     try:
         thread = await runtime.resume(row.thread_id, spec)
     except ThreadGone:
@@ -48,7 +52,7 @@ async def start_thread(seat: Seat) -> ThreadSession:
         msg = f"{seat.actor_id} has no session"
         raise RuntimeError(msg)
     actor = await kit.database.read(lambda tx: actors.require(tx, seat.actor_id))
-    thread = await kit.runtime(row.runtime).start(kit.launch_spec(actor, row))
+    thread = await kit.runtime(row.runtime).start(launch_spec(actor, row))
     now = kit.clock.now()
     await kit.database.write(
         lambda tx: sessions.bind_thread(
@@ -122,6 +126,8 @@ async def _forget_thread(seat: Seat, row: Session) -> Session:
 
     await kit.database.write(body)
     kit.log(
-        "info", "thread without a turn was dropped", {"actor": seat.actor_id, "thread": row.thread_id}
+        "info",
+        "thread without a turn was dropped",
+        {"actor": seat.actor_id, "thread": row.thread_id},
     )
     return fresh

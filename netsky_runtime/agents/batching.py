@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from netsky_runtime.records import ActorInput, InputMode, Message, MessageKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 BATCH_BYTES = 512 * 1024
 """Reports are merged up to this size."""

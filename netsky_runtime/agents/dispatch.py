@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.attach import start_thread
 from netsky_runtime.agents.batching import next_batch
 from netsky_runtime.agents.reconcile import reconcile
-from netsky_runtime.agents.seat import Seat
 from netsky_runtime.codex.base import (
     AnswerLost,
     Batch,
@@ -19,8 +19,13 @@ from netsky_runtime.codex.base import (
     TurnRunning,
 )
 from netsky_runtime.db import actors, inputs, messages
-from netsky_runtime.db.connection import Tx
 from netsky_runtime.records import ActorInput, ActorStatus, InputMode, InputStatus, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from netsky_runtime.agents.seat import Seat
+    from netsky_runtime.db.connection import Tx
 
 RETRY_MS = (500, 1_000, 2_000, 5_000, 10_000, 30_000)
 """How long an input rests after the nth time that Codex could not take it."""
@@ -37,13 +42,14 @@ class Dispatcher:
         """Hand over what can be handed now.
 
         Returns the seconds after which to try again, ``None`` when only an event can change
-        anything. Raises ``ThreadUnavailable`` when the thread must be attached anew.
+        anything. Raises ``ThreadUnavailable`` or ``HistoryUnavailable`` when the thread must be
+        attached anew.
         """
         seat, kit = self._seat, self._seat.kit
         async with seat.lock:
             while True:
                 now = kit.clock.now()
-                waiting, found, rests = await kit.database.read(lambda tx, n=now: self._waiting(tx, n))
+                waiting, found, rests = await kit.database.read(partial(self._waiting, now=now))
                 if not waiting:
                     return rests
                 thread = seat.thread
@@ -56,7 +62,7 @@ class Dispatcher:
                 await self._submit(thread, next_batch(waiting, found), found)
 
     async def _waiting(
-        self, tx: Tx, now: int
+        self, tx: Tx, *, now: int
     ) -> tuple[list[ActorInput], Mapping[str, Message], float | None]:
         actor = await actors.require(tx, self._seat.actor_id)
         if actor.status is not ActorStatus.ACTIVE:
@@ -149,8 +155,7 @@ class Dispatcher:
         kit = self._seat.kit
         tag = self._seat.row.tag if self._seat.row else ""
         texts = {
-            item.id: item.envelope
-            or kit.envelopes.render(item, found[item.message_id], tag=tag)
+            item.id: item.envelope or kit.envelopes.render(item, found[item.message_id], tag=tag)
             for item in chosen
         }
         batch = Batch(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from netsky_runtime.agents.kit import Kit
 from netsky_runtime.agents.runner import ActorRunner
 from netsky_runtime.codex.base import NoActiveTurn, RuntimeFailure, ThreadSession
 from netsky_runtime.db import actors, sessions
-from netsky_runtime.db.connection import Tx
 from netsky_runtime.errors import Conflict, Refused
 from netsky_runtime.records import MANAGER0, OWNER, Actor, ActorKind, ActorStatus
-from netsky_runtime.supervise import Supervisor
+
+if TYPE_CHECKING:
+    from netsky_runtime.agents.kit import Kit
+    from netsky_runtime.db.connection import Tx
+    from netsky_runtime.supervise import Supervisor
 
 DRAIN_SECONDS = 5.0
 """How long running turns get to end after they were interrupted at a stop."""
@@ -78,7 +81,9 @@ class Fleet:
                     await runner.run()
                 except Exception as error:  # noqa: BLE001 - the one place where a bug in one
                     # actor's handling is kept from taking the fleet with it; it is logged.
-                    self._kit.log("error", "runner failed", {"actor": actor_id, "error": repr(error)})
+                    self._kit.log(
+                        "error", "runner failed", {"actor": actor_id, "error": repr(error)}
+                    )
                     runner.seat.problem = f"internal error: {error}"
                     await self._kit.clock.sleep(RESTART_SECONDS)
         finally:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from netsky_runtime.clock import Clock
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.db import events, sessions, usage
-from netsky_runtime.db.connection import Database, Tx
 from netsky_runtime.records import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from netsky_runtime.clock import Clock
+    from netsky_runtime.db.connection import Database, Tx
 
 QUEUE_LIMIT = 100_000
 """Facts waiting for the database; past it the thread is marked for resync instead."""
@@ -69,7 +73,7 @@ class FactWriter:
             batch = [self._queue[index] for index in range(min(BATCH, len(self._queue)))]
             gaps = frozenset(self._gaps)
             try:
-                await self._database.write(lambda tx, b=batch, g=gaps: self._store(tx, b, g))
+                await self._database.write(partial(self._store, batch=batch, gaps=gaps))
             except (sqlite3.Error, OSError) as error:
                 self._log("error", "facts could not be stored", {"error": str(error)})
                 await self._clock.sleep(1.0)

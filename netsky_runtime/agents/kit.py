@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from netsky_runtime.agents.approvals import ApprovalDesk
     from netsky_runtime.agents.ingest import FactWriter, Log
     from netsky_runtime.agents.live import LiveState
     from netsky_runtime.clock import Clock, Ids
     from netsky_runtime.codex.base import (
         HistoricItem,
-        LaunchSpec,
         ThreadRuntime,
         ToolResult,
     )
@@ -89,8 +89,5 @@ class Kit:
     runtime: Callable[[RuntimeName], ThreadRuntime]
     new_session: Callable[[Actor], Session]
     """Makes the session row of an actor that has none."""
-    launch_spec: Callable[[Actor, Session], LaunchSpec]
-    recovery_text: Callable[[Tx, Actor, Sequence[ActorInput]], Any]
-    """Coroutine function: what an actor is told whose turn was cut by a crash."""
     wake: Callable[[str], None]
     """Tell another actor's runner that something waits for it."""

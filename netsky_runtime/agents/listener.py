@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+from typing import TYPE_CHECKING
+
 from netsky_runtime.agents import matching
 from netsky_runtime.agents.reconcile import reconcile
-from netsky_runtime.agents.seat import Seat
 from netsky_runtime.agents.settlement import settle_turn
 from netsky_runtime.codex.base import (
     ApprovalGone,
@@ -12,12 +14,17 @@ from netsky_runtime.codex.base import (
     HistoryUnavailable,
     RuntimeFailure,
     ThreadSession,
+    ToolResult,
 )
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.db import inputs, sessions, turns
-from netsky_runtime.db.connection import Tx
+from netsky_runtime.errors import NetskyError
 from netsky_runtime.records import InputStatus, Thread, Turn, TurnStatus
-from netsky_runtime.supervise import Supervisor
+
+if TYPE_CHECKING:
+    from netsky_runtime.agents.seat import Seat
+    from netsky_runtime.db.connection import Tx
+    from netsky_runtime.supervise import Supervisor
 
 _WORDS = frozenset({"user_message", "agent_message"})
 
@@ -152,14 +159,19 @@ class Listener:
     async def _tool(self, event: CodexEvent) -> None:
         kit = self._seat.kit
         call_id = str(event.data["call_id"])
-        result = await kit.call_tool(
-            actor_id=self._seat.actor_id,
-            thread_id=event.thread_id,
-            turn_id=event.turn_id,
-            call_id=call_id,
-            tool=str(event.data["tool"]),
-            arguments=event.data.get("arguments") or {},
-        )
+        try:
+            result = await kit.call_tool(
+                actor_id=self._seat.actor_id,
+                thread_id=event.thread_id,
+                turn_id=event.turn_id,
+                call_id=call_id,
+                tool=str(event.data["tool"]),
+                arguments=event.data.get("arguments") or {},
+            )
+        except (NetskyError, sqlite3.Error) as error:
+            # Rolled back, so nothing happened; an unanswered call would hold the turn for ever.
+            kit.log("error", "tool call failed", {"call": call_id, "error": str(error)})
+            result = ToolResult(text=f"netsky could not do it: {error}", success=False)
         try:
             await self._thread.answer_tool(call_id, result)
         except ApprovalGone:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.codex.events import CodexEvent, EventKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TEXT_LIMIT = 64 * 1024
 """Characters of one item that are kept; the tail is what people watch."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from netsky_runtime.codex.base import HistoricItem, HistoricTurn
-from netsky_runtime.records import ActorInput
+if TYPE_CHECKING:
+    from netsky_runtime.codex.base import HistoricItem, HistoricTurn
+    from netsky_runtime.records import ActorInput
 
 InputIds = Callable[[str], tuple[str, ...]]
 """Finds the input ids in a user message's text."""

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from netsky_runtime.agents import matching
-from netsky_runtime.agents.seat import Seat
 from netsky_runtime.agents.settlement import settle_turn
-from netsky_runtime.codex.base import HistoricTurn, HistoryUnavailable, ThreadSession
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.db import inputs, sessions, turns
-from netsky_runtime.db.connection import Tx
 from netsky_runtime.records import ActorInput, InputStatus, Turn, TurnStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netsky_runtime.agents.seat import Seat
+    from netsky_runtime.codex.base import HistoricTurn, ThreadSession
+    from netsky_runtime.db.connection import Tx
 
 
 async def reconcile(seat: Seat, thread: ThreadSession) -> None:
     """Bring every open input of the actor to where its thread's history says it is.
 
     What history shows was consumed; what it does not show was not, and is queued again, unless
-    a turn still runs that may yet show it. The caller holds the seat's lock. Where history
-    cannot be read, inputs that may have been sent become uncertain: a human decides.
+    a turn still runs that may yet show it. The caller holds the seat's lock.
+    Raises ``HistoryUnavailable``.
     """
     kit = seat.kit
-    try:
-        history = await thread.history()
-    except HistoryUnavailable as error:
-        await _cannot_tell(seat, str(error))
-        return
+    history = await thread.history()
     open_inputs = await kit.database.read(lambda tx: inputs.open_for(tx, seat.actor_id))
     sent = [item for item in open_inputs if item.batch_id and item.thread_id == thread.thread_id]
     found = matching.find(sent, history, input_ids=seat.input_ids)
@@ -42,7 +42,8 @@ async def reconcile(seat: Seat, thread: ThreadSession) -> None:
         seat.awaiting = ""
 
 
-async def _cannot_tell(seat: Seat, why: str) -> None:
+async def doubt(seat: Seat, why: str) -> None:
+    """History cannot be read: what may have been sent is uncertain now, a human decides."""
     kit = seat.kit
 
     async def body(tx: Tx) -> list[str]:
@@ -66,9 +67,7 @@ async def _cannot_tell(seat: Seat, why: str) -> None:
         kit.log("warning", "inputs are uncertain", {"actor": seat.actor_id, "inputs": doubtful})
 
 
-async def _see(
-    seat: Seat, sent: Sequence[ActorInput], found: dict[str, HistoricTurn]
-) -> None:
+async def _see(seat: Seat, sent: Sequence[ActorInput], found: dict[str, HistoricTurn]) -> None:
     now = seat.kit.clock.now()
     unseen = {
         item.id: found[item.id]
@@ -104,9 +103,7 @@ async def _queue_again(seat: Seat, vanished: Sequence[ActorInput]) -> None:
         seat.wake.set()
 
 
-async def _fill_gaps(
-    seat: Seat, thread_id: str, history: Sequence[HistoricTurn]
-) -> set[str]:
+async def _fill_gaps(seat: Seat, thread_id: str, history: Sequence[HistoricTurn]) -> set[str]:
     """Store the facts of the turns whose end netsky did not see; return those turns' ids."""
     kit = seat.kit
     known = await kit.database.read(

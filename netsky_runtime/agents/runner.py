@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.attach import attach
 from netsky_runtime.agents.dispatch import Dispatcher
-from netsky_runtime.agents.kit import Kit
 from netsky_runtime.agents.listener import Listener
-from netsky_runtime.agents.reconcile import reconcile
+from netsky_runtime.agents.reconcile import doubt, reconcile
 from netsky_runtime.agents.seat import Seat
-from netsky_runtime.codex.base import RuntimeFailure, ThreadGone, ThreadSession
+from netsky_runtime.codex.base import HistoryUnavailable, RuntimeFailure, ThreadGone, ThreadSession
 from netsky_runtime.db import actors, inputs, sessions
-from netsky_runtime.db.connection import Tx
 from netsky_runtime.errors import NetskyError, Unhealthy
 from netsky_runtime.records import ActorStatus, InputStatus, SessionState
-from netsky_runtime.supervise import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from netsky_runtime.agents.kit import Kit
+    from netsky_runtime.db.connection import Tx
+    from netsky_runtime.supervise import Supervisor
 
 BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before the nth attempt to get a lost thread back."""
@@ -68,7 +72,10 @@ class ActorRunner:
             await attach(seat)
             seat.problem = ""
             if seat.thread is not None:
-                await reconcile(seat, seat.thread)
+                try:
+                    await reconcile(seat, seat.thread)
+                except HistoryUnavailable as error:
+                    await doubt(seat, error.message)
         self.attached.set()
 
     async def _serve(self) -> None:
@@ -128,15 +135,13 @@ class ActorRunner:
         row = seat.row
         if row is not None and row.thread_id:
             await seat.kit.database.write(
-                lambda tx: sessions.set_state(
-                    tx, row.id, SessionState.LOST, reason=error.message
-                )
+                lambda tx: sessions.set_state(tx, row.id, SessionState.LOST, reason=error.message)
             )
         fields = {"actor": seat.actor_id, "error": str(error)}
         seat.kit.log("warning", "thread lost", fields)
 
     async def _park(self, error: ThreadGone) -> None:
-        """The conversation cannot be found: end its session and leave the rest to the owner."""
+        """End the session of a conversation nobody can find, and leave the rest to the owner."""
         seat, kit = self.seat, self.seat.kit
         seat.problem = error.message
         now = kit.clock.now()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from netsky_runtime.agents.kit import Kit
-from netsky_runtime.agents.matching import InputIds
-from netsky_runtime.codex.base import ThreadSession
-from netsky_runtime.records import Session
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netsky_runtime.agents.kit import Kit
+    from netsky_runtime.agents.matching import InputIds
+    from netsky_runtime.codex.base import ThreadSession
+    from netsky_runtime.records import Session
 
 
 class Seat:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from netsky_runtime.agents.seat import Seat
-from netsky_runtime.codex.base import HistoricItem
+from netsky_runtime.agents.recovery import recovery_text
 from netsky_runtime.db import actors, approvals, inputs, messages, posting, turns
-from netsky_runtime.db.connection import Tx
 from netsky_runtime.records import (
     Actor,
     ActorInput,
@@ -19,6 +17,13 @@ from netsky_runtime.records import (
     Turn,
     TurnStatus,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netsky_runtime.agents.seat import Seat
+    from netsky_runtime.codex.base import HistoricItem
+    from netsky_runtime.db.connection import Tx
 
 RECOVERIES = 3
 """How often one input is recovered from crashes before its actor is parked for the owner."""
@@ -73,7 +78,7 @@ def final_text(items: Sequence[HistoricItem]) -> str:
 
 
 def _unanswered(status: TurnStatus) -> ApprovalStatus:
-    """What became of a question that was still open when its turn ended."""
+    """Say what became of a question that was still open when its turn ended."""
     if status is TurnStatus.INTERRUPTED:
         return ApprovalStatus.CANCELLED
     return ApprovalStatus.RESOLVED_ELSEWHERE
@@ -127,7 +132,7 @@ async def _recover(
         await actors.set_status(tx, actor.id, ActorStatus.PARKED, reason=why, now=now)
         kit.log("error", "actor parked", {"actor": actor.id, "reason": why})
         return frozenset()
-    text = await kit.recovery_text(tx, actor, await inputs.by_ids(tx, originals))
+    text = await recovery_text(tx, actor, await inputs.by_ids(tx, originals))
     draft = posting.Draft(
         source=Source.DAEMON,
         kind=MessageKind.RECOVERY,

@@ -124,13 +124,25 @@ class RuntimeInfo:
 class ThreadSession(Protocol):
     """One thread, attached."""
 
-    thread_id: str
-    engine_id: str
-    """Names the process: approval request ids are unique only within it."""
-    differences: tuple[str, ...]
-    """What came back other than asked for at resume, in words."""
-    active_turn: str
-    """Id of the turn that runs, as far as the runtime has heard; empty when none."""
+    @property
+    def thread_id(self) -> str:
+        """Codex's durable id."""
+        ...
+
+    @property
+    def engine_id(self) -> str:
+        """Names the process: approval request ids are unique only within it."""
+        ...
+
+    @property
+    def differences(self) -> Sequence[str]:
+        """What came back other than asked for at resume, in words."""
+        ...
+
+    @property
+    def active_turn(self) -> str:
+        """Id of the turn that runs, as far as the runtime has heard; empty when none."""
+        ...
 
     async def submit(self, batch: Batch) -> None:
         """Start a turn. The turn's id is learned from the user message in ``events``.
@@ -178,8 +190,15 @@ class ThreadSession(Protocol):
 class ThreadRuntime(Protocol):
     """A door to Codex."""
 
-    name: RuntimeName
-    capabilities: Capabilities
+    @property
+    def name(self) -> RuntimeName:
+        """Which door this is."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do; known for sure after ``open``."""
+        ...
 
     async def open(self) -> None:
         """Find or start what carries threads. Raises ``Unhealthy`` with what to do.

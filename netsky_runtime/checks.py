@@ -1,0 +1,87 @@
+"""What ``doctor`` asks of a running daemon, and what a home must be before anything starts."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netsky_runtime.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netsky_runtime.codex.base import RuntimeInfo
+    from netsky_runtime.paths import Home
+    from netsky_runtime.settings import Settings
+
+LOW_DISK = 512 * 1024 * 1024
+"""Bytes free below which the database is in danger."""
+WAL_RACE_FIXED = (3, 51, 3)
+
+
+def check_home(home: Home, roots: Sequence[Path], settings: Settings) -> None:
+    """Refuse a home that actors could write to: they could forge their own approvals.
+
+    Raises ``Refused``.
+    """
+    if settings.sandbox != "workspace-write":
+        return
+    place = home.root.resolve()
+    for root in roots:
+        if place.is_relative_to(root):
+            msg = f"The home {place} lies inside {root}, where actors may write."
+            hint = (
+                "Start netsky in a project folder, or set work_dir, allowed_roots or NETSKY_HOME."
+            )
+            raise Refused(msg, hint=hint)
+
+
+def checks(home: Home, info: RuntimeInfo, settings: Settings) -> list[dict[str, Any]]:
+    """Return ``{name, state, detail, hint}`` for everything; state is ok, warn or fail."""
+    return [_runtime(info), _database(home), _disk(home), _approvals(settings), _place(home)]
+
+
+def _runtime(info: RuntimeInfo) -> dict[str, Any]:
+    state = "ok" if info.version and not info.notices else "warn" if info.version else "fail"
+    detail = " ".join(part for part in (info.name.value, info.version, info.detail) if part)
+    return _check("runtime", state, detail, " ".join(info.notices))
+
+
+def _database(home: Home) -> dict[str, Any]:
+    size = home.database.stat().st_size
+    detail = f"{home.database}, {size / 1e6:.1f} MB, SQLite {sqlite3.sqlite_version}"
+    if sqlite3.sqlite_version_info < WAL_RACE_FIXED:
+        detail += " (the WAL-reset race of older versions cannot bite: one process writes)"
+    return _check("database", "ok", detail)
+
+
+def _disk(home: Home) -> dict[str, Any]:
+    free = shutil.disk_usage(home.root).free
+    state = "ok" if free > LOW_DISK else "warn"
+    return _check("disk", state, f"{free / 1e9:.1f} GB free", "Make room." if state != "ok" else "")
+
+
+def _approvals(settings: Settings) -> dict[str, Any]:
+    detail = f"sandbox {settings.sandbox}, approvals {settings.approval_policy}"
+    if settings.sandbox == "danger-full-access":
+        return _check(
+            "containment", "warn", detail, "Actors are not contained: they can do it all."
+        )
+    if settings.approval_policy == "never":
+        return _check("containment", "warn", detail, "Codex will ask nobody.")
+    return _check("containment", "ok", detail)
+
+
+def _place(home: Home) -> dict[str, Any]:
+    place = home.root.resolve()
+    if place.is_relative_to(Path(tempfile.gettempdir()).resolve()):
+        hint = "Codex lets actors write to the folder for temporary files: keep the home elsewhere."
+        return _check("home", "warn", str(place), hint)
+    return _check("home", "ok", str(place))
+
+
+def _check(name: str, state: str, detail: str, hint: str = "") -> dict[str, Any]:
+    return {"name": name, "state": state, "detail": detail, "hint": hint}

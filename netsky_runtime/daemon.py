@@ -1,0 +1,369 @@
+"""The composition root: builds everything, and owns the order of start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netsky_runtime import __version__, settings, wiring
+from netsky_runtime.agents.approvals import ApprovalDesk
+from netsky_runtime.agents.delegation import Delegation
+from netsky_runtime.agents.fleet import Fleet
+from netsky_runtime.agents.ingest import FactWriter
+from netsky_runtime.agents.kit import Kit
+from netsky_runtime.agents.live import LiveState
+from netsky_runtime.agents.toolbox import Toolbox
+from netsky_runtime.checks import check_home, checks
+from netsky_runtime.clock import Clock, Ids, SortableIds, SystemClock
+from netsky_runtime.comms.envelope import Envelopes
+from netsky_runtime.comms.receiving import Inbox
+from netsky_runtime.comms.replies import ReplyDesk
+from netsky_runtime.control import protocol
+from netsky_runtime.control.feed import Feed
+from netsky_runtime.control.handle import Handle, LocalHandle
+from netsky_runtime.control.server import ControlServer
+from netsky_runtime.db import counts, daemon_row
+from netsky_runtime.db import settings as setting_rows
+from netsky_runtime.db.connection import Database
+from netsky_runtime.lock import HomeLock
+from netsky_runtime.logbook import Logbook
+from netsky_runtime.supervise import Supervisor
+from netsky_runtime.verbs import LiveVerbs, RecordVerbs, Verb, VerbTable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from netsky_runtime.paths import Home
+
+ATTACH_SECONDS = 10.0
+"""How long a start waits for threads to come back before it says it is ready."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a daemon is started with."""
+
+    home: Home
+    cwd: Path = field(default_factory=Path.cwd)
+    """Where new actors work unless a setting says otherwise."""
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    """Settings from the command line, by name."""
+    demo: bool = False
+    """Let the scripted runtime play the demo instead of orders in the text."""
+    progress: Callable[[str], None] = lambda _line: None
+    """Told, in a few words, what the start is doing."""
+
+
+class Daemon:
+    """Everything that runs on one home. Made by ``host``, ended by ``stop``."""
+
+    def __init__(self, options: Options, *, clock: Clock, ids: Ids) -> None:
+        self.options = options
+        self.clock = clock
+        self.ids = ids
+        self.stopped = asyncio.Event()
+        """Set when the daemon has ended, whoever asked for it."""
+        self.asked_to_stop = asyncio.Event()
+        self.keep_engine = False
+        self._stack = AsyncExitStack()
+        self._stopping: asyncio.Task[None] | None = None
+        self._state = "starting"
+        self._since = clock.now()
+
+    @classmethod
+    async def host(
+        cls, options: Options, *, clock: Clock | None = None, ids: Ids | None = None
+    ) -> Daemon:
+        """Start a daemon on this home.
+
+        Raises ``DaemonRunning``, ``DatabaseError``, ``Unhealthy`` or ``UsageError``; nothing is
+        left running then.
+        """
+        clock = clock or SystemClock()
+        daemon = cls(options, clock=clock, ids=ids or SortableIds(clock))
+        try:
+            await daemon._start()
+        except BaseException:
+            daemon.keep_engine = True
+            await daemon._stack.aclose()
+            raise
+        return daemon
+
+    async def _start(self) -> None:
+        options, clock, home = self.options, self.clock, self.options.home
+        stack = self._stack
+        home.prepare()
+        stack.enter_context(HomeLock(home.lock))
+
+        options.progress("opening the database")
+        self.database = await Database.open(home.database, backups=home.backups, clock=clock)
+        stack.push_async_callback(self.database.close)
+        self.epoch = await self.database.write(
+            lambda tx: daemon_row.take_epoch(tx, os.getpid(), clock.now())
+        )
+        stored = await self.database.read(setting_rows.get_all)
+        self.settings = settings.load(stored, options.environ, **options.flags)
+        check_home(home, settings.allowed_roots(self.settings, options.cwd), self.settings)
+        await self.database.write(lambda tx: wiring.first_rows(tx, options.cwd, clock.now()))
+
+        self.log = Logbook(file=home.logs / "netsky.jsonl", clock=clock)
+        self.tasks = Supervisor(report=self.log.failure)
+        stack.push_async_callback(self.log.flush, self.database)
+        stack.push_async_callback(self.tasks.close)
+        self.tasks.spawn("logbook", self.log.run(self.database))
+
+        self._build()
+        self.tasks.spawn("facts", self.facts.run())
+        stack.push_async_callback(self._end_runtimes)
+        stack.push_async_callback(self.facts.flush)
+        stack.push_async_callback(self.fleet.close)
+        stack.push_async_callback(self._interrupt_turns)
+
+        options.progress("opening the control socket")
+        await self._listen()
+
+        options.progress(f"starting {self.runtimes.chosen.value}")
+        await self.fleet.start()
+        await self.fleet.settled(seconds=ATTACH_SECONDS)
+        for actor_id in await self.database.write(self.delegation.start_ready):
+            self.fleet.wake(actor_id)
+        self._state = "ready"
+        self._since = clock.now()
+        self.log("info", "daemon started", {"epoch": self.epoch, "version": __version__})
+
+    def _build(self) -> None:
+        """Make the services and introduce them to each other."""
+        clock, ids, database = self.clock, self.ids, self.database
+        self.live = LiveState()
+        self.facts = FactWriter(database=database, clock=clock, log=self.log)
+        self.runtimes = wiring.Runtimes(
+            environ=self.options.environ,
+            demo=self.options.demo,
+            settings=self.settings,
+            home=self.options.home,
+            database=database,
+            clock=clock,
+            ids=ids,
+            log=self.log,
+        )
+        self.desk = ApprovalDesk(
+            database=database,
+            clock=clock,
+            log=self.log,
+            session_of=lambda actor_id: self.fleet.session_of(actor_id),
+        )
+        sessions = wiring.Sessions(
+            settings=self.settings, runtime=self.runtimes.chosen, clock=clock, ids=ids
+        )
+        self.delegation = Delegation(
+            clock=clock,
+            ids=ids,
+            limits=wiring.limits(self.settings, self.options.cwd),
+            new_session=sessions,
+        )
+        toolbox = Toolbox(
+            database=database, delegation=self.delegation, clock=clock, ids=ids, wake=self._wake
+        )
+        kit = Kit(
+            database=database,
+            clock=clock,
+            ids=ids,
+            log=self.log,
+            facts=self.facts,
+            live=self.live,
+            desk=self.desk,
+            envelopes=Envelopes(),
+            settle=ReplyDesk(ids=ids).settle,
+            call_tool=toolbox.call,
+            runtime=self.runtimes.get,
+            new_session=sessions,
+            wake=self._wake,
+        )
+        self.fleet = Fleet(kit=kit, supervisor=self.tasks)
+        inbox = Inbox(database=database, clock=clock, ids=ids, wake=self._wake)
+        records = RecordVerbs(
+            database=database,
+            inbox=inbox,
+            delegation=self.delegation,
+            clock=clock,
+            ids=ids,
+            wake=self._wake,
+        )
+        lives = LiveVerbs(
+            database=database,
+            fleet=self.fleet,
+            desk=self.desk,
+            delegation=self.delegation,
+            wake=self._wake,
+        )
+        own: dict[str, Verb] = {
+            "status": self.status,
+            "doctor": self.doctor,
+            "stop": self._stop_verb,
+        }
+        self.verbs = VerbTable(records.table(), lives.table(), own)
+
+    def _wake(self, actor_id: str) -> None:
+        self.fleet.wake(actor_id)
+
+    async def _listen(self) -> None:
+        self.feed = Feed(
+            database=self.database, live=self.live, clock=self.clock, set_watched=self._watch
+        )
+        await self.feed.start(self._stack)
+        self.server = ControlServer(
+            self.options.home.control_socket,
+            dispatch=self.verbs,
+            feed=self.feed,
+            identity=self._identity,
+        )
+        await self.server.start(self._stack)
+
+    def _watch(self, actor_ids: frozenset[str]) -> None:
+        self.tasks.spawn("watch", self.fleet.watch(actor_ids))
+
+    def _identity(self) -> dict[str, Any]:
+        return {"version": __version__, "pid": os.getpid(), "epoch": self.epoch}
+
+    def handle(self) -> Handle:
+        """Return what the room in this process works with."""
+        return LocalHandle(dispatch=self.verbs, feed=self.feed)
+
+    async def status(self, _request: protocol.Empty) -> dict[str, Any]:
+        """Say how the daemon is, what it runs on and how much there is."""
+        numbers = await self.database.read(counts.status_counts)
+        info = await self.runtimes.info()
+        return {
+            "daemon": {
+                "state": self._state,
+                "pid": os.getpid(),
+                "epoch": self.epoch,
+                "since": protocol.iso(self._since),
+            },
+            "runtime": {
+                "name": info.name.value,
+                "codex_version": info.version,
+                "detail": info.detail,
+                "notices": list(info.notices),
+            },
+            "counts": {
+                "actors": numbers.actors,
+                "tasks": numbers.tasks,
+                "messages": numbers.messages,
+                "inputs_pending": numbers.inputs_pending,
+                "approvals_pending": numbers.approvals_pending,
+                "turns_running": len(self.fleet.running()),
+            },
+            "rooms": self.server.clients,
+        }
+
+    async def doctor(self, _request: protocol.Empty) -> dict[str, Any]:
+        """Check what the daemon stands on."""
+        info = await self.runtimes.info()
+        found = await asyncio.to_thread(checks, self.options.home, info, self.settings)
+        return {"checks": found}
+
+    async def _stop_verb(self, request: protocol.Stop) -> dict[str, Any]:
+        self.ask_to_stop(keep_engine=request.keep_engine)
+        return {}
+
+    def ask_to_stop(self, *, keep_engine: bool) -> None:
+        """Let whoever hosts this daemon end it; the first to ask chooses about the engine."""
+        if not self.asked_to_stop.is_set():
+            self.keep_engine = keep_engine
+            self.asked_to_stop.set()
+
+    async def stop(self, *, keep_engine: bool) -> None:
+        """End everything in the reverse order of the start. Idempotent, bounded in time.
+
+        With ``keep_engine`` running turns go on in the engine; otherwise they are interrupted
+        and the engine is ended.
+        """
+        self.ask_to_stop(keep_engine=keep_engine)
+        if self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(self._stop(), name="stop")
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
+        self._state = "stopping"
+        self.log("info", "daemon stops", {"keep_engine": self.keep_engine})
+        self.feed.closing("the daemon stops")
+        try:
+            await self._stack.aclose()
+        finally:
+            self.stopped.set()
+
+    async def _interrupt_turns(self) -> None:
+        if not self.keep_engine:
+            await self.fleet.drain()
+
+    async def _end_runtimes(self) -> None:
+        await self.runtimes.close(keep_engine=self.keep_engine)
+
+
+async def run_headless(options: Options, *, narrate: Callable[[str], None]) -> int:
+    """Run a daemon in the foreground until a signal or ``netsky stop``; return the exit status.
+
+    SIGTERM and SIGINT stop everything; SIGHUP (a lost terminal) leaves the engine working.
+    """
+    loop = asyncio.get_running_loop()
+    daemon = await Daemon.host(options)
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, lambda: daemon.ask_to_stop(keep_engine=False))
+    loop.add_signal_handler(signal.SIGHUP, lambda: daemon.ask_to_stop(keep_engine=True))
+    try:
+        status = await daemon.verbs("status", {})
+        runtime = status["runtime"]
+        narrate(f"ready: {runtime['name']} {runtime['codex_version']}, pid {os.getpid()}")
+        for notice in runtime["notices"]:
+            narrate(f"notice: {notice}")
+        await daemon.asked_to_stop.wait()
+        narrate("stopping")
+    finally:
+        await daemon.stop(keep_engine=daemon.keep_engine)
+    narrate("stopped")
+    return 0
+
+
+@asynccontextmanager
+async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbTable]:
+    """Offer the verbs that need no threads, under the home's lock, while no daemon runs.
+
+    Raises ``DaemonRunning`` when one has just started, and what opening a home raises.
+    """
+    clock = SystemClock()
+    ids = SortableIds(clock)
+    home.prepare()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(HomeLock(home.lock))
+        database = await Database.open(home.database, backups=home.backups, clock=clock)
+        stack.push_async_callback(database.close)
+        here = cwd or Path.cwd()
+        await database.write(lambda tx: wiring.first_rows(tx, here, clock.now()))
+        chosen = settings.load(await database.read(setting_rows.get_all))
+
+        def wake(_actor_id: str) -> None:
+            """Nobody is there to be woken: the next daemon finds the queue."""
+
+        sessions = wiring.Sessions(
+            settings=chosen, runtime=wiring.chosen_runtime(chosen), clock=clock, ids=ids
+        )
+        delegation = Delegation(
+            clock=clock, ids=ids, limits=wiring.limits(chosen, here), new_session=sessions
+        )
+        records = RecordVerbs(
+            database=database,
+            inbox=Inbox(database=database, clock=clock, ids=ids, wake=wake),
+            delegation=delegation,
+            clock=clock,
+            ids=ids,
+            wake=wake,
+        )
+        yield VerbTable(records.table(), offline=True)

@@ -1,0 +1,385 @@
+"""What an operator can ask of a daemon. The command line and the room use the same verbs.
+
+``RecordVerbs`` need only the database: they also work, under the home's lock, when no daemon
+runs. ``LiveVerbs`` need threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from netsky_runtime import settings as settings_file
+from netsky_runtime.control import protocol
+from netsky_runtime.db import inputs, messages, notes, tasks
+from netsky_runtime.db import settings as setting_rows
+from netsky_runtime.errors import Conflict, NoDaemon, NotFound, UsageError
+from netsky_runtime.records import (
+    OWNER,
+    ActorInput,
+    InputStatus,
+    MessageKind,
+    Task,
+    TaskStatus,
+)
+
+if TYPE_CHECKING:
+    from netsky_runtime.agents.approvals import ApprovalDesk
+    from netsky_runtime.agents.delegation import Delegation
+    from netsky_runtime.agents.fleet import Fleet
+    from netsky_runtime.clock import Clock, Ids
+    from netsky_runtime.comms.receiving import Inbox
+    from netsky_runtime.db.connection import Database, Tx
+
+Verb = Callable[[Any], Awaitable[dict[str, Any]]]
+Wake = Callable[[str], None]
+
+
+class RecordVerbs:
+    """Verbs that read and write rows and wake whoever they concern."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        inbox: Inbox,
+        delegation: Delegation,
+        clock: Clock,
+        ids: Ids,
+        wake: Wake,
+    ) -> None:
+        self._database = database
+        self._inbox = inbox
+        self._delegation = delegation
+        self._clock = clock
+        self._ids = ids
+        self._wake = wake
+
+    def table(self) -> Mapping[str, Verb]:
+        """Return method name to verb."""
+        return {
+            "send": self.send,
+            "inputs.cancel": self.cancel_input,
+            "inputs.resolve": self.resolve_input,
+            "tasks.add": self.add_task,
+            "tasks.set": self.set_task,
+            "tasks.depend": self.depend_task,
+            "tasks.done": self.done_task,
+            "tasks.cancel": self.cancel_task,
+            "messages.read": self.read_messages,
+            "notes.add": self.add_note,
+            "settings.set": self.set_setting,
+        }
+
+    async def send(self, request: protocol.Send) -> dict[str, Any]:
+        """Store a message of the owner's and queue it for its actor."""
+        if request.target == OWNER:
+            msg = "The owner is you."
+            raise UsageError(msg, hint="Send to an actor: `netsky actors list` names them.")
+        posted = await self._inbox.receive(
+            source=request.source,
+            kind=MessageKind.TEXT,
+            sender=OWNER,
+            target=request.target,
+            body=request.body,
+            mode=request.mode,
+            in_reply_to=request.in_reply_to,
+        )
+        if posted.input is None:
+            msg = f"{request.target} takes no input."
+            raise Conflict(msg)
+        return {
+            "message_id": posted.message.id,
+            "input_id": posted.input.id,
+            "status": posted.input.status.value,
+        }
+
+    async def cancel_input(self, request: protocol.InputId) -> dict[str, Any]:
+        """Take back an input that was not sent yet."""
+
+        async def body(tx: Tx) -> None:
+            row = await inputs.require(tx, request.input_id)
+            if row.status is not InputStatus.QUEUED or row.batch_id:
+                msg = f"Input {row.id} is {row.status.value} and cannot be taken back."
+                raise Conflict(msg, hint="`netsky actors interrupt` stops a running turn.")
+            await inputs.settle(
+                tx,
+                [row.id],
+                InputStatus.CANCELLED,
+                reason="taken back by the owner",
+                now=self._clock.now(),
+            )
+
+        await self._database.write(body)
+        return {"status": InputStatus.CANCELLED.value}
+
+    async def resolve_input(self, request: protocol.ResolveInput) -> dict[str, Any]:
+        """Let the owner decide what becomes of an uncertain input."""
+
+        async def body(tx: Tx) -> ActorInput:
+            row = await inputs.require(tx, request.input_id)
+            if row.status is not InputStatus.UNCERTAIN:
+                msg = f"Input {row.id} is {row.status.value}, not uncertain: nothing to resolve."
+                raise Conflict(msg)
+            if request.action == "resend":
+                await inputs.requeue(tx, [row.id], reason="sent again by the owner's decision")
+            else:
+                await inputs.settle(
+                    tx,
+                    [row.id],
+                    InputStatus.CANCELLED,
+                    reason="dropped by the owner's decision",
+                    now=self._clock.now(),
+                )
+            return await inputs.require(tx, row.id)
+
+        row = await self._database.write(body)
+        self._wake(row.actor_id)
+        return {"status": row.status.value}
+
+    async def add_task(self, request: protocol.AddTask) -> dict[str, Any]:
+        """Write down a task; nobody works on it until somebody starts a worker."""
+        now = self._clock.now()
+
+        async def body(tx: Tx) -> Task:
+            task = await tasks.insert(
+                tx,
+                title=request.title,
+                body=request.body,
+                priority=request.priority,
+                status=TaskStatus.OPEN,
+                owner_id=None,
+                manager_id=None,
+                estimate_minutes=request.estimate_minutes,
+                now=now,
+            )
+            for on_id in request.depends_on:
+                await tasks.add_dependency(tx, task.id, on_id)
+            if await tasks.unmet(tx, task.id):
+                await tasks.set_status(tx, task.id, TaskStatus.BLOCKED, now=now)
+            return task
+
+        task = await self._database.write(body)
+        return {"task_id": task.id}
+
+    async def set_task(self, request: protocol.SetTask) -> dict[str, Any]:
+        """Change a task; closing one starts what waited for it."""
+        now = self._clock.now()
+
+        async def body(tx: Tx) -> frozenset[str]:
+            task = await tasks.require(tx, request.id)
+            if request.title is not None or request.priority is not None:
+                await tasks.set_fields(
+                    tx, task.id, title=request.title, priority=request.priority, now=now
+                )
+            if request.note:
+                await notes.insert(tx, author=OWNER, task_id=task.id, body=request.note, now=now)
+            if request.status is None:
+                return frozenset()
+            return await self._delegation.set_status(tx, task, request.status)
+
+        self._wake_all(await self._database.write(body))
+        return {}
+
+    async def depend_task(self, request: protocol.DependTask) -> dict[str, Any]:
+        """Let a task wait for another."""
+        now = self._clock.now()
+
+        async def body(tx: Tx) -> None:
+            task = await tasks.require(tx, request.id)
+            await tasks.require(tx, request.on)
+            await tasks.add_dependency(tx, task.id, request.on)
+            if task.status is TaskStatus.OPEN and await tasks.unmet(tx, task.id):
+                await tasks.set_status(tx, task.id, TaskStatus.BLOCKED, now=now)
+
+        await self._database.write(body)
+        return {}
+
+    async def done_task(self, request: protocol.TaskId) -> dict[str, Any]:
+        """Close a task as done."""
+        return await self.set_task(protocol.SetTask(id=request.id, status=TaskStatus.DONE))
+
+    async def cancel_task(self, request: protocol.TaskId) -> dict[str, Any]:
+        """Close a task that nobody needs any more."""
+        return await self.set_task(protocol.SetTask(id=request.id, status=TaskStatus.CANCELLED))
+
+    async def read_messages(self, request: protocol.ReadMessages) -> dict[str, Any]:
+        """Record that the owner's eyes were on these messages."""
+        now = self._clock.now()
+        await self._database.write(lambda tx: messages.mark_read(tx, request.ids, now))
+        return {}
+
+    async def add_note(self, request: protocol.AddNote) -> dict[str, Any]:
+        """Keep an explanation."""
+        now = self._clock.now()
+
+        async def body(tx: Tx) -> str:
+            if request.task_id is not None:
+                await tasks.require(tx, request.task_id)
+            note = await notes.insert(
+                tx, author=OWNER, task_id=request.task_id, body=request.body, now=now
+            )
+            return note.id
+
+        return {"note_id": await self._database.write(body)}
+
+    async def set_setting(self, request: protocol.SetSetting) -> dict[str, Any]:
+        """Store a setting; it holds for what starts from now on."""
+        settings_file.check(request.key, request.value)
+        now = self._clock.now()
+        await self._database.write(
+            lambda tx: setting_rows.set_(tx, request.key, request.value, now=now)
+        )
+        return {}
+
+    def _wake_all(self, actor_ids: frozenset[str]) -> None:
+        for actor_id in actor_ids:
+            self._wake(actor_id)
+
+
+class LiveVerbs:
+    """Verbs that need the fleet."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        fleet: Fleet,
+        desk: ApprovalDesk,
+        delegation: Delegation,
+        wake: Wake,
+    ) -> None:
+        self._database = database
+        self._fleet = fleet
+        self._desk = desk
+        self._delegation = delegation
+        self._wake = wake
+        self._commits: set[asyncio.Event] = set()
+        database.on_commit(self._committed)
+
+    def table(self) -> Mapping[str, Verb]:
+        """Return method name to verb."""
+        return {
+            "wait": self.wait,
+            "actors.start_manager": self.start_manager,
+            "actors.start_worker": self.start_worker,
+            "actors.stop": self.stop_actor,
+            "actors.interrupt": self.interrupt_actor,
+            "actors.resume": self.resume_actor,
+            "approvals.decide": self.decide,
+        }
+
+    def _committed(self) -> None:
+        for event in self._commits:
+            event.set()
+
+    async def wait(self, request: protocol.Wait) -> dict[str, Any]:
+        """Return the state of an input once it is settled, or after ``timeout`` seconds."""
+        changed = asyncio.Event()
+        self._commits.add(changed)
+        try:
+            async with asyncio.timeout(request.timeout):
+                while True:
+                    changed.clear()
+                    state = await self._database.read(lambda tx: _state(tx, request.input_id))
+                    if not InputStatus(state["status"]).open:
+                        return state
+                    await changed.wait()
+        except TimeoutError:
+            return await self._database.read(lambda tx: _state(tx, request.input_id))
+        finally:
+            self._commits.discard(changed)
+
+    async def start_manager(self, request: protocol.StartManager) -> dict[str, Any]:
+        """Start a manager for one lane."""
+        started = await self._database.write(
+            lambda tx: self._delegation.start_manager(
+                tx, objective=request.objective, name=request.name, started_by=OWNER
+            )
+        )
+        self._wake_all(started.wake)
+        return {"actor_id": started.actor_id}
+
+    async def start_worker(self, request: protocol.StartWorker) -> dict[str, Any]:
+        """Start a worker for one task."""
+        started = await self._database.write(
+            lambda tx: self._delegation.start_worker(
+                tx,
+                title=request.title,
+                body=request.body,
+                manager_id=request.manager,
+                task_id=request.task_id,
+                cwd=request.cwd,
+                model=request.model,
+                priority=request.priority,
+                estimate_minutes=request.estimate_minutes,
+                depends_on=request.depends_on,
+            )
+        )
+        self._wake_all(started.wake)
+        return {
+            "actor_id": started.actor_id,
+            "task_id": started.task_id,
+            "status": started.status.value,
+        }
+
+    async def stop_actor(self, request: protocol.ActorId) -> dict[str, Any]:
+        """End an actor; its rows stay."""
+        await self._fleet.stop_actor(request.actor_id)
+        return {}
+
+    async def interrupt_actor(self, request: protocol.ActorId) -> dict[str, Any]:
+        """Stop an actor's running turn."""
+        return {"turn_id": await self._fleet.interrupt(request.actor_id)}
+
+    async def resume_actor(self, request: protocol.ActorId) -> dict[str, Any]:
+        """Bring a parked or stopped actor back."""
+        await self._fleet.resume_actor(request.actor_id)
+        return {}
+
+    async def decide(self, request: protocol.Decide) -> dict[str, Any]:
+        """Answer an approval."""
+        approval = await self._desk.decide(
+            request.id, request.decision, answer=request.answer, decided_by=OWNER
+        )
+        return {"id": approval.id, "status": approval.status.value}
+
+    def _wake_all(self, actor_ids: frozenset[str]) -> None:
+        for actor_id in actor_ids:
+            self._wake(actor_id)
+
+
+async def _state(tx: Tx, input_id: str) -> dict[str, Any]:
+    row = await inputs.require(tx, input_id)
+    reply = await messages.get(tx, row.reply_id) if row.reply_id else None
+    return {
+        "message_id": row.message_id,
+        "input_id": row.id,
+        "status": row.status.value,
+        "reason": row.reason,
+        "reply": {"id": reply.id, "body": reply.body} if reply else None,
+    }
+
+
+class VerbTable:
+    """Checks a request's shape and runs its verb."""
+
+    def __init__(self, *tables: Mapping[str, Verb], offline: bool = False) -> None:
+        self._verbs = {name: verb for table in tables for name, verb in table.items()}
+        self._offline = offline
+
+    async def __call__(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Run ``method``.
+
+        Raises ``UsageError`` for parameters of the wrong shape, ``NotFound`` for an unknown
+        method, ``NoDaemon`` for one that needs a running daemon, and what the verb raises.
+        """
+        verb = self._verbs.get(method)
+        if verb is None and self._offline and method in protocol.REQUESTS:
+            msg = "No daemon runs on this home."
+            raise NoDaemon(msg, hint="Start one with `netsky`, or `netsky --no-tui`.")
+        if verb is None:
+            msg = f"There is no request {method!r}."
+            raise NotFound(msg)
+        return await verb(protocol.parse(method, params))

@@ -1,0 +1,182 @@
+"""A small fleet on the scripted runtime with a real database, for tests of actors at work."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from netsky_runtime import wiring
+from netsky_runtime.agents.approvals import ApprovalDesk
+from netsky_runtime.agents.delegation import Delegation
+from netsky_runtime.agents.fleet import Fleet
+from netsky_runtime.agents.ingest import FactWriter
+from netsky_runtime.agents.kit import Kit
+from netsky_runtime.agents.live import LiveState
+from netsky_runtime.agents.toolbox import Toolbox
+from netsky_runtime.clock import SortableIds, SystemClock
+from netsky_runtime.codex.scripted.language import OrdersInText
+from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
+from netsky_runtime.comms.envelope import Envelopes
+from netsky_runtime.comms.receiving import Inbox
+from netsky_runtime.comms.replies import ReplyDesk
+from netsky_runtime.db import inputs, messages
+from netsky_runtime.db.connection import Database, Tx
+from netsky_runtime.records import (
+    OWNER,
+    ActorInput,
+    InputMode,
+    InputStatus,
+    Message,
+    RuntimeName,
+    Source,
+)
+from netsky_runtime.settings import Settings
+from netsky_runtime.supervise import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from netsky_runtime.codex.base import ThreadRuntime
+    from netsky_runtime.db.posting import Posted
+
+T = TypeVar("T")
+
+
+class Crew:
+    """Everything a fleet needs, put together the way the daemon does it."""
+
+    def __init__(self, *, database: Database, runtime: ThreadRuntime, cwd: Path) -> None:
+        self.clock = SystemClock()
+        self.ids = SortableIds(self.clock)
+        self.database = database
+        self.runtime = runtime
+        self.lines: list[tuple[str, str, dict[str, Any]]] = []
+        self.failures: list[str] = []
+        self.supervisor = Supervisor(
+            report=lambda name, error: self.failures.append(f"{name}: {error!r}")
+        )
+        self._commits = asyncio.Event()
+        database.on_commit(self._commits.set)
+        settings = Settings(runtime="scripted", max_live_workers=4)
+        sessions = wiring.Sessions(
+            settings=settings, runtime=RuntimeName.SCRIPTED, clock=self.clock, ids=self.ids
+        )
+        self.delegation = Delegation(
+            clock=self.clock,
+            ids=self.ids,
+            limits=wiring.limits(settings, cwd),
+            new_session=sessions,
+        )
+        self.live = LiveState()
+        self.facts = FactWriter(database=database, clock=self.clock, log=self.log)
+        self.desk = ApprovalDesk(
+            database=database,
+            clock=self.clock,
+            log=self.log,
+            session_of=lambda actor_id: self.fleet.session_of(actor_id),
+        )
+        toolbox = Toolbox(
+            database=database,
+            delegation=self.delegation,
+            clock=self.clock,
+            ids=self.ids,
+            wake=self.wake,
+        )
+        self.kit = Kit(
+            database=database,
+            clock=self.clock,
+            ids=self.ids,
+            log=self.log,
+            facts=self.facts,
+            live=self.live,
+            desk=self.desk,
+            envelopes=Envelopes(),
+            settle=ReplyDesk(ids=self.ids).settle,
+            call_tool=toolbox.call,
+            runtime=lambda _name: runtime,
+            new_session=sessions,
+            wake=self.wake,
+        )
+        self.fleet = Fleet(kit=self.kit, supervisor=self.supervisor)
+        self.inbox = Inbox(database=database, clock=self.clock, ids=self.ids, wake=self.wake)
+
+    def log(self, level: str, message: str, fields: Any) -> None:
+        self.lines.append((level, message, dict(fields)))
+
+    def wake(self, actor_id: str) -> None:
+        self.fleet.wake(actor_id)
+
+    async def send(
+        self, body: str, *, to: str = "manager0", mode: InputMode = InputMode.QUEUE
+    ) -> Posted:
+        """Send as the owner."""
+        return await self.inbox.receive(
+            source=Source.CLI, sender=OWNER, target=to, body=body, mode=mode
+        )
+
+    async def until(self, look: Callable[[Tx], Awaitable[T]], *, seconds: float = 5.0) -> T:
+        """Look again after every commit until what is seen is true; return it."""
+        async with asyncio.timeout(seconds):
+            while True:
+                self._commits.clear()
+                if seen := await self.database.read(look):
+                    return seen
+                await self._commits.wait()
+
+    async def settled(self, posted: Posted) -> ActorInput:
+        """Wait until the message's input is settled; return it."""
+        assert posted.input is not None
+        input_id = posted.input.id
+
+        async def look(tx: Tx) -> ActorInput | None:
+            row = await inputs.require(tx, input_id)
+            return None if row.status.open else row
+
+        row = await self.until(look)
+        assert row is not None
+        return row
+
+    async def reached(self, posted: Posted, status: InputStatus) -> ActorInput:
+        """Wait until the message's input is in ``status``; return it."""
+        assert posted.input is not None
+        input_id = posted.input.id
+
+        async def look(tx: Tx) -> ActorInput | None:
+            row = await inputs.require(tx, input_id)
+            return row if row.status is status else None
+
+        row = await self.until(look)
+        assert row is not None
+        return row
+
+    async def reply_to(self, posted: Posted) -> Message:
+        """Wait for the answer to a message."""
+        row = await self.settled(posted)
+        assert row.status is InputStatus.ANSWERED, row
+        assert row.reply_id is not None
+        return await self.database.read(lambda tx: messages.require(tx, row.reply_id))
+
+
+@asynccontextmanager
+async def crew(folder: Path, *, runtime: ThreadRuntime | None = None) -> AsyncIterator[Crew]:
+    """Run a fleet on ``folder``; coming back to the same folder is a restart."""
+    clock = SystemClock()
+    database = await Database.open(folder / "meta.db", backups=folder / "backups", clock=clock)
+    await database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
+    scripted = runtime or ScriptedRuntime(
+        directory=folder / "scripted", clock=clock, ids=SortableIds(clock), script=OrdersInText()
+    )
+    made = Crew(database=database, runtime=scripted, cwd=folder)
+    made.supervisor.spawn("facts", made.facts.run())
+    try:
+        await made.fleet.start()
+        yield made
+    finally:
+        await made.fleet.close()
+        await made.facts.flush()
+        await scripted.close(keep_engine=False)
+        await made.supervisor.close()
+        await database.close()
+    assert not made.failures
