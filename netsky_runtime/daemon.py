@@ -38,6 +38,7 @@ from netsky_runtime.verbs import LiveVerbs, RecordVerbs, Verb, VerbTable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from netsky_runtime.codex.base import ThreadSession
     from netsky_runtime.paths import Home
 
 ATTACH_SECONDS = 10.0
@@ -157,7 +158,7 @@ class Daemon:
             database=database,
             clock=clock,
             log=self.log,
-            session_of=lambda actor_id: self.fleet.session_of(actor_id),
+            session_of=self._session_of,
         )
         sessions = wiring.Sessions(
             settings=self.settings, runtime=self.runtimes.chosen, clock=clock, ids=ids
@@ -212,6 +213,9 @@ class Daemon:
 
     def _wake(self, actor_id: str) -> None:
         self.fleet.wake(actor_id)
+
+    def _session_of(self, actor_id: str) -> ThreadSession | None:
+        return self.fleet.session_of(actor_id)
 
     async def _listen(self) -> None:
         self.feed = Feed(

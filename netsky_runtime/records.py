@@ -29,12 +29,16 @@ class RuntimeName(StrEnum):
 
 
 class ActorKind(StrEnum):
+    """What an actor is."""
+
     OWNER = "owner"
     MANAGER = "manager"
     WORKER = "worker"
 
 
 class ActorStatus(StrEnum):
+    """Whether an actor takes work."""
+
     ACTIVE = "active"
     PARKED = "parked"
     """Waits for the owner; nothing is dispatched to it."""
@@ -42,6 +46,8 @@ class ActorStatus(StrEnum):
 
 
 class SessionState(StrEnum):
+    """Where a session stands with its thread."""
+
     STARTING = "starting"
     LIVE = "live"
     LOST = "lost"
@@ -49,12 +55,16 @@ class SessionState(StrEnum):
 
 
 class EngineState(StrEnum):
+    """Whether an engine is believed to run."""
+
     RUNNING = "running"
     ENDED = "ended"
     LOST = "lost"
 
 
 class TurnStatus(StrEnum):
+    """How a turn stands or ended."""
+
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
     INTERRUPTED = "interrupted"
@@ -62,6 +72,8 @@ class TurnStatus(StrEnum):
 
 
 class TaskStatus(StrEnum):
+    """Where a task is on its way."""
+
     OPEN = "open"
     BLOCKED = "blocked"
     IN_PROGRESS = "in_progress"
@@ -81,6 +93,8 @@ _CLOSED_TASKS = frozenset({TaskStatus.DONE, TaskStatus.FAILED, TaskStatus.CANCEL
 
 
 class Priority(StrEnum):
+    """P0 is now, P3 whenever."""
+
     P0 = "P0"
     P1 = "P1"
     P2 = "P2"
@@ -104,6 +118,8 @@ class Source(StrEnum):
 
 
 class Direction(StrEnum):
+    """Which way a message goes."""
+
     INBOUND = "inbound"
     """Towards an actor's thread."""
     OUTBOUND = "outbound"
@@ -111,6 +127,8 @@ class Direction(StrEnum):
 
 
 class MessageKind(StrEnum):
+    """What a message is for."""
+
     TEXT = "text"
     TASK = "task"
     """The text of a task, handed to its worker."""
@@ -122,6 +140,8 @@ class MessageKind(StrEnum):
 
 
 class MessageStatus(StrEnum):
+    """How far a message is."""
+
     RECEIVED = "received"
     ROUTED = "routed"
     ANSWERED = "answered"
@@ -139,6 +159,8 @@ class InputMode(StrEnum):
 
 
 class InputStatus(StrEnum):
+    """How far an input is on its way into a thread."""
+
     QUEUED = "queued"
     HANDED = "handed"
     """The runtime accepted it."""
@@ -163,6 +185,8 @@ OPEN_INPUTS = frozenset({InputStatus.QUEUED, InputStatus.HANDED, InputStatus.SEE
 
 
 class DeliveryStatus(StrEnum):
+    """A delivery's receipt."""
+
     PENDING = "pending"
     HANDED = "handed"
     CONFIRMED = "confirmed"
@@ -173,7 +197,7 @@ class DeliveryStatus(StrEnum):
 
 
 def delivery_status(status: InputStatus) -> DeliveryStatus:
-    """The one rule that derives a delivery's state from its input's."""
+    """Derive a delivery's state from its input's: the one rule for it."""
     match status:
         case InputStatus.QUEUED:
             return DeliveryStatus.PENDING
@@ -184,6 +208,8 @@ def delivery_status(status: InputStatus) -> DeliveryStatus:
 
 
 class ApprovalKind(StrEnum):
+    """What Codex asks for."""
+
     COMMAND = "command"
     FILE_CHANGE = "file_change"
     PERMISSIONS = "permissions"
@@ -202,6 +228,8 @@ class DecisionWord(StrEnum):
 
 
 class ApprovalStatus(StrEnum):
+    """What became of a question."""
+
     PENDING = "pending"
     ACCEPTED = "accepted"
     ACCEPTED_FOR_SESSION = "accepted_for_session"
@@ -213,6 +241,8 @@ class ApprovalStatus(StrEnum):
 
 
 class HealthState(StrEnum):
+    """How an actor is, at a glance."""
+
     HEALTHY = "healthy"
     BUSY = "busy"
     IDLE = "idle"
@@ -231,6 +261,8 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
+    """A named participant."""
+
     id: str
     kind: ActorKind
     status: ActorStatus
@@ -271,6 +303,8 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thread:
+    """A Codex conversation and whose it is."""
+
     id: str
     actor_id: str
     session_id: str
@@ -302,6 +336,8 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
+    """One user input up to one completed response."""
+
     thread_id: str
     id: str
     actor_id: str
@@ -314,6 +350,8 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
+    """A durable work item."""
+
     id: str
     title: str
     body: str = ""
@@ -331,6 +369,8 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
+    """One recorded communication."""
+
     id: str
     source: Source
     direction: Direction
@@ -465,6 +505,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
+    """A durable explanation."""
+
     id: str
     author: str
     task_id: str | None = None
@@ -474,6 +516,8 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRow:
+    """One structured line of the log."""
+
     seq: int
     at: int
     level: str
