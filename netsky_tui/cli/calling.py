@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.errors import NoDaemon
 from netsky_tui.cli.output import narrate
+from netsky_tui.cli.reading import present
 
 if TYPE_CHECKING:
     from netsky_runtime.control.handle import Handle
@@ -19,7 +20,7 @@ _DEADLINE = 30.0
 @asynccontextmanager
 async def daemon(home: Home) -> AsyncIterator[Handle]:
     """Connect to the running daemon. Raises ``NoDaemon`` when there is none."""
-    if not home.control_socket.exists():
+    if not present(home.control_socket):
         raise no_daemon()
     from netsky_runtime.control.client import RemoteHandle
 

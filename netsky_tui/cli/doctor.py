@@ -19,7 +19,7 @@ from netsky_tui.cli.exits import Exit
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import AsJson
 from netsky_tui.cli.output import Column, emit, say, table
-from netsky_tui.cli.reading import read, reader, run
+from netsky_tui.cli.reading import present, read, reader, run
 
 if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx
@@ -61,20 +61,26 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> Exit:
 
 
 async def _examine(here: Invocation) -> list[dict[str, Any]]:
-    own = [python_check(), sqlite_check(sqlite3.sqlite_version), home_check(here.home)]
-    own.append(await database_check(here.home))
-    told: list[dict[str, Any]] = []
     try:
-        told = (await call(here.home, "doctor", {}, deadline=_PATIENCE))["checks"]
-        own.append(Check("daemon", "ok", f"answers on {here.home.control_socket}"))
+        checks = (await call(here.home, "doctor", {}, deadline=_PATIENCE))["checks"]
+        daemon = Check("daemon", "ok", f"answers on {here.home.control_socket}")
     except NoDaemon:
-        left = " (a socket of a dead one is left)" if here.home.control_socket.exists() else ""
-        own.append(Check("daemon", "ok", f"none runs{left}"))
-        own.append(await codex_check(here))
+        checks = [asdict(check) for check in await _alone(here)]
+        daemon = Check("daemon", "ok", "none runs")
     except NetskyError as error:
-        own.append(Check("daemon", "fail", error.message, error.hint))
-    names = {check["name"] for check in told}
-    return [asdict(check) for check in own if check.name not in names] + told
+        checks = [asdict(check) for check in await _alone(here)]
+        daemon = Check("daemon", "fail", error.message, error.hint)
+    return [asdict(python_check()), asdict(daemon), *checks]
+
+
+async def _alone(here: Invocation) -> list[Check]:
+    """Check what can be checked without a daemon."""
+    return [
+        sqlite_check(sqlite3.sqlite_version),
+        home_check(here.home),
+        await database_check(here.home),
+        await codex_check(here),
+    ]
 
 
 def python_check() -> Check:
@@ -88,11 +94,8 @@ def sqlite_check(version: str) -> Check:
     number = tuple(int(part) for part in version.split("."))
     newest, *older = _WAL_RESET_FIXED
     fixed = number >= newest or any(line[:2] == number[:2] and number >= line for line in older)
-    if fixed:
-        return Check("sqlite", "ok", version)
-    detail = f"{version} has the WAL-reset race; only one process writes here, so it cannot strike"
-    hint = "SQLite 3.51.3 is free of it. Let nothing but netsky write to meta.db."
-    return Check("sqlite", "warn", detail, hint)
+    note = "" if fixed else " (its WAL-reset race cannot strike: only one process writes)"
+    return Check("sqlite", "ok", f"{version}{note}")
 
 
 def home_check(home: Home) -> Check:
@@ -120,14 +123,14 @@ _OTHER_HOME = "Set NETSKY_HOME to a folder of your own."
 
 async def database_check(home: Home) -> Check:
     """Open the database the way every reading verb does."""
-    if not home.database.exists():
-        return Check("database", "ok", "none yet; it is made at the first start")
     try:
+        if not present(home.database):
+            return Check("database", "ok", "none yet; it is made at the first start")
         async with reader(home) as database:
             await database.data_version()
+        size = home.database.stat().st_size / 1_000_000
     except NetskyError as error:
         return Check("database", "fail", error.message, error.hint)
-    size = home.database.stat().st_size / 1_000_000
     return Check("database", "ok", f"{home.database}, {size:.1f} MB")
 
 

@@ -12,7 +12,7 @@ from netsky_tui.cli import shapes
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import AsJson, complete_actor
 from netsky_tui.cli.output import emit, say
-from netsky_tui.cli.reading import read, reader, run
+from netsky_tui.cli.reading import present, read, reader, run
 from netsky_tui.cli.text import cut, one_line, pad
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def tail(
 async def _follow(home: Home, actor: str | None, limit: int, show: Any, *, clock: Clock) -> None:
     from netsky_runtime.db import events
 
-    if not home.database.exists():
+    if not present(home.database):
         msg = "This home has no database yet, so there is nothing to follow."
         raise NoDaemon(msg, hint="Start a daemon with `netsky` or `netsky --no-tui`.")
     async with reader(home) as database:
@@ -73,10 +73,10 @@ async def _follow(home: Home, actor: str | None, limit: int, show: Any, *, clock
         version = -1
         while True:
             # An integer that changes when anybody commits: waiting costs no query.
-            if (present := await database.data_version()) == version:
+            if (now := await database.data_version()) == version:
                 await clock.sleep(_POLL_SECONDS)
                 continue
-            version = present
+            version = now
             while page := await database.read(_after(seq, actor)):
                 show(page)
                 seq = page[-1].seq

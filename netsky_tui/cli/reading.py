@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from netsky_runtime.errors import DatabaseError
+from netsky_runtime.errors import DatabaseError, Unhealthy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netsky_runtime.db.connection import ReadDatabase, Tx
     from netsky_runtime.paths import Home
 
@@ -21,6 +23,15 @@ E = TypeVar("E")
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run one verb's coroutine to its end."""
     return asyncio.run(work)
+
+
+def present(path: Path) -> bool:
+    """Whether there is such a file. Raises ``Unhealthy`` when nobody can tell."""
+    try:
+        return path.exists()
+    except OSError as error:  # no right to look, a name too long, a disk that fails
+        msg = f"{path} cannot be looked at: {error.strerror}."
+        raise Unhealthy(msg, hint="Set NETSKY_HOME to a folder of your own.") from error
 
 
 @asynccontextmanager
@@ -43,7 +54,7 @@ async def reader(home: Home) -> AsyncIterator[ReadDatabase]:
 
 async def read(home: Home, body: Callable[[Tx], Awaitable[T]], *, empty: E) -> T | E:
     """Return what ``body`` reads, or ``empty`` in a home that has no database yet."""
-    if not home.database.exists():
+    if not present(home.database):
         return empty
     async with reader(home) as database:
         return await database.read(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -78,7 +79,8 @@ def _show(present: dict[str, Any]) -> None:
     running = daemon["pid"] is not None
     lines: dict[str, object] = {"daemon": daemon["state"]}
     if running:
-        since = age(daemon["since"], SystemClock().now())
+        started = datetime.fromisoformat(daemon["since"])
+        since = age(round(started.timestamp() * 1000), SystemClock().now())
         lines["process"] = f"pid {daemon['pid']}, for {since}, epoch {daemon['epoch']}"
         lines["rooms"] = present["rooms"]
     version = f", Codex {runtime['codex_version']}" if runtime["codex_version"] else ""

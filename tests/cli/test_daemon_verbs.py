@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import FakeDaemon, Netsky
 
 READY = {
-    "daemon": {"state": "ready", "pid": 1, "epoch": 7, "since": 1_763_600_000_000},
+    "daemon": {"state": "ready", "pid": 1, "epoch": 7, "since": "2026-11-20T14:47:06.483Z"},
     "runtime": {"name": "app_server", "codex_version": "0.163.0", "notices": ["Not logged in."]},
     "counts": {
         "actors": 2,
@@ -134,20 +134,27 @@ def _codex(folder: Path, script: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("version", "state"),
+    ("version", "has_race"),
     [
-        ("3.40.1", "warn"),
-        ("3.44.5", "warn"),
-        ("3.44.6", "ok"),
-        ("3.50.6", "warn"),
-        ("3.50.7", "ok"),
-        ("3.51.2", "warn"),
-        ("3.51.3", "ok"),
-        ("3.52.0", "ok"),
+        ("3.40.1", True),
+        ("3.44.5", True),
+        ("3.44.6", False),
+        ("3.50.6", True),
+        ("3.50.7", False),
+        ("3.51.2", True),
+        ("3.51.3", False),
+        ("3.52.0", False),
     ],
 )
-def test_sqlite_is_judged_by_the_releases_that_have_the_fix(version: str, state: str) -> None:
-    assert sqlite_check(version).state == state
+def test_sqlite_is_judged_by_the_releases_that_have_the_fix(version: str, has_race: bool) -> None:
+    assert ("WAL-reset race" in sqlite_check(version).detail) is has_race
+
+
+@pytest.mark.parametrize("line", [["status"], ["tasks", "list"], ["events", "tail", "-f"]])
+def test_a_home_nobody_can_look_at_is_unhealthy(netsky: Netsky, line: list[str]) -> None:
+    ran = netsky("--home", "/" + "x" * 300, *line)
+    assert (ran.status, ran.out) == (5, "")
+    assert "NETSKY_HOME" in ran.err
 
 
 def test_a_home_that_is_open_to_others_or_no_folder_is_told(home: Home) -> None:
