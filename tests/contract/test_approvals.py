@@ -191,10 +191,10 @@ async def test_an_interrupted_turn_takes_its_approval_with_it(stage: Stage) -> N
 
     await session.interrupt(asked.turn_id)
     end = await told.turn_end()
+    resolved = await told.next(EventKind.APPROVAL_RESOLVED)
 
     assert end.data["status"] == "interrupted"
-    resolved = [e for e in told.events if e.kind is EventKind.APPROVAL_RESOLVED]
-    assert [event.data["request_id"] for event in resolved] == [asked.data["request_id"]]
+    assert resolved.data["request_id"] == asked.data["request_id"]
     with pytest.raises(ApprovalGone):
         await session.decide(asked.data["request_id"], ACCEPT)
 

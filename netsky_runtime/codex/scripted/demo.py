@@ -28,6 +28,7 @@ _LANE = re.compile(r"Your lane:\s*(.+?)\n\n", re.DOTALL)
 _TASK_ID = re.compile(r"\bt\d+\b")
 _ACTOR_ID = re.compile(r"\b(?:worker|manager)\d+\b")
 _OPEN = re.compile(r"^t\d+\W+(?:P\d\W+)?(?:open|blocked|in_progress|reported)\b")
+_BY_HAND = re.compile(r"\b(?:SAY|RUN|ASK|ESC|USER|PATCH|TOOL)\[|\b(?:SLOW|FLOOD)\d")
 _MANAGER0, _OWNER = "manager0", "owner"
 _BEAT = 0.4
 
@@ -39,7 +40,7 @@ class DemoScript:
         """Choose what an actor of this role does with what it was sent."""
         found = letters(prompt.text)
         mine = [letter for letter in found if letter.kind != "report"]
-        if any(parse(letter.body) for letter in mine):
+        if any(_ordered(letter.body) for letter in mine):
             return OrdersInText().plan(prompt)
         named = _NAME.search(prompt.instructions)
         actor = named[1] if named else ""
@@ -222,6 +223,12 @@ def _open_question(prompt: Prompt) -> str:
 def _words_of_the_owner(prompt: Prompt) -> list[str]:
     found = [letter for text in prompt.earlier for letter in letters(text)]
     return [letter.body for letter in found if letter.sender == _OWNER]
+
+
+def _ordered(body: str) -> bool:
+    """Whether somebody drives the script by hand; a capital PATCH in a sentence is no order."""
+    only_orders = not harmless(body).replace("(done)", "").strip()
+    return bool(parse(body)) and (only_orders or _BY_HAND.search(body) is not None)
 
 
 def _is_plan(text: str) -> bool:

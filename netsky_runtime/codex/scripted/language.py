@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 DEFAULT_SLOW = 5.0
 _TOOL_OPEN, _TOOL_CLOSE = "TOOL[", "]ENDTOOL"
+_TEXT = r"[^\]]{1,20000}"  # bounded, or brackets that never close cost the square of the text
 _ORDER = re.compile(
-    r"SAY\[(?P<say>.+?)\]|RUN\[(?P<run>.+?)\]|(?:ASK|ESC)\[(?P<ask>.+?)\]"
-    r"|USER\[(?P<user>.+?)\]|PATCH\[(?P<path>.+?)\]|(?P<patch>\bPATCH\b)"
+    rf"SAY\[(?P<say>{_TEXT})\]|RUN\[(?P<run>{_TEXT})\]|(?:ASK|ESC)\[(?P<ask>{_TEXT})\]"
+    rf"|USER\[(?P<user>{_TEXT})\]|PATCH\[(?P<path>{_TEXT})\]|(?P<patch>\bPATCH\b)"
     r"|\bSLOW(?P<slow>\d+\.?\d*|(?!\w))|\bFLOOD(?P<flood>\d+)"
     r"|\b(?P<word>FAIL|HANG|DIE)\b|(?P<tool>TOOL\[)|ERR\[(?P<err>[a-z-]+) ?(?P<times>\d*)\]",
-    re.DOTALL,
 )
 _WORDS: dict[str, Order] = {"FAIL": Fail(), "HANG": Hang(), "DIE": Die()}
 

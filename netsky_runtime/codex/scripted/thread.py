@@ -188,8 +188,6 @@ class ScriptedThread:
         self._file.append("end", status=status, error=error, at=now)
         turn.record.status, turn.record.error = status, error
         turn.record.completed_at = now
-        for request_id in list(self._held):
-            self._release(request_id)
         self.running = None
         word = "error" if status is TurnStatus.FAILED else "idle"
         self.emit(EventKind.THREAD_STATUS, data={"status": word, "flags": []})
@@ -202,6 +200,8 @@ class ScriptedThread:
             turn_id=turn.id,
             data={"status": status.value, "error": error, "completed_at": now},
         )
+        for key in list(self._held):
+            self._resolved(self._held.pop(key))  # after the turn's end, as in real Codex
 
     def stop(self, turn_id: str) -> None:
         """Interrupt the turn. Raises ``NoActiveTurn``, or ``OSError``."""
@@ -247,7 +247,10 @@ class ScriptedThread:
         if held is None or held.event.kind is not kind:
             msg = f"Nobody waits for an answer to {key!r} in thread {self.id}."
             raise ApprovalGone(msg)
-        self._release(key)
+        del self._held[key]
+        self._resolved(held)
+        if kind is EventKind.APPROVAL_REQUESTED:
+            self._tell_status()
         held.answer.set_result(answer)
 
     def held(self, request_id: str) -> CodexEvent | None:
@@ -264,17 +267,15 @@ class ScriptedThread:
             sink.receive(event)
         return await answer
 
-    def _release(self, key: str) -> None:
-        held = self._held.pop(key)
-        if held.event.kind is not EventKind.APPROVAL_REQUESTED:
-            return
-        self.emit(
-            EventKind.APPROVAL_RESOLVED,
-            turn_id=held.event.turn_id,
-            item_id=held.event.item_id,
-            data={"request_id": key},
-        )
-        self._tell_status()
+    def _resolved(self, held: _Held) -> None:
+        event = held.event
+        if event.kind is EventKind.APPROVAL_REQUESTED:
+            self.emit(
+                EventKind.APPROVAL_RESOLVED,
+                turn_id=event.turn_id,
+                item_id=event.item_id,
+                data={"request_id": event.data["request_id"]},
+            )
 
     def _require(self, turn_id: str) -> RunningTurn:
         if self.running is None or self.running.id != turn_id:
