@@ -27,7 +27,7 @@ def netsky(codex_binary, model, tmp_path):
 def test_a_worker_started_by_a_tool_reports_and_the_report_reaches_the_owner(netsky):
     netsky.start()
     start = 'TOOL[start_worker {"title": "Greet", "body": "SAY[hello from below]"}]ENDTOOL'
-    told = netsky.ask(f"{start} SAY[started]")
+    told = netsky.ask(f"SAY[started] {start}")
     assert told["status"] == "answered"
     assert told["reply"]["body"] == "started"
     netsky.until(lambda: [t for t in netsky.json("tasks", "list") if t["status"] == "reported"])

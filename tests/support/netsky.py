@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -111,9 +113,11 @@ class Netsky:
         raise AssertionError(f"did not happen within {PATIENCE} s: {look}\n{self.log()}")
 
     def input(self, input_id: str) -> Any:
-        """Return one input."""
-        found = [row for row in self.json("inputs", "list", "--all") if row["id"] == input_id]
-        return found[0] if found else None
+        """Return one input as it is stored."""
+        with closing(sqlite3.connect(f"file:{self.home}/meta.db?mode=ro", uri=True)) as database:
+            database.row_factory = sqlite3.Row
+            found = database.execute("SELECT * FROM actor_inputs WHERE id = ?", (input_id,))
+            return dict(found.fetchone())
 
     def settled(self, input_id: str) -> Any:
         """Wait until an input is settled."""
