@@ -15,7 +15,7 @@ Item = Mapping[str, Any]
 Data = dict[str, Any]
 
 _STATUS = {"inProgress": "in_progress"}
-_HUNKS = ("--- ", "diff --git ", "@@ ")
+_HEADERS = ("--- ", "diff --git ")
 
 
 def item(raw: Item) -> Data:
@@ -69,17 +69,16 @@ def patch(changes: Any) -> str:
 
 
 def _file_patch(change: Data) -> str:
-    path, kind, diff = change["path"], change["kind"], change["diff"]
+    path, kind, diff = change["path"], change["kind"], str(change["diff"])
     if diff and not diff.endswith("\n"):
         diff += "\n"
     before = "/dev/null" if kind == "add" else path
     after = "/dev/null" if kind == "delete" else change.get("moved_to") or path
     title = f"--- {before}\n+++ {after}\n"
-    if diff.startswith(_HUNKS[:2]):
-        return str(diff)
-    if diff.startswith(_HUNKS[2]) or kind not in ("add", "delete"):
-        return f"{title}{diff}"
-    lines = diff.splitlines()
+    if kind not in ("add", "delete"):
+        return diff if diff.startswith(_HEADERS) else f"{title}{diff}"
+    # Bare content, whatever it looks like: a file must not be able to pose as another patch.
+    lines = diff.split("\n")[:-1]
     sign, span = ("+", f"-0,0 +1,{len(lines)}") if kind == "add" else ("-", f"-1,{len(lines)} +0,0")
     body = "".join(f"{sign}{line}\n" for line in lines)
     return f"{title}@@ {span} @@\n{body}"
