@@ -170,20 +170,19 @@ class Delegation:
     async def set_status(self, tx: Tx, task: Task, status: TaskStatus) -> frozenset[str]:
         """Change a task's status and begin whatever may begin after it.
 
-        A closed task's text is taken back when it was not sent yet. Raises ``Conflict`` for a
-        task that is closed, or that has not begun and is to be anything but closed.
+        A closed task's text is taken back when it was not sent yet; a task that is opened again
+        leaves its worker. Raises ``Conflict`` for a change that the present state forbids.
         """
         if task.status is status:
             return frozenset()
-        if task.status.closed:
-            msg = f"{task.id} is {task.status} already."
-            raise Conflict(msg, hint="Start a new task for what is left to do.")
-        if not status.closed and task.status in {TaskStatus.OPEN, TaskStatus.BLOCKED}:
-            msg = f"{task.id} is {task.status} and has not begun: it cannot be {status}."
-            raise Conflict(msg, hint="A task begins when a worker is started on it.")
-        await tasks.set_status(tx, task.id, status, now=self._clock.now())
-        if status.closed:
+        waits_for = await tasks.unmet(tx, task.id)
+        _check_change(task, status, waits_for)
+        now = self._clock.now()
+        await tasks.set_status(tx, task.id, status, now=now)
+        if status.closed or status is TaskStatus.OPEN:
             await self._take_back(tx, task)
+        if status is TaskStatus.OPEN:
+            await tasks.assign(tx, task.id, owner_id=None, manager_id=None, now=now)
         return await self.start_ready(tx)
 
     async def start_ready(self, tx: Tx) -> frozenset[str]:
@@ -342,3 +341,19 @@ class Delegation:
             msg = f"{folder} is outside the folders that actors may work in."
             raise UsageError(msg, hint=f"Allowed: {roots} and what is below.")
         return str(folder)
+
+
+def _check_change(task: Task, status: TaskStatus, waits_for: Sequence[str]) -> None:
+    """Raise ``Conflict`` unless a task may go to ``status``; a task closed stays or opens again."""
+    if status is TaskStatus.BLOCKED:
+        msg = f"{task.id} cannot be set to blocked: only what it depends on blocks a task."
+        raise Conflict(msg, hint="Add a dependency, or say in a note what is in the way.")
+    if waits_for and not status.closed:
+        msg = f"{task.id} waits for {', '.join(waits_for)} and cannot be {status} before."
+        raise Conflict(msg)
+    if task.status.closed and status is not TaskStatus.OPEN:
+        msg = f"{task.id} is {task.status} already."
+        raise Conflict(msg, hint="Start a new task for what is left to do.")
+    if task.status is TaskStatus.OPEN and task.owner_id and not status.closed:
+        msg = f"{task.id} waits for a free place with {task.owner_id} and begins by itself."
+        raise Conflict(msg)

@@ -97,7 +97,9 @@ class Effects:
         match started.status:
             case TaskStatus.BLOCKED:
                 waits = ", ".join(started.waits_for)
-                text = f"{started.task_id} begins with {started.actor_id} when {waits} is done."
+                text = (
+                    f"{started.task_id} waits for {waits} and then begins with {started.actor_id}."
+                )
             case TaskStatus.OPEN:
                 text = (
                     f"{started.task_id} begins with {started.actor_id} as soon as a place is "

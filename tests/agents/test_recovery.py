@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from netsky_runtime.agents.recovery import QUOTE, compose
+from netsky_runtime.agents.recovery import QUOTE, compose, recovery_text
 from netsky_runtime.records import (
     MANAGER0,
     Actor,
@@ -18,6 +19,10 @@ from netsky_runtime.records import (
     Task,
     TaskStatus,
 )
+from tests.support.society import society
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WORKER = Actor(
     id="worker1",
@@ -69,3 +74,24 @@ def test_long_messages_are_quoted_in_part() -> None:
     assert "x" * QUOTE + "…”" in text
     assert len(text) < 2 * QUOTE + 400
     assert "no open task" in text
+
+
+async def test_the_text_is_made_from_what_is_stored(tmp_path: Path) -> None:
+    async with society(tmp_path) as people:
+        worker = await people.hire("worker1", MANAGER0)
+        await people.give("worker1", MANAGER0)
+        cut = await people.take("worker1")
+        await people.post("worker1", MANAGER0, "half way", kind=MessageKind.REPORT)
+        heard = await people.take(MANAGER0)
+        assert cut is not None
+        assert heard is not None
+        manager0 = await people.actor(MANAGER0)
+        for actor, turning, quoted in (
+            (worker, cut, "- task from manager0: “words”"),
+            (manager0, heard, "- report from worker1: “half way”"),
+        ):
+            text = await people.database.read(
+                lambda tx, actor=actor, turning=turning: recovery_text(tx, actor, turning.inputs)
+            )
+            assert quoted in text
+            assert "- t1 in_progress: paint" in text
