@@ -83,8 +83,9 @@ def _show(present: dict[str, Any]) -> None:
         since = age(round(started.timestamp() * 1000), SystemClock().now())
         lines["process"] = f"pid {daemon['pid']}, for {since}, epoch {daemon['epoch']}"
         lines["rooms"] = present["rooms"]
-    version = f", Codex {runtime['codex_version']}" if runtime["codex_version"] else ""
-    lines["runtime"] = f"{runtime['name']}{version}"
+    lines["runtime"] = runtime["name"]
+    if runtime["codex_version"]:
+        lines["codex"] = runtime["codex_version"]
     lines |= {key.replace("_", " "): value for key, value in counts.items()}
     fields(lines)
     for notice in runtime["notices"]:

@@ -43,7 +43,7 @@ def test_status_for_people_names_what_waits_for_them(netsky: Netsky, daemon: Fak
     daemon.answers["status"] = READY
     ran = netsky("status")
     assert "ready" in ran.out
-    assert "Codex 0.163.0" in ran.out
+    assert "0.163.0" in ran.out
     assert "Not logged in." in ran.err
     assert "netsky approvals list" in ran.err
 

@@ -122,18 +122,3 @@ def test_the_module_runs_like_the_script() -> None:
     command = [sys.executable, "-m", "netsky_tui", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == f"netsky {netsky_runtime.__version__}\n"
-
-
-def test_completion_offers_verbs(home: Home) -> None:
-    offered = _complete("netsky st", home)
-    assert {"status", "stop"} <= set(offered)
-
-
-def _complete(line: str, home: Home) -> list[str]:
-    words = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
-    asked = {"NETSKY_HOME": str(home.root), "_NETSKY_COMPLETE": "complete_bash", **words}
-    command = [sys.executable, "-m", "netsky_tui"]
-    done = subprocess.run(
-        command, env=os.environ | asked, capture_output=True, text=True, timeout=60, check=False
-    )
-    return done.stdout.split()
