@@ -149,3 +149,11 @@ async def test_words_for_another_actor_answer_nothing(door: Door) -> None:
     await door.ask("red?")
     assert (await door.send("hello", "worker1")).message.in_reply_to is None
     assert await door.open_questions() == ["red?"]
+
+
+async def test_what_was_asked_of_a_manager_is_not_the_owners_to_answer_in_passing(
+    door: Door,
+) -> None:
+    await door.people.hire("worker1", MANAGER0)
+    await door.people.post("worker1", MANAGER0, "red?", kind=MessageKind.QUESTION)
+    assert (await door.send("how far?", "worker1")).message.in_reply_to is None

@@ -249,7 +249,7 @@ async def test_a_question_of_another_turn_silences_nothing(people: Society) -> N
     first = await begun(people, "worker1")
     await people.post("worker1", "manager1", "?", kind=MessageKind.QUESTION, turn=first.turn)
     await people.end(first, "I have asked")
-    await people.post("manager1", "worker1", "green")
+    await people.post(MANAGER0, "worker1", "never mind the colour")  # answers nobody's question
     assert await people.end(await begun(people, "worker1"), "painted") == {"manager1"}
 
 
