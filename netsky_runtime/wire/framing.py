@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from netsky_runtime.errors import UsageError
 from netsky_runtime.wire.errors import WireError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netsky_runtime.wire.websocket import WebSocketFraming
 
 MAX_LINE: Final = 64 * 1024 * 1024

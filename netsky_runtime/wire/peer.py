@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
 from netsky_runtime.errors import UsageError
 from netsky_runtime.wire.errors import PeerClosed, RequestTimedOut, RpcError, WireError
-from netsky_runtime.wire.framing import Framing
+
+if TYPE_CHECKING:
+    from netsky_runtime.wire.framing import Framing
 
 RequestId: TypeAlias = int | str
 OnRequest: TypeAlias = Callable[[RequestId, str, dict[str, Any]], None]

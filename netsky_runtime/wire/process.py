@@ -7,17 +7,20 @@ import os
 import signal
 from asyncio.subprocess import SubprocessStreamProtocol
 from collections import deque
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from subprocess import PIPE
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from netsky_runtime.clock import Clock
 from netsky_runtime.wire.errors import WireError
 from netsky_runtime.wire.framing import MAX_LINE, LineFraming
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from netsky_runtime.clock import Clock
 
 TAIL_CHARACTERS: Final = 2000
 KILL_SECONDS: Final = 2.0

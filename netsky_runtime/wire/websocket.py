@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, WebSocketException
 
 from netsky_runtime.wire.errors import WireError
 from netsky_runtime.wire.framing import CLOSE_SECONDS, GONE, drop
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_UNSENT: Final = 16 * 1024 * 1024
 """Bytes that may wait for a side that does not read before sends are refused."""

@@ -5,9 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -22,6 +21,10 @@ from netsky_runtime.wire.process import (
     process_started,
 )
 from tests.wire.pipes import Heard
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
 
 ENV = {"PATH": os.environ["PATH"]}
 CLOCK = SystemClock()

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -13,8 +14,10 @@ from websockets.asyncio.server import ServerConnection, unix_serve
 
 from netsky_runtime.wire.errors import PeerClosed, RequestTimedOut, WireError
 from netsky_runtime.wire.framing import MAX_FRAME, connect_unix_websocket
-from netsky_runtime.wire.websocket import WebSocketFraming
 from tests.wire.pipes import Heard
+
+if TYPE_CHECKING:
+    from netsky_runtime.wire.websocket import WebSocketFraming
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 

@@ -1,0 +1,266 @@
+"""The shape of every request to a daemon."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from netsky_runtime.control.vocabulary import HELLO, PROTOCOL, SUBSCRIBE, WATCH
+from netsky_runtime.errors import NotFound, UsageError
+from netsky_runtime.records import DecisionWord, InputMode, Priority, Source, TaskStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "PROTOCOL",
+    "REQUESTS",
+    "ActorId",
+    "AddNote",
+    "AddTask",
+    "Decide",
+    "DependTask",
+    "Empty",
+    "Hello",
+    "InputId",
+    "ReadMessages",
+    "Request",
+    "ResolveInput",
+    "Send",
+    "SetSetting",
+    "SetTask",
+    "StartManager",
+    "StartWorker",
+    "Stop",
+    "Subscribe",
+    "TaskId",
+    "Wait",
+    "Watch",
+    "iso",
+    "parse",
+]
+
+LONGEST_WAIT: Final = 86_400.0
+MAX_WINDOW: Final = 64
+
+Text = Annotated[str, Field(min_length=1)]
+Minutes = Annotated[int, Field(ge=1)]
+
+
+class Request(BaseModel):
+    """Parameters of one request. A word that is not known is an error, never ignored."""
+
+    # Built when first used: a verb needs one model, not thirty.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Empty(Request):
+    """``status``, ``doctor``."""
+
+
+class Hello(Request):
+    """``hello``: the first request of a connection."""
+
+    protocol: int
+    client: str = ""
+
+
+class Send(Request):
+    """``send``."""
+
+    target: Text
+    body: str
+    mode: InputMode = InputMode.QUEUE
+    source: Source = Source.CLI
+    in_reply_to: str | None = None
+
+
+class Wait(Request):
+    """``wait``: ``timeout`` in seconds."""
+
+    input_id: Text
+    timeout: float = Field(ge=0, le=LONGEST_WAIT)
+
+
+class StartManager(Request):
+    """``actors.start_manager``."""
+
+    objective: Text
+    name: str | None = None
+
+
+class StartWorker(Request):
+    """``actors.start_worker``: a new task, or ``task_id``, an open one."""
+
+    title: str = ""
+    body: str = ""
+    manager: str | None = None
+    task_id: str | None = None
+    cwd: str | None = None
+    model: str | None = None
+    priority: Priority | None = None
+    estimate_minutes: Minutes | None = None
+    depends_on: tuple[str, ...] = ()
+
+
+class ActorId(Request):
+    """``actors.stop``, ``actors.interrupt``, ``actors.resume``."""
+
+    actor_id: Text
+
+
+class InputId(Request):
+    """``inputs.cancel``."""
+
+    input_id: Text
+
+
+class ResolveInput(Request):
+    """``inputs.resolve``: what becomes of an uncertain input."""
+
+    input_id: Text
+    action: Literal["resend", "drop"]
+
+
+class AddTask(Request):
+    """``tasks.add``."""
+
+    title: Text
+    body: str = ""
+    priority: Priority = Priority.P2
+    estimate_minutes: Minutes | None = None
+    depends_on: tuple[str, ...] = ()
+
+
+class SetTask(Request):
+    """``tasks.set``: what is not named stays."""
+
+    id: Text
+    status: TaskStatus | None = None
+    priority: Priority | None = None
+    title: Text | None = None
+    note: str = ""
+
+
+class DependTask(Request):
+    """``tasks.depend``: ``id`` waits for ``on``."""
+
+    id: Text
+    on: Text
+
+
+class TaskId(Request):
+    """``tasks.done``, ``tasks.cancel``."""
+
+    id: Text
+
+
+class Decide(Request):
+    """``approvals.decide``."""
+
+    id: Text
+    decision: DecisionWord
+    answer: dict[str, Any] | None = None
+
+
+class ReadMessages(Request):
+    """``messages.read``."""
+
+    ids: tuple[str, ...]
+
+
+class AddNote(Request):
+    """``notes.add``."""
+
+    body: Text
+    task_id: str | None = None
+
+
+class SetSetting(Request):
+    """``settings.set``."""
+
+    key: Text
+    value: str
+
+
+class Stop(Request):
+    """``stop``: with ``keep_engine`` running turns go on."""
+
+    keep_engine: bool = False
+
+
+class Watch(Request):
+    """``watch``: whose live text this client wants, if anybody's."""
+
+    actor_id: str | None
+
+
+class Subscribe(Request):
+    """``subscribe``: facts after ``from_seq``, or from now on.
+
+    With a ``window`` at most that many pages of facts are sent before the client takes some by
+    the notification ``ack {pages}``.
+    """
+
+    facts: bool
+    from_seq: int | None = Field(default=None, ge=0)
+    window: int | None = Field(default=None, ge=1, le=MAX_WINDOW)
+
+
+REQUESTS: Final[Mapping[str, type[Request]]] = MappingProxyType(
+    {
+        HELLO: Hello,
+        "status": Empty,
+        "send": Send,
+        "wait": Wait,
+        "actors.start_manager": StartManager,
+        "actors.start_worker": StartWorker,
+        "actors.stop": ActorId,
+        "actors.interrupt": ActorId,
+        "actors.resume": ActorId,
+        "inputs.cancel": InputId,
+        "inputs.resolve": ResolveInput,
+        "tasks.add": AddTask,
+        "tasks.set": SetTask,
+        "tasks.depend": DependTask,
+        "tasks.done": TaskId,
+        "tasks.cancel": TaskId,
+        "approvals.decide": Decide,
+        "messages.read": ReadMessages,
+        "notes.add": AddNote,
+        "settings.set": SetSetting,
+        "doctor": Empty,
+        WATCH: Watch,
+        SUBSCRIBE: Subscribe,
+        "stop": Stop,
+    }
+)
+"""Every method, with the shape of its parameters."""
+
+
+def parse(method: str, params: Mapping[str, Any]) -> Any:
+    """Return the request as an instance of its model in ``REQUESTS``.
+
+    Raises ``NotFound`` for an unknown method, ``UsageError`` for the first parameter that is not
+    right, by name.
+    """
+    model = REQUESTS.get(method)
+    if model is None:
+        msg = f"There is no request {method!r}."
+        raise NotFound(msg)
+    try:
+        return model.model_validate(params)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        msg = f"{method}: {where}: {first['msg']}."
+        raise UsageError(msg) from error
+
+
+def iso(milliseconds: int) -> str:
+    """Return a time as people and scripts read it: UTC, ISO 8601, to the millisecond."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
