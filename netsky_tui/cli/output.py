@@ -85,10 +85,15 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
 
 
 def fields(pairs: Mapping[str, object]) -> None:
-    """Print ``name: value`` lines; a value of several lines stands indented under its name."""
+    """Print ``name: value`` lines, without those that have no value.
+
+    A value of several lines stands indented under its name.
+    """
     label = max(map(cells, pairs)) + 1
     for name, value in pairs.items():
-        text = "-" if value in (None, "") else harmless(str(value))
+        if value is None or value == "":
+            continue
+        text = harmless(str(value))
         if "\n" in text:
             indented = "\n".join(f"    {line}" for line in text.splitlines())
             sys.stdout.write(f"{name}:\n{indented}\n")

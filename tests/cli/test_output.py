@@ -86,8 +86,8 @@ def test_bodies_cannot_steer_the_terminal_from_any_output(
     assert not {"\x1b", "\x07", "\r", "\x9b"} & set(capsys.readouterr().out)
 
 
-def test_a_value_of_several_lines_stands_indented_under_its_name(
+def test_values_of_several_lines_are_indented_and_empty_ones_left_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    fields({"a": "one\ntwo", "bc": None})
-    assert capsys.readouterr().out == "a:\n    one\n    two\nbc: -\n"
+    fields({"a": "one\ntwo", "bc": None, "d": 0})
+    assert capsys.readouterr().out == "a:\n    one\n    two\nd:  0\n"
