@@ -109,7 +109,7 @@ def _delegate(objective: str) -> Plan:
         )
         return
     started = yield from _start_workers(words.titles(objective), about=subject)
-    yield Say(f"{started} Nothing blocks. I come back with what they report.", 0.8)
+    yield Say(f"{started}\nNothing blocks. I come back with what they report.", 0.8)
 
 
 def _lane(prompt: Prompt, letter: Letter) -> Plan:
@@ -120,10 +120,11 @@ def _lane(prompt: Prompt, letter: Letter) -> Plan:
         return
     objective = given[1] if given else letter.body
     objective = objective.partition("The whole request:")[2] or objective
-    yield Think(f"My lane is: {words.subject(objective)}. Two tasks carry it.", 1.0)
     titles = words.titles(objective)
-    started = yield from _start_workers(titles[-2:], about=words.subject(objective))
-    yield Say(f"The lane has begun. {started} Nothing blocks.", 0.6)
+    subject = words.subject(objective)
+    yield Think(f"My lane is: {subject}. {len(titles)} tasks carry it.", 1.0)
+    started = yield from _start_workers(titles, about=subject)
+    yield Say(f"The lane has begun.\n{started}\nNothing blocks.", 0.6)
 
 
 def _start_workers(titles: Sequence[str], *, about: str) -> Generator[Order, Outcome, str]:
@@ -134,11 +135,7 @@ def _start_workers(titles: Sequence[str], *, about: str) -> Generator[Order, Out
         last = number == len(titles) - 1
         details: dict[str, object] = {
             "title": title,
-            "body": (
-                f"{title}.\n\nThis is part of: {about}. Work in the project's folder. Done means: "
-                "the change is in the code, the whole test suite passes, and your report names "
-                "the files."
-            ),
+            "body": f"This is part of: {about}. Work in the project's folder. {_done(title)}",
             "priority": "P1" if number == 0 else "P2",
             "estimate_minutes": 20 + 10 * number,
         }
@@ -152,7 +149,7 @@ def _start_workers(titles: Sequence[str], *, about: str) -> Generator[Order, Out
         waits = f", after {before}" if "depends_on" in details else ""
         told.append(f"{task[0] if task else 'A task'}: {title} ({_who(worker)}{waits}).")
         before = task[0] if task else before
-    return "\n".join(told) + "\n"
+    return "\n".join(told)
 
 
 def _reports(actor: str, found: Sequence[Letter]) -> Plan:
@@ -162,7 +159,7 @@ def _reports(actor: str, found: Sequence[Letter]) -> Plan:
     told = []
     blocked = False
     for letter in found:
-        head = harmless(words.first_line(letter.body))
+        head = harmless(words.first_line(letter.body)).removeprefix("Done: ")
         if not letter.task_id or letter.sender.startswith("manager"):
             told.append(f"{letter.sender}: {head}")
             continue
@@ -170,7 +167,7 @@ def _reports(actor: str, found: Sequence[Letter]) -> Plan:
         blocked = blocked or status == "failed"
         outcome = yield _call("update_task", id=letter.task_id, status=status, note=head)
         told.append(
-            f"{letter.task_id} is {status}: {head}"
+            f"{letter.task_id} is {status}: {head.removeprefix('Blocked: ')}"
             if outcome.ok
             else f"{letter.task_id}: {head} (not settled: {words.first_line(outcome.text)})"
         )
@@ -237,6 +234,12 @@ def _is_plan(text: str) -> bool:
 
 def _task_lines(text: str) -> list[str]:
     return [line.strip(" -*") for line in text.splitlines() if _TASK_ID.search(line)]
+
+
+def _done(title: str) -> str:
+    if words.only_looks(title):
+        return "Done means: your report names the cause, with a figure."
+    return "Done means: it is in the code, all tests pass, and your report names the files."
 
 
 def _who(worker: re.Match[str] | None) -> str:

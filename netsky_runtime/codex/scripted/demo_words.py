@@ -6,7 +6,7 @@ import re
 
 _POLITE = re.compile(
     r"^(?:hi|hello|hey|please|can you|could you|would you|let'?s|i want you to|i want to"
-    r"|i would like you to|we need to|we should|you should|now)[,:]?\s+",
+    r"|i would like you to|we need to|we need|we should|you should|now)[,:]?\s+",
     re.IGNORECASE,
 )
 _PARTS = re.compile(r"\s*(?:;|\n+\s*(?:[-*•]|\d+[.)])?|,\s+(?:and|then)\s+|\s+and then\s+)\s*")
@@ -29,6 +29,7 @@ _COMMON = frozenset(
         *("work", "would", "your"),
     }
 )
+_LOOK = "Look into it"
 _MANY_PARTS = 4
 
 
@@ -62,7 +63,8 @@ def subject(text: str, limit: int = 60) -> str:
     first = re.split(r"(?<=[.!?])\s", " ".join(text.split()), maxsplit=1)[0]
     while (shorter := _POLITE.sub("", first)) != first:
         first = shorter
-    first = first.rstrip(" .!?:,")
+    title, _, rest = first.partition(": ")
+    first = (title if rest and len(title.split()) > 2 else first).rstrip(" .!?:,")
     if len(first) > limit:
         first = f"{first[:limit].rsplit(' ', 1)[0]}…"
     return first[:1].lower() + first[1:] if first[1:2].islower() else first
@@ -70,7 +72,9 @@ def subject(text: str, limit: int = 60) -> str:
 
 def parts(text: str) -> list[str]:
     """Return the pieces of work that a text lists, each as a subject."""
-    found = [subject(part) for part in _PARTS.split(text.strip()) if len(part.split()) > 1]
+    title, _, rest = text.strip().partition(": ")
+    listed = rest if rest and len(title.split()) > 2 else text.strip()
+    found = [subject(part) for part in _PARTS.split(listed) if len(part.split()) > 1]
     return found or [subject(text)]
 
 
@@ -80,7 +84,12 @@ def titles(objective: str) -> list[str]:
     if len(found) > 1:
         return [capital(part) for part in found[:3]]
     only = found[0]
-    return [f"Look into it: {only}", capital(only), f"Prove it with tests: {only}"]
+    return [f"{_LOOK}: {only}", capital(only), f"Prove it with tests: {only}"]
+
+
+def only_looks(title: str) -> bool:
+    """Whether a task is to find something out and to change nothing."""
+    return title.startswith(_LOOK)
 
 
 def keyword(text: str) -> str:

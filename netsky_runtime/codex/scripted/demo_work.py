@@ -83,7 +83,7 @@ def _whole(job: Job) -> Plan:
         seconds=0.5,
     )
     yield Run(f"git log --oneline -3 -- {job.source}", seconds=0.3)
-    if job.title.lower().startswith("look into"):
+    if words.only_looks(job.title):
         yield from _look(job)
         return
     yield Think("The empty case walks the whole path. A guard at the top is enough.", 1.0)
