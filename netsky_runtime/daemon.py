@@ -30,6 +30,7 @@ from netsky_runtime.control.server import ControlServer
 from netsky_runtime.db import counts, daemon_row
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
+from netsky_runtime.errors import NetskyError
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
 from netsky_runtime.supervise import Supervisor
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 ATTACH_SECONDS = 10.0
 """How long a start waits for threads to come back before it says it is ready."""
+_READING = frozenset({"status", "doctor", "wait"})
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -185,6 +187,7 @@ class Daemon:
             call_tool=toolbox.call,
             runtime=self.runtimes.get,
             new_session=sessions,
+            start_ready=self.delegation.start_ready,
             wake=self._wake,
         )
         self.fleet = Fleet(kit=kit, supervisor=self.tasks)
@@ -211,6 +214,25 @@ class Daemon:
         }
         self.verbs = VerbTable(records.table(), lives.table(), own)
 
+    async def dispatch(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a verb to its end, also when whoever asked goes away in the middle of it.
+
+        Else a decision could be stored and never sent, or an actor given work and not woken.
+        """
+        if method in _READING:
+            return await self.verbs(method, params)
+
+        async def finish() -> dict[str, Any] | NetskyError:
+            try:
+                return await self.verbs(method, params)
+            except NetskyError as error:
+                return error  # the caller's, not a failure of ours to be reported
+
+        outcome = await asyncio.shield(self.tasks.spawn(method, finish()))
+        if isinstance(outcome, NetskyError):
+            raise outcome
+        return outcome
+
     def _wake(self, actor_id: str) -> None:
         self.fleet.wake(actor_id)
 
@@ -224,7 +246,7 @@ class Daemon:
         await self.feed.start(self._stack)
         self.server = ControlServer(
             self.options.home.control_socket,
-            dispatch=self.verbs,
+            dispatch=self.dispatch,
             feed=self.feed,
             identity=self._identity,
         )
@@ -238,7 +260,7 @@ class Daemon:
 
     def handle(self) -> Handle:
         """Return what the room in this process works with."""
-        return LocalHandle(dispatch=self.verbs, feed=self.feed)
+        return LocalHandle(dispatch=self.dispatch, feed=self.feed)
 
     async def status(self, _request: protocol.Empty) -> dict[str, Any]:
         """Say how the daemon is, what it runs on and how much there is."""

@@ -130,12 +130,14 @@ class Fleet:
         await self._end_runner(actor_id)
         now = self._kit.clock.now()
 
-        async def body(tx: Tx) -> None:
+        async def body(tx: Tx) -> frozenset[str]:
             await actors.set_status(tx, actor_id, ActorStatus.STOPPED, reason="", now=now)
             if (session := await sessions.current(tx, actor_id)) is not None:
                 await sessions.end(tx, session.id, reason="stopped by the owner", now=now)
+            return await self._kit.start_ready(tx)
 
-        await self._kit.database.write(body)
+        for other in await self._kit.database.write(body):
+            self.wake(other)
 
     async def resume_actor(self, actor_id: str) -> Actor:
         """Bring a parked or stopped actor back to work. Raises ``NotFound``."""

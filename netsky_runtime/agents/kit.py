@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from netsky_runtime.agents.approvals import ApprovalDesk
     from netsky_runtime.agents.ingest import FactWriter, Log
@@ -89,5 +89,7 @@ class Kit:
     runtime: Callable[[RuntimeName], ThreadRuntime]
     new_session: Callable[[Actor], Session]
     """Makes the session row of an actor that has none."""
+    start_ready: Callable[[Tx], Awaitable[frozenset[str]]]
+    """Begin the tasks that waited for a place or a dependency; return the actors to wake."""
     wake: Callable[[str], None]
     """Tell another actor's runner that something waits for it."""

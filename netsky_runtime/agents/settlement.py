@@ -105,9 +105,11 @@ async def _settle(
         }.get(turn.status, InputStatus.INTERRUPTED)
         ids = [item.id for item in recoveries]
         await inputs.settle(tx, ids, status, reason=turn.error, now=now)
-    return await seat.kit.settle(
+    woken = await seat.kit.settle(
         tx, actor=actor, turn=turn, inputs=causes, messages=found, items=items, now=now
     )
+    # A worker that has reported leaves its place to a task that waits for one.
+    return woken | await seat.kit.start_ready(tx)
 
 
 async def _recover(

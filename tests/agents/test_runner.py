@@ -292,3 +292,13 @@ async def test_live_text_comes_only_for_the_actor_that_is_watched(tmp_path):
         async with asyncio.timeout(5):
             await seen.wait()
         assert fleet.live.snapshot("manager0")["items"] == []
+
+
+async def test_a_task_past_the_limit_begins_when_a_worker_has_reported(tmp_path):
+    """Four places (see crew), five workers: the fifth starts by itself after a report."""
+    tools = " ".join(
+        f'TOOL[start_worker {{"title": "T{n}", "body": "SAY[done {n}]"}}]ENDTOOL' for n in range(5)
+    )
+    async with crew(tmp_path) as fleet:
+        await fleet.reply_to(await fleet.send(tools))
+        await fleet.until(lambda tx: _all_reported(tx, 5))

@@ -97,6 +97,7 @@ class Crew:
             call_tool=toolbox.call,
             runtime=lambda _name: runtime,
             new_session=sessions,
+            start_ready=self.delegation.start_ready,
             wake=self.wake,
         )
         self.fleet = Fleet(kit=self.kit, supervisor=self.supervisor)

@@ -1,0 +1,224 @@
+"""The daemon as a whole, in this process, on the scripted runtime."""
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+
+import psutil
+import pytest
+
+from netsky_runtime.control.client import RemoteHandle
+from netsky_runtime.daemon import Daemon, Options, offline
+from netsky_runtime.db import approvals, messages
+from netsky_runtime.db.connection import ReadDatabase
+from netsky_runtime.errors import (
+    Conflict,
+    DaemonRunning,
+    NoDaemon,
+    NotFound,
+    Refused,
+    UsageError,
+)
+from netsky_runtime.paths import Home
+from netsky_runtime.records import MAX_BODY_BYTES, ApprovalStatus
+
+
+def options(tmp_path, **changes):
+    work = tmp_path / "work"
+    work.mkdir(exist_ok=True)
+    home = Home.locate({"NETSKY_HOME": str(tmp_path / "home")})
+    given = {"home": home, "cwd": work, "environ": {}, "flags": {"runtime": "scripted"}}
+    return Options(**(given | changes))
+
+
+@asynccontextmanager
+async def daemon(tmp_path, **changes):
+    running = await Daemon.host(options(tmp_path, **changes))
+    try:
+        yield running
+    finally:
+        await running.stop(keep_engine=False)
+
+
+async def ask(handle, text, *, to="manager0"):
+    sent = await handle.call("send", {"target": to, "body": text})
+    return await handle.call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+
+
+async def test_a_remote_client_sends_and_waits_for_the_answer(tmp_path):
+    async with daemon(tmp_path) as running:
+        remote = await RemoteHandle.connect(running.options.home.control_socket, client="test")
+        try:
+            told = await ask(remote, "SAY[hello]")
+        finally:
+            await remote.close()
+    assert told["status"] == "answered"
+    assert told["reply"]["body"] == "hello"
+
+
+async def test_status_counts_what_is_there(tmp_path):
+    async with daemon(tmp_path) as running:
+        handle = running.handle()
+        await ask(handle, "SAY[hello]")
+        status = await handle.call("status")
+        assert status["daemon"]["state"] == "ready"
+        assert status["daemon"]["pid"] == os.getpid()
+        assert status["runtime"]["name"] == "scripted"
+        assert status["counts"]["messages"] == 2
+        assert status["counts"]["inputs_pending"] == 0
+        await handle.close()
+
+
+async def test_every_start_has_a_later_epoch(tmp_path):
+    epochs = []
+    for _ in range(2):
+        async with daemon(tmp_path) as running:
+            epochs.append(running.epoch)
+    assert epochs[1] > epochs[0]
+
+
+async def test_a_second_daemon_on_the_home_is_refused_and_the_first_goes_on(tmp_path):
+    async with daemon(tmp_path) as running:
+        with pytest.raises(DaemonRunning, match="Another netsky"):
+            await Daemon.host(options(tmp_path))
+        told = await ask(running.handle(), "SAY[still here]")
+        assert told["reply"]["body"] == "still here"
+
+
+async def test_a_home_that_actors_could_write_to_is_refused(tmp_path):
+    with pytest.raises(Refused, match="where actors may write"):
+        await Daemon.host(options(tmp_path, cwd=tmp_path))
+    async with daemon(tmp_path):
+        pass  # and the refused start has left nothing locked
+
+
+async def test_a_bad_setting_in_the_environment_is_named(tmp_path):
+    with pytest.raises(UsageError, match="AGENT_CODEX_SANDBOX"):
+        await Daemon.host(options(tmp_path, environ={"AGENT_CODEX_SANDBOX": "nonsense"}))
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "error"),
+    [
+        ("worker9", "hello", NotFound),
+        ("manager0", "   ", UsageError),
+        ("manager0", "x" * (MAX_BODY_BYTES + 1), UsageError),
+        ("owner", "hello", UsageError),
+    ],
+)
+async def test_a_message_that_cannot_be_sent_is_refused_with_the_reason(
+    tmp_path, target, body, error
+):
+    async with daemon(tmp_path) as running:
+        with pytest.raises(error):
+            await running.handle().call("send", {"target": target, "body": body})
+        assert (await running.handle().call("status"))["counts"]["messages"] == 0
+
+
+async def test_waiting_ends_after_its_time_with_the_present_state(tmp_path):
+    async with daemon(tmp_path) as running:
+        handle = running.handle()
+        sent = await handle.call("send", {"target": "manager0", "body": "HANG"})
+        told = await handle.call("wait", {"input_id": sent["input_id"], "timeout": 0.01})
+        assert told["status"] in {"queued", "handed", "seen"}
+        assert told["reply"] is None
+
+
+async def test_without_a_daemon_messages_queue_and_the_next_start_sends_them(tmp_path):
+    home = options(tmp_path).home
+    async with offline(home, cwd=tmp_path / "work") as verbs:
+        sent = await verbs("send", {"target": "manager0", "body": "SAY[later]"})
+        with pytest.raises(NoDaemon):
+            await verbs("approvals.decide", {"id": "a1", "decision": "accept"})
+    async with daemon(tmp_path) as running:
+        told = await running.handle().call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+    assert told["reply"]["body"] == "later"
+
+
+async def test_offline_verbs_are_refused_while_a_daemon_runs(tmp_path):
+    async with daemon(tmp_path) as running:
+        with pytest.raises(DaemonRunning):
+            async with offline(running.options.home):
+                pass
+
+
+async def test_an_approval_can_be_read_by_anyone_and_decided_once(tmp_path):
+    async with daemon(tmp_path) as running:
+        handle = running.handle()
+        sent = await handle.call("send", {"target": "manager0", "body": "ASK[make] SAY[made]"})
+        async with asyncio.timeout(5):
+            while not (await handle.call("status"))["counts"]["approvals_pending"]:
+                await asyncio.sleep(0)
+        reader = await ReadDatabase.open(running.options.home.database)
+        try:
+            (question,) = await reader.read(
+                lambda tx: approvals.list_(tx, statuses=[ApprovalStatus.PENDING])
+            )
+        finally:
+            await reader.close()
+        decided = await handle.call("approvals.decide", {"id": question.id, "decision": "accept"})
+        assert decided["status"] == "accepted"
+        with pytest.raises(Conflict):
+            await handle.call("approvals.decide", {"id": question.id, "decision": "decline"})
+        told = await handle.call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+        assert told["status"] == "answered"
+
+
+async def test_a_message_that_was_not_sent_yet_can_be_taken_back(tmp_path):
+    async with daemon(tmp_path) as running:
+        handle = running.handle()
+        held = await handle.call("send", {"target": "manager0", "body": "HANG"})
+        waiting = await handle.call("send", {"target": "manager0", "body": "SAY[never]"})
+        told = await handle.call("inputs.cancel", {"input_id": waiting["input_id"]})
+        assert told["status"] == "cancelled"
+        await handle.call("actors.interrupt", {"actor_id": "manager0"}) if (
+            running.fleet.running()
+        ) else None
+        told = await handle.call("wait", {"input_id": waiting["input_id"], "timeout": 5.0})
+        assert told["status"] == "cancelled"
+        assert held["input_id"] != waiting["input_id"]
+
+
+async def test_the_owner_closes_a_task_and_what_waited_for_it_is_startable(tmp_path):
+    async with daemon(tmp_path) as running:
+        handle = running.handle()
+        first = await handle.call("tasks.add", {"title": "first"})
+        started = await handle.call(
+            "actors.start_worker",
+            {"title": "second", "body": "SAY[second]", "depends_on": [first["task_id"]]},
+        )
+        assert started["status"] == "blocked"
+        await handle.call("tasks.done", {"id": first["task_id"]})
+
+        async def reported():
+            found = await running.database.read(lambda tx: messages.recent(tx, limit=50))
+            return [m for _, m in found if m.sender == started["actor_id"]]
+
+        async with asyncio.timeout(5):
+            while not await reported():
+                await asyncio.sleep(0)
+
+
+async def test_a_stop_interrupts_turns_and_leaves_no_thread_process_or_socket(tmp_path):
+    children = set(psutil.Process().children(recursive=True))
+    async with daemon(tmp_path) as running:
+        sent = await running.handle().call("send", {"target": "manager0", "body": "HANG"})
+        async with asyncio.timeout(5):
+            while not running.fleet.running():
+                await asyncio.sleep(0)
+    assert not running.options.home.control_socket.exists()
+    assert set(psutil.Process().children(recursive=True)) <= children
+    async with daemon(tmp_path) as again:
+        told = await again.handle().call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+    assert told["status"] == "interrupted"
+
+
+async def test_a_failed_start_says_so_and_leaves_nothing_behind(tmp_path):
+    given = options(tmp_path)
+    given.home.root.mkdir(mode=0o700)
+    given.home.database.write_bytes(b"this is no database at all, but a text file" * 100)
+    with pytest.raises(Exception, match="database"):
+        await Daemon.host(given)
+    given.home.database.unlink()
+    async with daemon(tmp_path) as running:
+        assert (await running.handle().call("status"))["daemon"]["state"] == "ready"
