@@ -45,6 +45,16 @@ async def ask(handle, text, *, to="manager0"):
     return await handle.call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
 
 
+async def until(running, look):
+    """Look again after every commit until what is seen is true."""
+    committed = asyncio.Event()
+    running.database.on_commit(committed.set)
+    async with asyncio.timeout(5):
+        while not await look():
+            committed.clear()
+            await committed.wait()
+
+
 async def test_a_remote_client_sends_and_waits_for_the_answer(tmp_path):
     async with daemon(tmp_path) as running:
         remote = await RemoteHandle.connect(running.options.home.control_socket, client="test")
@@ -146,9 +156,11 @@ async def test_an_approval_can_be_read_by_anyone_and_decided_once(tmp_path):
     async with daemon(tmp_path) as running:
         handle = running.handle()
         sent = await handle.call("send", {"target": "manager0", "body": "ASK[make] SAY[made]"})
-        async with asyncio.timeout(5):
-            while not (await handle.call("status"))["counts"]["approvals_pending"]:
-                await asyncio.sleep(0)
+
+        async def asked():
+            return (await handle.call("status"))["counts"]["approvals_pending"]
+
+        await until(running, asked)
         reader = await ReadDatabase.open(running.options.home.database)
         try:
             (question,) = await reader.read(
@@ -167,16 +179,19 @@ async def test_an_approval_can_be_read_by_anyone_and_decided_once(tmp_path):
 async def test_a_message_that_was_not_sent_yet_can_be_taken_back(tmp_path):
     async with daemon(tmp_path) as running:
         handle = running.handle()
-        held = await handle.call("send", {"target": "manager0", "body": "HANG"})
+        await handle.call("send", {"target": "manager0", "body": "HANG"})
         waiting = await handle.call("send", {"target": "manager0", "body": "SAY[never]"})
         told = await handle.call("inputs.cancel", {"input_id": waiting["input_id"]})
         assert told["status"] == "cancelled"
-        await handle.call("actors.interrupt", {"actor_id": "manager0"}) if (
-            running.fleet.running()
-        ) else None
-        told = await handle.call("wait", {"input_id": waiting["input_id"], "timeout": 5.0})
-        assert told["status"] == "cancelled"
-        assert held["input_id"] != waiting["input_id"]
+
+        async def runs():
+            return running.fleet.running()
+
+        await until(running, runs)
+        await handle.call("actors.interrupt", {"actor_id": "manager0"})
+        assert (await ask(handle, "SAY[next]"))["reply"]["body"] == "next"
+        found = await running.database.read(lambda tx: messages.recent(tx, limit=50))
+        assert not [m for _, m in found if m.body == "never"]
 
 
 async def test_the_owner_closes_a_task_and_what_waited_for_it_is_startable(tmp_path):
@@ -194,18 +209,18 @@ async def test_the_owner_closes_a_task_and_what_waited_for_it_is_startable(tmp_p
             found = await running.database.read(lambda tx: messages.recent(tx, limit=50))
             return [m for _, m in found if m.sender == started["actor_id"]]
 
-        async with asyncio.timeout(5):
-            while not await reported():
-                await asyncio.sleep(0)
+        await until(running, reported)
 
 
 async def test_a_stop_interrupts_turns_and_leaves_no_thread_process_or_socket(tmp_path):
     children = set(psutil.Process().children(recursive=True))
     async with daemon(tmp_path) as running:
         sent = await running.handle().call("send", {"target": "manager0", "body": "HANG"})
-        async with asyncio.timeout(5):
-            while not running.fleet.running():
-                await asyncio.sleep(0)
+
+        async def runs():
+            return running.fleet.running()
+
+        await until(running, runs)
     assert not running.options.home.control_socket.exists()
     assert set(psutil.Process().children(recursive=True)) <= children
     async with daemon(tmp_path) as again:
