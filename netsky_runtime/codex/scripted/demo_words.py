@@ -74,7 +74,7 @@ def parts(text: str) -> list[str]:
     """Return the pieces of work that a text lists, each as a subject."""
     title, _, rest = text.strip().partition(": ")
     listed = rest if rest and len(title.split()) > 2 else text.strip()
-    found = [subject(part) for part in _PARTS.split(listed) if len(part.split()) > 1]
+    found = [subject(part) for part in _PARTS.split(listed.lstrip("-*• ")) if len(part.split()) > 1]
     return found or [subject(text)]
 
 
