@@ -23,6 +23,7 @@ OVERLOADED = -32001
 
 _NOT_NOW = ("thread not found", "not loaded", "draining", "shutting down", "overloaded", "busy")
 _GONE = ("no rollout found", "invalid session id", "invalid thread id", "archived", "deleted")
+_BROKEN_SETUP = ("failed to load configuration", "config.toml")
 _NO_TURN = ("no active turn", "expected active turn", "cannot steer", "not steerable")
 
 
@@ -51,8 +52,11 @@ def interrupting(error: WireError) -> RuntimeFailure:
 
 
 def starting(error: WireError) -> RuntimeFailure:
-    """Return what a failed ``thread/start`` means."""
-    if isinstance(error, RpcError) and not _not_now(error):
+    """Return what a failed ``thread/start`` means.
+
+    A broken config.toml is no fault of the input that wanted the thread: it can wait.
+    """
+    if isinstance(error, RpcError) and not _not_now(error) and not _says(error, _BROKEN_SETUP):
         return InputRejected(f"Codex does not start such a thread: {error.message}")
     return ThreadUnavailable(f"No thread could be started: {error.message}")
 
