@@ -150,9 +150,11 @@ class Subscription:
         self._now.set()
 
     def _came_back(self) -> None:
-        # Who was away for longer than a live state lasts has missed those of that time.
-        if self._feed.clock.monotonic() - self._left_at > LIVE_SECONDS:
-            self._lost += self._live_revision() - self._live_left
+        # Who was away for longer than a live state lasts has missed those of that time, and the
+        # one that waited when he left.
+        missed = self._live_revision() - self._live_left
+        if missed and self._feed.clock.monotonic() - self._left_at > LIVE_SECONDS:
+            self._lost += missed + (self._live_left != self._live_shown)
 
     def _live_revision(self) -> int:
         return 0 if self.watched is None else self._feed.live.revision(self.watched)

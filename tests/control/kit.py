@@ -163,9 +163,9 @@ class Raw:
 
 
 @asynccontextmanager
-async def door(folder: Path) -> AsyncIterator[Door]:
+async def door(folder: Path, clock: Clock | None = None) -> AsyncIterator[Door]:
     failures: list[BaseException] = []
-    async with scene(folder, SystemClock()) as play, AsyncExitStack() as stack:
+    async with scene(folder, clock or SystemClock()) as play, AsyncExitStack() as stack:
         # Unix sockets allow some 100 bytes of path; pytest's folders can be longer.
         short = stack.enter_context(tempfile.TemporaryDirectory(prefix="ns"))
         verbs: dict[str, Verb] = {"echo": _echo}

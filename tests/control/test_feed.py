@@ -40,17 +40,13 @@ async def facts(subscription: Subscription, count: int) -> list[int]:
     return got
 
 
-async def pending(subscription: Subscription) -> list[Push]:
-    """Return what can be heard now, without waiting."""
+async def rest(subscription: Subscription) -> list[Push]:
+    """Return what can still be heard now; the listener has ended then."""
+    subscription.end("enough")
     got = []
-    while True:
-        hearing = asyncio.get_running_loop().create_task(subscription.next())
-        await asyncio.wait([hearing], timeout=0.2)
-        if not hearing.done():
-            hearing.cancel()
-            await asyncio.wait([hearing])
-            return got
-        got.append(hearing.result())
+    while (push := await take(subscription)).kind != "closing":
+        got.append(push)
+    return got
 
 
 async def test_facts_come_from_the_place_asked_for_in_order_and_once(play: Scene) -> None:
@@ -71,7 +67,7 @@ async def test_facts_come_from_the_place_asked_for_in_order_and_once(play: Scene
     }
     await play.store(2)
     assert await facts(listener, 2) == [3, 4]
-    assert [push for push in await pending(listener) if push.kind == "facts"] == []
+    assert "facts" not in [push.kind for push in await rest(listener)]
 
 
 async def test_without_a_place_facts_come_from_now_on(play: Scene) -> None:
@@ -107,14 +103,27 @@ async def test_a_page_of_large_facts_is_cut_by_size(play: Scene) -> None:
 
 
 async def test_a_listener_with_a_window_gets_no_more_pages_than_he_has_taken(play: Scene) -> None:
-    await play.store(PAGE_EVENTS * 4)
+    await play.store(PAGE_EVENTS * 5)
     listener = play.feed.open()
     await listener.call("subscribe", {**FACTS, "window": 2})
-    assert [push.kind for push in await pending(listener)] == ["facts", "facts"]
+    assert await facts(listener, PAGE_EVENTS * 2) == list(range(PAGE_EVENTS * 2))
     listener.ack(1)
-    assert [push.kind for push in await pending(listener)] == ["facts"]
-    listener.ack(2)
-    assert [push.kind for push in await pending(listener)] == ["facts"]
+    assert numbers(await take(listener))[0] == PAGE_EVENTS * 2
+    listener.ack(1)
+    assert [push.kind for push in await rest(listener)] == ["facts"]
+
+
+async def test_a_full_window_opens_again_while_the_listener_waits(play: Scene) -> None:
+    await play.store(PAGE_EVENTS + 1)
+    listener = play.feed.open()
+    await listener.call("subscribe", {**FACTS, "window": 1})
+    await take(listener)
+    async with asyncio.TaskGroup() as group:
+        hearing = group.create_task(take(listener))
+        await settle()
+        assert not hearing.done()
+        listener.ack(1)
+        assert numbers(await hearing) == [PAGE_EVENTS]
 
 
 async def test_a_hundred_listeners_in_step_share_what_is_read(play: Scene) -> None:
@@ -177,7 +186,7 @@ async def test_the_live_text_of_the_watched_actor_comes_as_it_stands(play: Scene
         "lost": 0,
     }
     play.say("unheard", actor_id="worker2")
-    assert await pending(listener) == []
+    assert await rest(listener) == []
 
 
 async def test_live_text_comes_at_most_twenty_times_a_second(
@@ -220,19 +229,21 @@ async def test_a_slow_listener_skips_live_states_and_is_told_how_many(
 async def test_changes_are_told_at_once_and_then_ten_times_a_second_at_most(
     play: Scene, clock: ManualClock
 ) -> None:
+    await play.store(1)
     listener = play.feed.open()
     await listener.call("subscribe", {"facts": False})
-    assert await pending(listener) == []
     await play.store(1)
-    assert await take(listener) == Push("changed", {"revision": play.database.revision})
-    for _ in range(5):
-        await play.store(1)
-    assert await pending(listener) == []
+    assert await take(listener) == Push("changed", {"revision": 2})
     async with asyncio.TaskGroup() as group:
         hearing = group.create_task(take(listener))
+        for _ in range(5):
+            await play.store(1)
         await clock.until_sleeping()
-        await clock.advance(0.1)
-        assert await hearing == Push("changed", {"revision": play.database.revision})
+        await clock.advance(0.09)
+        assert not hearing.done()
+        await clock.advance(0.01)
+        assert await hearing == Push("changed", {"revision": 7})
+    assert await rest(listener) == []
 
 
 async def test_facts_do_not_wait_for_what_is_not_due(play: Scene, clock: ManualClock) -> None:
@@ -253,7 +264,7 @@ async def test_notices_are_bounded_and_the_loss_is_told(play: Scene) -> None:
     listener = play.feed.open()
     for n in range(1003):
         play.feed.notice("info", f"notice {n}")
-    heard = [push.data for push in await pending(listener)]
+    heard = [push.data for push in await rest(listener)]
     assert heard[0] == {"level": "warning", "text": "3 older notices were dropped."}
     assert heard[1] == {"level": "info", "text": "notice 3"}
     assert len(heard) == 1001
@@ -295,8 +306,8 @@ async def test_a_cancelled_listener_loses_nothing(play: Scene, rounds: int) -> N
     await asyncio.wait([hearing])
     if not hearing.cancelled():
         heard.append(hearing.result())
-    heard += await pending(listener)
-    assert [push.kind for push in heard] == ["notice", "facts", "changed"][: len(heard)]
+    heard += await rest(listener)
+    assert [push.kind for push in heard] == ["notice", "facts", "changed"]
     assert numbers(heard[1]) == [0, 1, 2, 3, 4]
 
 

@@ -23,6 +23,7 @@ from netsky_runtime.errors import (
 )
 from netsky_runtime.wire.errors import WireError
 from tests.control.kit import Door, Raw, door, facts_until, until
+from tests.support.fakes import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -350,34 +351,34 @@ async def test_a_client_that_leaves_is_no_longer_watching(opened: Door) -> None:
 
 
 async def test_a_slow_room_gets_every_fact_in_order_and_only_the_latest_live_text(
-    opened: Door,
+    tmp_path: Path,
 ) -> None:
-    raw = await opened.raw()
-    raw.writer.transport.pause_reading()
-    raw.write(
-        {"id": 1, "method": "subscribe", "params": {"facts": True, "from_seq": 0}},
-        {"id": 2, "method": "watch", "params": {"actor_id": "worker1"}},
-    )
-    await until(lambda: opened.scene.watched == [{"worker1"}])
-    for n in range(20):
-        await opened.scene.store(200, size=2000)
-        opened.scene.say(f"{n} ")
-        await asyncio.sleep(0.01)
-    opened.scene.say("end")
-    raw.writer.transport.resume_reading()
-    got: list[int] = []
-    live: list[dict[str, Any]] = [{"items": []}]
-    while len(got) < 4000 or not any(item["text"].endswith("end") for item in live[-1]["items"]):
-        message = await raw.read()
-        if message.get("method") == "push":
-            push = message["params"]
+    clock = ManualClock()
+    async with door(tmp_path, clock) as opened:
+        raw = await opened.raw()
+        raw.write(
+            {"id": 1, "method": "watch", "params": {"actor_id": "worker1"}},
+            {"id": 2, "method": "subscribe", "params": {"facts": True, "from_seq": 0}},
+        )
+        seen = [await raw.read() for _ in range(3)]
+        assert {message.get("id") for message in seen} == {None, 1, 2}
+        raw.writer.transport.pause_reading()
+        for n in range(20):
+            await opened.scene.store(200, size=2000)
+            opened.scene.say(f"{n} ")
+        await clock.advance(1)
+        opened.scene.feed.closing("enough")
+        raw.writer.transport.resume_reading()
+        got: list[int] = []
+        live: list[dict[str, Any]] = []
+        while (push := (await raw.read())["params"])["kind"] != "closing":
             if push["kind"] == "facts":
                 got += [event["data"]["n"] for event in push["data"]["events"]]
             elif push["kind"] == "live":
                 live.append(push["data"])
-    assert got == list(range(4000))
-    assert len(live) < 22
-    assert sum(state.get("lost", 0) for state in live) > 0
+        assert got == list(range(4000))
+        assert live[-1]["items"][0]["text"] == "".join(f"{n} " for n in range(20))
+        assert len(live) + sum(state["lost"] for state in live) == 20
 
 
 async def test_a_hundred_rooms_get_every_fact(opened: Door) -> None:
