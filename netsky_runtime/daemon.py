@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 ATTACH_SECONDS = 10.0
 """How long a start waits for threads to come back before it says it is ready."""
+FLUSH_SECONDS = 5.0
+"""How long a stop waits for a database that does not take the last facts; Codex keeps them."""
 _READING = frozenset({"status", "doctor", "wait"})
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -125,7 +127,7 @@ class Daemon:
         self._build()
         self.tasks.spawn("facts", self.facts.run())
         stack.push_async_callback(self._end_runtimes)
-        stack.push_async_callback(self.facts.flush)
+        stack.push_async_callback(self._store_facts)
         stack.push_async_callback(self.fleet.close)
         stack.push_async_callback(self._interrupt_turns)
 
@@ -329,6 +331,13 @@ class Daemon:
     async def _interrupt_turns(self) -> None:
         if not self.keep_engine:
             await self.fleet.drain()
+
+    async def _store_facts(self) -> None:
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self.facts.flush()
+        except TimeoutError:
+            self.log("error", "facts were not stored before the end", {})
 
     async def _end_runtimes(self) -> None:
         await self.runtimes.close(keep_engine=self.keep_engine)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from netsky_runtime.codex.events import CodexEvent, EventKind
-from netsky_runtime.db import events, sessions, usage
+from netsky_runtime.db import events, usage
 from netsky_runtime.records import Usage
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from netsky_runtime.db.connection import Database, Tx
 
 QUEUE_LIMIT = 100_000
-"""Facts waiting for the database; past it the thread is marked for resync instead."""
+"""Facts waiting for the database; past it their listeners wait, and their channels fill."""
 BATCH = 1_000
 
 _MANY_A_TURN = frozenset({EventKind.ERROR, EventKind.WARNING, EventKind.UNKNOWN})
@@ -47,17 +47,18 @@ class FactWriter:
         self._clock = clock
         self._log = log
         self._queue: deque[tuple[str, CodexEvent]] = deque()
-        self._gaps: set[str] = set()
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
+        self._room = asyncio.Event()
+        self._room.set()
         self._sequence = 0
 
-    def put(self, actor_id: str, event: CodexEvent) -> None:
-        """Accept a fact. Never blocks; when the bound is reached the thread is marked resync."""
-        if len(self._queue) >= QUEUE_LIMIT:
-            self._gaps.add(event.thread_id)
-            return
+    async def put(self, actor_id: str, event: CodexEvent) -> None:
+        """Accept a fact at once, or, while the database is far behind, when there is room."""
+        while len(self._queue) >= QUEUE_LIMIT:
+            self._room.clear()
+            await self._room.wait()
         self._queue.append((actor_id, event))
         self._drained.clear()
         self._filled.set()
@@ -71,23 +72,20 @@ class FactWriter:
         while True:
             await self._filled.wait()
             batch = [self._queue[index] for index in range(min(BATCH, len(self._queue)))]
-            gaps = frozenset(self._gaps)
             try:
-                await self._database.write(partial(self._store, batch=batch, gaps=gaps))
+                await self._database.write(partial(self._store, batch=batch))
             except (sqlite3.Error, OSError) as error:
                 self._log("error", "facts could not be stored", {"error": str(error)})
                 await self._clock.sleep(1.0)
                 continue
             for _ in batch:
                 self._queue.popleft()
-            self._gaps -= gaps
-            if not self._queue and not self._gaps:
+            self._room.set()
+            if not self._queue:
                 self._filled.clear()
                 self._drained.set()
 
-    async def _store(
-        self, tx: Tx, batch: list[tuple[str, CodexEvent]], gaps: frozenset[str]
-    ) -> None:
+    async def _store(self, tx: Tx, *, batch: list[tuple[str, CodexEvent]]) -> None:
         await events.upsert_many(tx, [self._fact(actor_id, event) for actor_id, event in batch])
         totals = {
             (event.thread_id, event.turn_id): _usage(actor_id, event)
@@ -96,8 +94,6 @@ class FactWriter:
         }
         for row in totals.values():
             await usage.upsert(tx, row)
-        for thread_id in gaps:
-            await sessions.set_resync(tx, thread_id, True)
 
     def _fact(self, actor_id: str, event: CodexEvent) -> tuple[str, str, str, str, str, int, str]:
         item_id = event.item_id

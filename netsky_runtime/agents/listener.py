@@ -49,7 +49,7 @@ class Listener:
             kit.live.fold(self._seat.actor_id, event)
             if not event.is_fact:
                 continue
-            kit.facts.put(self._seat.actor_id, event)
+            await kit.facts.put(self._seat.actor_id, event)
             if event.kind is EventKind.SESSION_LOST:
                 return str(event.data.get("reason") or "the connection was lost")
             await self._handle(event)
@@ -67,8 +67,7 @@ class Listener:
             case EventKind.THREAD_STARTED:
                 await self._foreign_thread(event)
             case EventKind.RESYNC:
-                async with seat.lock:
-                    await reconcile(seat, self._thread)
+                await self._resync()
             case _ if event.thread_id != self._thread.thread_id:
                 pass  # a sub-agent's thread: its facts are kept, its turns are not ours to settle
             case EventKind.TURN_STARTED:
@@ -79,6 +78,14 @@ class Listener:
                 await self._turn_completed(event)
             case _:
                 pass
+
+    async def _resync(self) -> None:
+        """Facts were missed: mark it durably, then fill the gap from history."""
+        thread_id = self._thread.thread_id
+        await self._seat.kit.database.write(lambda tx: sessions.set_resync(tx, thread_id, True))
+        self._whole = False
+        async with self._seat.lock:
+            await reconcile(self._seat, self._thread)
 
     async def _turn_started(self, event: CodexEvent) -> None:
         self._turn_id, self._whole = event.turn_id, True

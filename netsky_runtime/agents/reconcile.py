@@ -106,10 +106,15 @@ async def _queue_again(seat: Seat, vanished: Sequence[ActorInput]) -> None:
 async def _fill_gaps(seat: Seat, thread_id: str, history: Sequence[HistoricTurn]) -> set[str]:
     """Store the facts of the turns whose end netsky did not see; return those turns' ids."""
     kit = seat.kit
-    known = await kit.database.read(
-        lambda tx: turns.list_for_actor(tx, seat.actor_id, limit=len(history) + 10)
-    )
-    over = {turn.id for turn in known if turn.status is not TurnStatus.IN_PROGRESS}
+
+    async def ended(tx: Tx) -> set[str]:
+        thread = await sessions.get_thread(tx, thread_id)
+        if thread is not None and thread.resync:
+            return set()  # which facts are missing is not known: all are taken again
+        known = await turns.list_for_actor(tx, seat.actor_id, limit=len(history) + 10)
+        return {turn.id for turn in known if turn.status is not TurnStatus.IN_PROGRESS}
+
+    over = await kit.database.read(ended)
     missed = [turn for turn in history if turn.id not in over]
     if missed:
 
@@ -121,7 +126,7 @@ async def _fill_gaps(seat: Seat, thread_id: str, history: Sequence[HistoricTurn]
         await kit.database.write(body)
     for turn in missed:
         for event in _facts(thread_id, turn, now=kit.clock.now()):
-            kit.facts.put(seat.actor_id, event)
+            await kit.facts.put(seat.actor_id, event)
     return {turn.id for turn in missed}
 
 
