@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,13 +10,12 @@ from textual.app import App
 from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
-from netsky_runtime.clock import Clock
 from netsky_runtime.errors import NetskyError
 from netsky_runtime.records import MANAGER0, InputMode, InputStatus
 from netsky_tui import theme
 from netsky_tui.drawing import details
 from netsky_tui.feed import RoomFeed
-from netsky_tui.keymap import SCOPES, Keymap, pretty
+from netsky_tui.keymap import SCOPES, Keymap, bindings, pretty
 from netsky_tui.operations import Operations
 from netsky_tui.palette import RoomCommands
 from netsky_tui.screens.approval import ApprovalScreen
@@ -30,9 +28,12 @@ from netsky_tui.widgets.composer import Composer
 from netsky_tui.widgets.panes import Wants
 
 if TYPE_CHECKING:
-    from textual.binding import Binding
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from textual.binding import Binding, BindingType
     from textual.dom import DOMNode
 
+    from netsky_runtime.clock import Clock
     from netsky_tui.link import Connector
 
 _EYES = 60.0
@@ -45,7 +46,8 @@ class RoomApp(App[int]):
 
     TITLE = "netsky"
     CSS_PATH = "styles/room.tcss"
-    COMMANDS = {RoomCommands}
+    BINDINGS: ClassVar[list[BindingType]] = bindings("app")
+    COMMANDS: ClassVar[set[Any]] = {RoomCommands}
     COMMAND_PALETTE_BINDING = "f24"
     """Out of the way: the table of keys has its own for the palette."""
     ENABLE_COMMAND_PALETTE = True
@@ -83,9 +85,9 @@ class RoomApp(App[int]):
         if keymap.keys:
             self.set_keymap(keymap.keys)
 
-    def get_theme_variable_defaults(self) -> dict[str, str]:
+    def get_css_variables(self) -> dict[str, str]:
         """Give Textual's own themes what they lack."""
-        return theme.DEFAULTS
+        return theme.complete(super().get_css_variables())
 
     def get_default_screen(self) -> RoomScreen:
         """Return the room."""
@@ -347,8 +349,11 @@ class RoomApp(App[int]):
 
     # -- leaving ---------------------------------------------------------------------------
 
-    def action_quit_room(self) -> None:
+    async def action_quit(self) -> None:
         """Leave, asking first when turns run or others watch."""
+        self._ask_to_quit()
+
+    def _ask_to_quit(self) -> None:
         if not self._leaving:
             self.run_worker(self._quit(), name="quit", group="quit", exit_on_error=False)
 
@@ -415,7 +420,7 @@ class RoomApp(App[int]):
         if self.store.daemon.link is LinkState.HOSTING:
             leave = partial(self.stop_soon, True)
             yield "Leave, Codex goes on", "keep the engine and quit", leave
-        yield "Quit", "asks first when turns run", self.action_quit_room
+        yield "Quit", "asks first when turns run", self._ask_to_quit
 
     def _command(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         self.do(work(), name)

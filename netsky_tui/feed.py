@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from netsky_runtime.clock import Clock
 from netsky_runtime.errors import NetskyError
-from netsky_tui.link import Connector, Handle, Push
-from netsky_tui.source import Source
 from netsky_tui.store import LinkState, Part, Store
+
+if TYPE_CHECKING:
+    from netsky_runtime.clock import Clock
+    from netsky_tui.link import Connector, Handle, Push
+    from netsky_tui.source import Source
 
 LIVE_PACE = 0.05
 """Seconds between two looks at live text."""

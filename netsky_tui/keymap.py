@@ -5,10 +5,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual.binding import Binding, BindingType
 from textual.keys import _character_to_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +29,16 @@ class Key:
 
 
 SCOPES: dict[str, tuple[Key, ...]] = {
-    "room": (
+    "app": (
         Key("room.help", "f1", "help", "help", "this help", priority=True),
-        Key("room.help_list", "question_mark", "help", "", "this help (in a list)"),
         Key("room.palette", "ctrl+p", "command_palette", "commands", "all commands", priority=True),
-        Key("room.quit", "ctrl+q", "quit_room", "quit", "leave the room", priority=True),
+        Key("room.quit", "ctrl+q", "quit", "quit", "leave the room", priority=True),
+    ),
+    "room": (
+        Key("room.help_list", "question_mark", "app.help", "", "this help (in a list)"),
         Key("room.decide", "f5", "go('approvals')", "", "go to what waits for you", priority=True),
-        Key("room.next", "tab", "focus_next", "", "next pane"),
-        Key("room.previous", "shift+tab", "focus_previous", "", "previous pane"),
+        Key("room.next", "tab", "app.focus_next", "", "next pane"),
+        Key("room.previous", "shift+tab", "app.focus_previous", "", "previous pane"),
         Key("room.actors", "1", "go('actors')", "", "go to the actors"),
         Key("room.tasks", "2", "go('tasks')", "", "go to the tasks"),
         Key("room.messages", "3", "go('messages')", "", "go to the messages"),
@@ -80,7 +85,7 @@ SCOPES: dict[str, tuple[Key, ...]] = {
             "approvals.cancel",
             "c",
             "decide('cancel')",
-            "cancel turn",
+            "cancel",
             "decline and interrupt the turn",
         ),
     ),
@@ -110,7 +115,8 @@ SCOPES: dict[str, tuple[Key, ...]] = {
     ),
 }
 TITLES = {
-    "room": "Everywhere (numbers, i, / and z: outside of the composer)",
+    "app": "Everywhere",
+    "room": "In the room (a key that is a character: outside of the composer)",
     "rows": "In a list",
     "actors": "Actors",
     "tasks": "Tasks",
@@ -150,7 +156,7 @@ def pretty(keys: str) -> str:
 def _pretty_one(key: str) -> str:
     *modifiers, last = key.strip().split("+")
     named = _PRETTY.get(
-        last, last.upper() if modifiers or last.startswith("f") and len(last) > 1 else last
+        last, last.upper() if modifiers or (last.startswith("f") and len(last) > 1) else last
     )
     return "+".join([*(modifier.capitalize() for modifier in modifiers), named])
 

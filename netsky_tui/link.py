@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from netsky_tui.source import Source
+if TYPE_CHECKING:
+    from netsky_tui.source import Source
 
 Say = Callable[[str], None]
 """Told one line of progress."""

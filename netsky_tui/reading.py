@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from netsky_runtime import health
 from netsky_runtime.db import (
     actors,
     approvals,
@@ -19,26 +19,23 @@ from netsky_runtime.db import (
     usage,
     views,
 )
-from netsky_runtime.db.connection import ReadDatabase, Tx
-from netsky_runtime.db.views import ActorView
-from netsky_runtime.records import (
-    Approval,
-    ApprovalStatus,
-    Message,
-    Note,
-    Task,
-    TaskStatus,
-    Turn,
-    Usage,
-)
-from netsky_tui.source import ActorFacts, Ask, MessageFacts, Snapshot, Totals
+from netsky_tui.source import ActorFacts, Ask, MessageFacts, Snapshot, TaskFacts, Totals
 from netsky_tui.text import clock_time
 
-_OPEN = tuple(status for status in TaskStatus if not status.closed)
-_CLOSED_TASKS = f"""
-SELECT {tasks.COLUMNS} FROM tasks
-WHERE status IN ('done', 'failed', 'cancelled') ORDER BY number DESC LIMIT ?
-"""  # noqa: S608 - constants only
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from netsky_runtime.db.connection import ReadDatabase, Tx
+    from netsky_runtime.db.views import ActorView
+    from netsky_runtime.records import (
+        Approval,
+        Message,
+        Note,
+        Task,
+        Turn,
+        Usage,
+    )
+
 _TASKS_STAMP = """
 SELECT (SELECT count(*) FROM tasks), (SELECT max(updated_at) FROM tasks),
     (SELECT count(*) FROM task_dependencies)
@@ -47,7 +44,6 @@ _INPUTS_OF = """
 SELECT * FROM actor_inputs WHERE message_id IN (SELECT value FROM json_each(?)) ORDER BY seq
 """
 _MESSAGES_OF_TASK = "SELECT * FROM messages WHERE task_id = ? ORDER BY seq DESC LIMIT 50"
-_PENDING = (ApprovalStatus.PENDING,)
 _APPROVALS = 200
 
 
@@ -56,7 +52,7 @@ class DatabaseSource:
 
     def __init__(self, database: ReadDatabase) -> None:
         self._database = database
-        self._tasks: tuple[Task, ...] = ()
+        self._tasks: tuple[TaskFacts, ...] = ()
         self._tasks_stamp: tuple[Any, ...] | None = None
 
     async def version(self) -> int:
@@ -68,7 +64,7 @@ class DatabaseSource:
         return await self._database.read(lambda tx: self._snapshot(tx, ask))
 
     async def _snapshot(self, tx: Tx, ask: Ask) -> Snapshot:
-        seen = await views.actors(tx)
+        seen = await views.actor_views(tx)
         said = await messages.recent(tx, limit=ask.messages)
         numbers = await counts.status_counts(tx)
         found = await self._all_tasks(tx, ask)
@@ -81,21 +77,23 @@ class DatabaseSource:
             approvals=await _approvals(tx, ask.approvals_known),
             totals=Totals(
                 tasks=numbers.tasks,
-                tasks_open=sum(not task.status.closed for task in found),
+                tasks_open=sum(not fact.task.status.closed for fact in found),
                 messages=numbers.messages,
                 unread=await messages.unread(tx),
-                turns_running=len(await turns.running(tx)),
+                turns_running=numbers.turns_running,
                 approvals_pending=numbers.approvals_pending,
             ),
         )
 
-    async def _all_tasks(self, tx: Tx, ask: Ask) -> tuple[Task, ...]:
+    async def _all_tasks(self, tx: Tx, ask: Ask) -> tuple[TaskFacts, ...]:
         row = await rows.one(tx, _TASKS_STAMP)
         stamp = (*tuple(row or ()), ask.tasks)
         if stamp != self._tasks_stamp:
-            unfinished = await tasks.list_(tx, statuses=_OPEN, limit=ask.tasks)
-            closed = await rows.many(tx, _CLOSED_TASKS, ask.tasks)
-            self._tasks = (*unfinished, *(tasks.row_to_task(row) for row in closed))
+            unfinished = await views.open_tasks(tx, limit=ask.tasks)
+            closed = await views.closed_tasks(tx, limit=ask.tasks)
+            self._tasks = tuple(
+                TaskFacts(task=view.task, unmet=view.unmet) for view in (*unfinished, *closed)
+            )
             self._tasks_stamp = stamp
         return self._tasks
 
@@ -124,10 +122,12 @@ class DatabaseSource:
         """Read an actor with its latest turns and token totals. Raises ``NotFound``."""
 
         async def body(tx: Tx) -> tuple[ActorFacts, Sequence[Turn], Usage | None]:
-            await actors.require(tx, actor_id)
-            view = next(view for view in await views.actors(tx) if view.actor.id == actor_id)
+            view = await views.actor_view(tx, actor_id)
+            if view is None:
+                raise actors.unknown(actor_id)
             latest = await turns.list_for_actor(tx, actor_id, 20)
-            return _facts(view), latest, await usage.of_actor(tx, actor_id)
+            totals = await usage.of_actor(tx, actor_id)
+            return _facts(view), latest, totals[-1] if totals else None
 
         return await self._database.read(body)
 
@@ -139,7 +139,16 @@ class DatabaseSource:
 def _facts(view: ActorView) -> ActorFacts:
     return ActorFacts(
         actor=view.actor,
-        health=view.health,
+        health=health.derive(
+            actor=view.actor,
+            session=view.session,
+            turn=view.turn,
+            pending_since=view.pending_since,
+            question_since=view.question_since,
+            uncertain=view.uncertain,
+            waiting=view.open_inputs,
+            last_event_at=view.last_event_at,
+        ),
         session=view.session,
         turn=view.turn,
         open_inputs=view.open_inputs,
@@ -148,7 +157,7 @@ def _facts(view: ActorView) -> ActorFacts:
 
 
 async def _approvals(tx: Tx, known: Sequence[str]) -> tuple[Approval, ...]:
-    pending = await approvals.list_(tx, statuses=_PENDING, limit=_APPROVALS)
+    pending = await approvals.pending(tx, limit=_APPROVALS)
     found = {approval.id: approval for approval in pending}
     for approval_id in known:
         if approval_id not in found:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from netsky_runtime.records import (
-    Actor,
-    Approval,
-    Health,
-    InputMode,
-    InputStatus,
-    Message,
-    Note,
-    Session,
-    StoredEvent,
-    Task,
-    Turn,
-    Usage,
-)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netsky_runtime.records import (
+        Actor,
+        Approval,
+        Health,
+        InputMode,
+        InputStatus,
+        Message,
+        Note,
+        Session,
+        StoredEvent,
+        Task,
+        Turn,
+        Usage,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,14 @@ class ActorFacts:
     open_inputs: int = 0
     approvals: int = 0
     """How many wait for a decision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFacts:
+    """A task and what it still waits for."""
+
+    task: Task
+    unmet: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +79,8 @@ class Ask:
     """Whose events."""
     messages: int = 200
     events: int = 300
-    tasks: int = 500
-    closed_tasks: bool = True
+    tasks: int = 1000
+    """Open ones; and as many closed ones."""
     approvals_known: tuple[str, ...] = ()
     """Approvals to report on though they are decided."""
 
@@ -80,7 +90,7 @@ class Snapshot:
     """One consistent look. Messages and events oldest first."""
 
     actors: tuple[ActorFacts, ...] = ()
-    tasks: tuple[Task, ...] = ()
+    tasks: tuple[TaskFacts, ...] = ()
     messages: tuple[MessageFacts, ...] = ()
     events: tuple[StoredEvent, ...] = ()
     events_of: str = ""

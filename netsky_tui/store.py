@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.records import (
     MANAGER0,
@@ -15,12 +14,16 @@ from netsky_runtime.records import (
     DecisionWord,
 )
 from netsky_tui.drawing import actors, approvals, events, messages, tasks
-from netsky_tui.drawing.actors import ActorRow
-from netsky_tui.drawing.approvals import ApprovalRow
-from netsky_tui.drawing.events import EventRow
-from netsky_tui.drawing.messages import MessageRow
-from netsky_tui.drawing.tasks import TaskRow
 from netsky_tui.source import ActorFacts, Ask, MessageFacts, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from netsky_tui.drawing.actors import ActorRow
+    from netsky_tui.drawing.approvals import ApprovalRow
+    from netsky_tui.drawing.events import EventRow
+    from netsky_tui.drawing.messages import MessageRow
+    from netsky_tui.drawing.tasks import TaskRow
 
 LINGER = 5000
 """Milliseconds a decided approval stays in view."""
@@ -238,7 +241,7 @@ class Store:
         return tuple(row.key for row in self.actors if not row.stopped) or (MANAGER0,)
 
     def owner_lines(self) -> tuple[str, ...]:
-        """What the owner has sent, oldest first, for the composer's history."""
+        """Return what the owner has sent, oldest first, for the composer's history."""
         return tuple(f.message.body for f in self.snapshot.messages if f.message.sender == OWNER)
 
     def set_status(self, answer: Mapping[str, Any]) -> frozenset[Part]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from netsky_tui.cli.text import cells, cut, harmless, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 Span = tuple[str, str]
 """Text and its tone (``dim``, ``good``…; see styles/room.tcss)."""

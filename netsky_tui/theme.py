@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.theme import Theme
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_WHOLE = 100
 
 DARK = Theme(
     name="netsky-dark",
@@ -65,17 +72,27 @@ LIGHT = Theme(
         "room-del-back": "#f6dfdd",
     },
 )
-DEFAULTS = {
-    "room-line": "$foreground 18%",
-    "room-tree": "$foreground 30%",
-    "room-dim": "$foreground 65%",
-    "room-faint": "$foreground 42%",
-    "room-soft": "$foreground 82%",
-    "room-owner": "$secondary",
-    "room-who": "$primary",
-    "room-cursor": "$foreground 10%",
-    "room-alarm-text": "$background",
-    "room-add-back": "$success 12%",
-    "room-del-back": "$error 12%",
+_FALLBACK = {
+    "room-line": ("foreground", 18),
+    "room-tree": ("foreground", 30),
+    "room-dim": ("foreground", 65),
+    "room-faint": ("foreground", 45),
+    "room-soft": ("foreground", 85),
+    "room-owner": ("secondary", 100),
+    "room-who": ("primary", 100),
+    "room-cursor": ("foreground", 10),
+    "room-alarm-text": ("background", 100),
+    "room-add-back": ("success", 12),
+    "room-del-back": ("error", 12),
 }
-"""For Textual's other themes."""
+
+
+def complete(variables: Mapping[str, str]) -> dict[str, str]:
+    """Add what Textual's own themes lack, mixed from what they have."""
+    out = dict(variables)
+    for name, (base, percent) in _FALLBACK.items():
+        if name not in out:
+            color = variables[base]
+            plain = percent == _WHOLE or color.startswith("ansi")
+            out[name] = color if plain else f"{color} {percent}%"
+    return out

@@ -41,7 +41,7 @@ TASK = {
     TaskStatus.REPORTED: Mark("◆", "reported", "accent"),
     TaskStatus.DONE: Mark("✓", "done", "good"),
     TaskStatus.FAILED: Mark("✗", "failed", "bad"),
-    TaskStatus.CANCELLED: Mark("–", "cancelled", "faint"),
+    TaskStatus.CANCELLED: Mark("⊘", "cancelled", "faint"),
 }
 PRIORITY_TONE = {
     Priority.P0: "bad",
@@ -56,7 +56,7 @@ INPUT = {
     InputStatus.SEEN: Mark("»", "seen", "info"),
     InputStatus.ANSWERED: Mark("✓", "answered", "good"),
     InputStatus.INTERRUPTED: Mark("■", "interrupted", "warn"),
-    InputStatus.CANCELLED: Mark("–", "cancelled", "faint"),
+    InputStatus.CANCELLED: Mark("⊘", "cancelled", "faint"),
     InputStatus.FAILED: Mark("✗", "failed", "bad"),
     InputStatus.UNCERTAIN: Mark("?", "uncertain", "bad"),
 }

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netsky_runtime.records import OWNER, ActorKind, ActorStatus, HealthState
-from netsky_tui.source import ActorFacts
 from netsky_tui.text import Line, Span, beside, line_width, one_line, pad, short_age, truncate
 from netsky_tui.words import HEALTH, PARKED, STOPPED, Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from netsky_tui.source import ActorFacts
 
 _MARK_WIDTH = 11
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netsky_runtime.records import Approval, ApprovalStatus
 from netsky_tui.drawing.paragraphs import diff_stat
 from netsky_tui.text import Line, Span, beside, one_line, short_age
 from netsky_tui.words import APPROVAL, ASKS, KIND_SHORT, Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ def summary(approval: Approval) -> str:
             if line.startswith("+++ ")
         ]
         what = names[0] if len(names) == 1 else f"{len(names)} files" if names else "files"
-        return one_line(f"{what} +{added} −{removed}")
+        return one_line(f"{what} +{added} -{removed}")
     for question in approval.questions:
         return one_line(str(question.get("question") or question.get("header") or ""))
     return one_line(approval.reason) or ASKS[approval.kind]
@@ -79,7 +82,7 @@ def draw(row: ApprovalRow, width: int) -> list[Line]:
 
 
 def strip(rows: Sequence[ApprovalRow], width: int, key: str) -> Line:
-    """The line that cannot be overlooked."""
+    """Draw the line that cannot be overlooked; empty when nothing waits."""
     waiting = [row for row in rows if row.waits]
     if not waiting:
         return ()

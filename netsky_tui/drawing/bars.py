@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from netsky_tui.keymap import SCOPES, Keymap, pretty
 from netsky_tui.text import Line, Span, line_width
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TABS = ("actors", "tasks", "messages", "events", "approvals")
 

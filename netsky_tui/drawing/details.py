@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from netsky_runtime.records import Note, Task, Turn, Usage
 from netsky_tui.drawing.messages import mark_of
 from netsky_tui.drawing.paragraphs import Para, Writer
 from netsky_tui.keymap import SCOPES, TITLES, Keymap, pretty
-from netsky_tui.source import ActorFacts, MessageFacts
 from netsky_tui.text import clock_time, one_line
 from netsky_tui.words import HEALTH, KIND_WORD, TASK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netsky_runtime.records import Note, Task, Turn, Usage
+    from netsky_tui.source import ActorFacts, MessageFacts
 
 
 def task_page(
     task: Task, notes: Sequence[Note], said: Sequence[MessageFacts], now: int
 ) -> tuple[Para, ...]:
-    """A task with its dependencies, notes and messages."""
+    """Write a task with its dependencies, notes and messages."""
     out = Writer()
     mark = TASK[task.status]
     out.add(task.title, "strong")
@@ -47,7 +51,7 @@ def task_page(
 
 
 def message_page(fact: MessageFacts, path: Sequence[str], now: int) -> tuple[Para, ...]:
-    """A message with its whole body and its path."""
+    """Write a message with its whole body and its path."""
     out = Writer()
     message, mark = fact.message, mark_of(fact)
     out.field("from", message.sender, "strong")
@@ -72,7 +76,7 @@ def message_page(fact: MessageFacts, path: Sequence[str], now: int) -> tuple[Par
 def actor_page(
     fact: ActorFacts, turns: Sequence[Turn], usage: Usage | None, now: int
 ) -> tuple[Para, ...]:
-    """An actor with its session and latest turns."""
+    """Write an actor with its session and latest turns."""
     out = Writer()
     actor, session, health = fact.actor, fact.session, fact.health
     mark = HEALTH[health.state]
@@ -107,7 +111,7 @@ def actor_page(
 
 
 def help_page(keymap: Keymap) -> tuple[Para, ...]:
-    """Every key, with the name to remap it by."""
+    """Write every key, with the name to remap it by."""
     out = Writer()
     for scope, entries in SCOPES.items():
         out.heading(TITLES[scope])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.records import StoredEvent
 from netsky_tui.drawing.paragraphs import diff_stat
 from netsky_tui.text import (
     Line,
@@ -19,6 +18,9 @@ from netsky_tui.text import (
     shorten_path,
     wrap,
 )
+
+if TYPE_CHECKING:
+    from netsky_runtime.records import StoredEvent
 
 LIVE_ROWS = 14
 """Rows of text that is being written."""
@@ -131,6 +133,13 @@ def _row(event: StoredEvent, time: str, *, ended: bool) -> EventRow | None:
             return None  # the item of the call tells it
         case EventKind.PLAN:
             return EventRow(key, time, "≡", "accent", "plan", body=_plan(data), body_tone="dim")
+        case _:
+            return _notable(key, time, event)
+
+
+def _notable(key: str, time: str, event: StoredEvent) -> EventRow:
+    data = event.data
+    match event.kind:
         case EventKind.ERROR | EventKind.WARNING:
             again = "  tries again" if data.get("will_retry") else ""
             tone = "bad" if event.kind == EventKind.ERROR else "warn"
@@ -161,7 +170,7 @@ def _item(key: str, time: str, data: Mapping[str, Any], *, ended: bool) -> Event
     text = str(data.get("text") or "")
     match data.get("type"):
         case "user_message":
-            return EventRow(key, time, "›", "owner", "was told", body=text, body_rows=4)
+            return EventRow(key, time, "←", "owner", "was told", body=text, body_rows=4)
         case "agent_message":
             return EventRow(key, time, "”", "strong", "said", body=text, body_tone="text")
         case "reasoning":
@@ -220,7 +229,7 @@ def _file_change(key: str, time: str, data: Mapping[str, Any], *, ended: bool) -
     paths = [shorten_path(str(change.get("path", "")), 60) for change in changes]
     head = paths[0] if len(paths) == 1 else f"{len(paths)} files"
     status = str(data.get("status") or "")
-    right, tone = f"+{added} −{removed}", "good" if ended else "info"
+    right, tone = f"+{added} -{removed}", "good" if ended else "info"
     if status in {"declined", "failed"}:
         right, tone = f"✗ {status}", "bad"
     body = "\n".join(paths) if len(paths) > 1 else ""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netsky_runtime.records import OWNER, InputMode, Message, MessageKind, MessageStatus
-from netsky_tui.source import MessageFacts
 from netsky_tui.text import Line, Span, beside, clock_time, harmless, one_line, wrap
 from netsky_tui.words import INPUT, KIND_WORD, MESSAGE, QUESTION, UNREAD, Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netsky_tui.source import MessageFacts
 
 FOLDED_ROWS = 6
 """Rows of an older long body that stay visible."""

@@ -103,7 +103,7 @@ def diff_stat(patch: str) -> tuple[int, int]:
 
 
 def approval_document(approval: Approval, *, doing: str = "") -> tuple[Para, ...]:
-    """Everything needed to decide: who, what, where, why, the patch, the choices."""
+    """Write everything needed to decide: who, what, where, why, the patch, the choices."""
     out = Writer()
     out.add(f"{approval.actor_id} {ASKS[approval.kind]}", "strong")
     if approval.command:
@@ -115,7 +115,7 @@ def approval_document(approval: Approval, *, doing: str = "") -> tuple[Para, ...
     out.field("because", approval.reason)
     if approval.patch:
         added, removed = diff_stat(approval.patch)
-        out.field("patch", f"+{added} −{removed} lines")
+        out.field("patch", f"+{added} -{removed} lines")
         out.add("")
         out.patch(approval.patch)
     for number, question in enumerate(approval.questions, start=1):
@@ -134,7 +134,7 @@ def approval_document(approval: Approval, *, doing: str = "") -> tuple[Para, ...
 
 
 def offered(approval: Approval) -> tuple[DecisionWord, ...]:
-    """The decisions Codex takes for this question; all of them when it does not say."""
+    """Return the decisions Codex takes for this question; all when it does not say."""
     known = {word.value for word in DecisionWord}
     words = [DecisionWord(word) for word in approval.available_decisions if word in known]
     return tuple(words) or tuple(DecisionWord)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from netsky_runtime.records import Priority, Task, TaskStatus
+from netsky_runtime.records import Priority, TaskStatus
 from netsky_tui.text import Line, beside, columns, one_line, pad
 from netsky_tui.words import PRIORITY_TONE, TASK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netsky_tui.source import TaskFacts
 
 _WIDE = 72
 _ID = 4
@@ -41,15 +46,17 @@ class TaskRow:
         return f"{self.key} {self.priority} {status} {self.title} {self.owner} {self.hint}"
 
 
-def rows(tasks: Sequence[Task]) -> tuple[TaskRow, ...]:
+def rows(facts: Sequence[TaskFacts]) -> tuple[TaskRow, ...]:
     """Order tasks: what needs a decision, what runs, what is open, what is over (newest first)."""
-    status_of = {task.id: task.status for task in tasks}
+    return tuple(_row(fact) for fact in sorted(facts, key=_order))
 
-    def order(task: Task) -> tuple[int, str, int]:
-        number = _number(task.id)
-        return _ORDER[task.status], task.priority.value, -number if task.status.closed else number
 
-    return tuple(_row(task, status_of) for task in sorted(tasks, key=order))
+def _order(fact: TaskFacts) -> tuple[int, str, int]:
+    task = fact.task
+    place = _ORDER[task.status]
+    if task.status.closed:
+        return place, "", -(task.closed_at or task.updated_at)
+    return place, task.priority.value, _number(task.id)
 
 
 def _number(task_id: str) -> int:
@@ -57,12 +64,8 @@ def _number(task_id: str) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-def _row(task: Task, status_of: Mapping[str, TaskStatus]) -> TaskRow:
-    unmet = [
-        other
-        for other in task.depends_on
-        if status_of.get(other, TaskStatus.DONE) is not TaskStatus.DONE
-    ]
+def _row(fact: TaskFacts) -> TaskRow:
+    task, unmet = fact.task, fact.unmet
     hint = ""
     if task.status is TaskStatus.REPORTED:
         hint = f"{task.manager_id} decides" if task.manager_id else "you decide"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from textual.binding import BindingType
 from textual.content import Content
 
 from netsky_runtime.records import Approval, DecisionWord
 from netsky_tui.drawing import approvals, paragraphs
 from netsky_tui.keymap import bindings
-from netsky_tui.screens.page import PageScreen
+from netsky_tui.screens.page import Document, PageScreen
 from netsky_tui.widgets.approvals import Decide, Refuse, objection
+
+if TYPE_CHECKING:
+    from textual.binding import BindingType
 
 Lookup = Callable[[str], tuple[Approval | None, str]]
 
@@ -23,13 +25,13 @@ class ApprovalScreen(PageScreen):
     BINDINGS: ClassVar[list[BindingType]] = bindings("approvals")
 
     def __init__(self, approval: Approval, lookup: Lookup, *, foot: str) -> None:
-        super().__init__(f"{approval.id} · {approval.actor_id}", (), foot=foot)
+        super().__init__(f"{approval.id} · {approval.actor_id}", self._read, foot=foot)
         self._approval, self._lookup = approval, lookup
 
-    async def on_mount(self) -> None:
-        """Show the question."""
-        await super().on_mount()
-        self.update()
+    async def _read(self) -> Document:
+        found, doing = self._lookup(self._approval.id)
+        self._approval = found or self._approval
+        return paragraphs.approval_document(self._approval, doing=doing)
 
     def update(self) -> None:
         """Show the question as it is now."""

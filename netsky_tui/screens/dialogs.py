@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -18,6 +15,12 @@ from netsky_tui.drawing import paragraphs
 from netsky_tui.drawing.paragraphs import Para
 from netsky_tui.text import harmless
 from netsky_tui.widgets.rows import RowsView
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class ChoiceScreen(ModalScreen[str | None]):
         self.dismiss(event.key)
 
     def on_key(self, event: events.Key) -> None:
-        """An option's own key chooses it."""
+        """Choose the option whose own key was pressed."""
         for option in self._options:
             if event.character == option.key:
                 event.stop()

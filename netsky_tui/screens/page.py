@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -16,6 +14,10 @@ from netsky_tui.drawing import paragraphs
 from netsky_tui.drawing.paragraphs import Para
 from netsky_tui.keymap import bindings
 from netsky_tui.widgets.rows import RowsView
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
 
 Document = Sequence[Para]
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widget import Widget
@@ -26,7 +23,10 @@ from netsky_tui.widgets.rows import RowsView
 from netsky_tui.widgets.toned import LineView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
 
 WIDE, MEDIUM = 140, 100
 LOW = 30
@@ -106,8 +106,10 @@ class RoomScreen(Screen[None]):
         self.set_class(not one and width >= WIDE, "-wide")
         self.set_class(height < LOW, "-low")
         if tiny:
-            need = f"{SMALLEST[0]} × {SMALLEST[1]}"
-            text = f"netsky needs at least {need} characters; this terminal has {width} × {height}."
+            need = f"{SMALLEST[0]} by {SMALLEST[1]}"
+            text = (
+                f"netsky needs at least {need} characters; this terminal has {width} by {height}."
+            )
             self.query_one("#tiny", Label).update(text)
         self._draw_bars()
 
@@ -189,15 +191,15 @@ class RoomScreen(Screen[None]):
     def _scopes(self) -> list[str]:
         focused = self.focused
         if isinstance(focused, Composer):
-            return ["composer", "room"]
+            return ["composer", "app"]
         pane = pane_of(focused)
         if pane is None or isinstance(focused, Input):
-            return ["room"]
+            return ["app"]
         own = [str(pane.id)] if pane.id in SCOPES else []
-        return [*own, "rows", "room"]
+        return [*own, "rows", "app", "room"]
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """The pane that has the focus is the active one."""
+        """Make the pane that has the focus the active one."""
         pane = pane_of(event.widget)
         if pane is not None and pane.id in TABS:
             self._activate(str(pane.id))
@@ -268,7 +270,7 @@ class RoomScreen(Screen[None]):
         self.post_message(Wants("older", str(event.view.id).removesuffix("-view")))
 
     def on_click(self, event: events.Click) -> None:
-        """The strip leads to what waits; a tab to its pane."""
+        """Go from the strip to what waits, from a tab to its pane."""
         if event.widget is self.strip:
             self.action_go("approvals")
         elif event.widget is self.tabs:

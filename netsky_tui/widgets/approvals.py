@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.message import Message
 
 from netsky_runtime.records import Approval, DecisionWord
@@ -16,6 +13,12 @@ from netsky_tui.drawing.approvals import ApprovalRow
 from netsky_tui.keymap import bindings
 from netsky_tui.widgets.panes import Pane
 from netsky_tui.widgets.rows import RowsView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
 
 SETTLE = 0.7
 """Seconds a question must have been in view before a key that was meant for another can hit it."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import TextArea
@@ -13,6 +11,11 @@ from textual.widgets import TextArea
 from netsky_runtime.records import MANAGER0, MAX_BODY_BYTES, InputMode
 from netsky_tui.keymap import bindings
 from netsky_tui.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.binding import BindingType
 
 _MODES = tuple(InputMode)
 _EXPLAIN = {
@@ -51,6 +54,7 @@ class Composer(TextArea):
             tab_behavior="focus",
             placeholder="Write what you want done.",
         )
+        self.cursor_blink = False
         self.target = MANAGER0
         self.mode = InputMode.QUEUE
         self.reply_to = ""
@@ -86,7 +90,7 @@ class Composer(TextArea):
             self._prompt()
 
     def on_text_area_changed(self) -> None:
-        """An edited text gets a new chance."""
+        """Give an edited text a new chance."""
         self.problem("")
 
     # -- keys ------------------------------------------------------------------------------
@@ -125,7 +129,7 @@ class Composer(TextArea):
     # -- sent texts ------------------------------------------------------------------------
 
     def sent(self, body: str) -> None:
-        """The database has it: let go of the text unless it was changed meanwhile."""
+        """Let go of a text that the database has, unless it was changed meanwhile."""
         self.remember([body])
         if self.text == body:
             self.clear()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
@@ -16,6 +13,12 @@ from textual.widgets import Input
 from netsky_tui.drawing import actors, events, messages, tasks
 from netsky_tui.keymap import bindings
 from netsky_tui.widgets.rows import RowsView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
 
 
 class Wants(Message):

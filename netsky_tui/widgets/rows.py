@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 from rich.segment import Segment
-from textual import events
-from textual.binding import BindingType
 from textual.cache import LRUCache
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
-from textual.strip import Strip
 
 from netsky_tui.keymap import bindings
-from netsky_tui.text import Line
+from netsky_tui.text import Line, wrap
 from netsky_tui.widgets.toned import COMPONENTS, ToneCache
+
+if TYPE_CHECKING:
+    from textual import events
+    from textual.binding import BindingType
+    from textual.strip import Strip
 
 
 class Row(Protocol):
@@ -44,7 +46,21 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
     a few thousand rows. ``tail`` keeps the newest row in view until the operator scrolls away.
     """
 
-    COMPONENT_CLASSES = COMPONENTS | {"rows--cursor", "rows--cursor-focus", "rows--lead"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = COMPONENTS | {
+        "rows--cursor",
+        "rows--cursor-focus",
+        "rows--lead",
+    }
+    DEFAULT_CSS = """
+    RowsView {
+        height: 1fr;
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        scrollbar-gutter: stable;
+        background: $background;
+    }
+    """
     BINDINGS: ClassVar[list[BindingType]] = bindings("rows")
 
     class Moved(Message):
@@ -249,7 +265,7 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
         return strips[within] if within < len(strips) else self._tones.strip((), width)
 
     def _render_empty(self, y: int, width: int) -> Strip:
-        lines = self.empty.split("\n")
+        lines = wrap(self.empty, width - 4)
         start = max(0, min(2, (self.size.height - len(lines)) // 2))
         text = lines[y - start] if 0 <= y - start < len(lines) else ""
         return self._tones.strip(((f"  {text}", "dim"),), width)
@@ -271,11 +287,11 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
         return found
 
     def on_focus(self) -> None:
-        """The cursor looks different."""
+        """Draw the cursor anew."""
         self.refresh()
 
     def on_blur(self) -> None:
-        """The cursor looks different."""
+        """Draw the cursor anew."""
         self.refresh()
 
     # -- moving ----------------------------------------------------------------------------
@@ -300,10 +316,8 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
 
     def action_up(self) -> None:
         """Go one row up, or one line where the row is taller than the view."""
-        if not self._has_cursor:
-            self.scroll_relative(y=-1, animate=False)
-        elif self._start(self.cursor) < self.scroll_y and self._is_tall():
-            self.scroll_relative(y=-1, animate=False)
+        if not self._has_cursor or (self._start(self.cursor) < self.scroll_y and self._is_tall()):
+            self.scroll_relative(y=-1, animate=False, immediate=True)
         elif self.cursor == 0:
             self.post_message(self.Top(self))  # type: ignore[arg-type]  # Generic view
         else:
@@ -313,7 +327,7 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
         """Go one row down, or one line where the row is taller than the view."""
         end = self._start(self.cursor + 1)
         if not self._has_cursor or (self._is_tall() and end > self.scroll_y + self.size.height):
-            self.scroll_relative(y=1, animate=False)
+            self.scroll_relative(y=1, animate=False, immediate=True)
         else:
             self._move(self.cursor + 1)
 
@@ -331,7 +345,7 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
     def _page(self, direction: int) -> None:
         step = max(1, self.size.height - 1)
         if not self._has_cursor:
-            self.scroll_relative(y=direction * step, animate=False)
+            self.scroll_relative(y=direction * step, animate=False, immediate=True)
             return
         target = self._start(self.cursor) + direction * step
         place, _ = self._locate(max(0, target))

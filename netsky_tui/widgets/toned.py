@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
-from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
 from netsky_tui.text import Line, line_width, truncate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.style import Style
 
 TONES = (
     "text",
@@ -35,7 +39,7 @@ TONES = (
     "strip-strong",
     "key",
 )
-COMPONENTS = frozenset({f"tone--{tone}" for tone in TONES})
+COMPONENTS = {f"tone--{tone}" for tone in TONES}
 
 
 class ToneCache:
@@ -74,7 +78,7 @@ class ToneCache:
 class LineView(Widget):
     """One line of toned text; set it as often as you like, it repaints when it differs."""
 
-    COMPONENT_CLASSES = COMPONENTS
+    COMPONENT_CLASSES: ClassVar[set[str]] = COMPONENTS
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)

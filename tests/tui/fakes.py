@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.errors import NetskyError, NoDaemon, NotFound
 from netsky_runtime.records import (
@@ -21,6 +20,9 @@ from netsky_runtime.records import (
     Source,
 )
 from netsky_tui.source import Ask, MessageFacts, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 NOW = 1_795_185_000_000
 """20 November 2026, 14:30:00 UTC."""
@@ -101,10 +103,10 @@ class FakeSource:
         )
 
     async def task(self, task_id: str) -> Any:
-        for task in self.whole.tasks:
-            if task.id == task_id:
+        for fact in self.whole.tasks:
+            if fact.task.id == task_id:
                 said = [fact for fact in self.whole.messages if fact.message.task_id == task_id]
-                return task, (), said
+                return fact.task, (), said
         raise NotFound(f"There is no task {task_id}.")
 
     async def message(self, message_id: str) -> Any:

@@ -31,7 +31,7 @@ from netsky_runtime.records import (
     Task,
     TaskStatus,
 )
-from netsky_tui.source import ActorFacts, MessageFacts, Snapshot, Totals
+from netsky_tui.source import ActorFacts, MessageFacts, Snapshot, TaskFacts, Totals
 from tests.tui.fakes import NOW
 
 MINUTE = 60_000
@@ -49,13 +49,13 @@ PATCH = """\
 +        except ValueError as error:
 +            raise ParseError(token, "not a number") from error
 +        return Node("number", value)
- 
+
      def name(self) -> Node:
          token = self.take(Kind.NAME)
 --- a/tests/test_parser.py
 +++ b/tests/test_parser.py
 @@ -12,3 +12,6 @@ def test_a_sum_binds_left() -> None:
- 
+
  def test_hexadecimal_numbers_are_numbers() -> None:
 +    assert parse("0x1f") == Node("number", 31)
 +
@@ -123,9 +123,9 @@ def actors() -> tuple[ActorFacts, ...]:
     )
 
 
-def task(number: int, title: str, status: TaskStatus, **fields: Any) -> Task:
+def task(number: int, title: str, status: TaskStatus, **fields: Any) -> TaskFacts:
     at = NOW - (200 - number) * MINUTE
-    return Task(
+    made = Task(
         id=f"t{number}",
         title=title,
         status=status,
@@ -133,9 +133,10 @@ def task(number: int, title: str, status: TaskStatus, **fields: Any) -> Task:
         updated_at=at,
         **{"manager_id": "manager1", **fields},
     )
+    return TaskFacts(task=made, unmet=made.depends_on)
 
 
-def tasks() -> tuple[Task, ...]:
+def tasks() -> tuple[TaskFacts, ...]:
     working, blocked = TaskStatus.IN_PROGRESS, TaskStatus.BLOCKED
     return (
         task(1, "Agree on the grammar for numbers", TaskStatus.DONE, owner_id="worker5"),
@@ -430,7 +431,7 @@ def day(**fields: Any) -> Snapshot:
     said = parts["messages"]
     totals = Totals(
         tasks=len(parts["tasks"]),
-        tasks_open=sum(not t.status.closed for t in parts["tasks"]),
+        tasks_open=sum(not t.task.status.closed for t in parts["tasks"]),
         messages=len(said),
         unread=sum(f.message.target == OWNER and f.message.read_at is None for f in said),
         turns_running=3,

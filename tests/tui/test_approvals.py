@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from netsky_runtime.errors import Conflict
+from netsky_runtime.records import ApprovalKind, ApprovalStatus
+from netsky_tui.screens.approval import ApprovalScreen
+from netsky_tui.screens.dialogs import ChoiceScreen
+from tests.tui import story
+from tests.tui.rooms import NARROW, open_room
+
+
+async def test_letters_typed_in_the_composer_decide_nothing():
+    async with open_room() as room:
+        await room.press("y", "s", "n", "c")
+        assert room.app.room.composer.text == "ysnc"
+        assert room.connector.handle.asked("approvals.decide") == []
+
+
+async def test_y_accepts_the_selected_question_and_no_other():
+    async with open_room() as room:
+        await room.press("f5", "down", "y")
+        await room.until(lambda: room.connector.handle.asked("approvals.decide"))
+        assert room.connector.handle.asked("approvals.decide") == [
+            {"id": "a4", "decision": "accept"}
+        ]
+
+
+async def test_a_decision_is_echoed_until_the_database_confirms_it_and_then_goes():
+    gate = asyncio.Event()
+
+    async def slow(params):
+        await gate.wait()
+        return room.connector.handle.decide(params)
+
+    async with open_room() as room:
+        room.connector.handle.answers["approvals.decide"] = slow
+        await room.press("f5", "n")
+        await room.until(lambda: "declining…" in room.text())
+        gate.set()
+        await room.until(lambda: "declined" in room.text())
+        assert [row.key for row in room.app.store.waiting] == ["a4"]
+        room.clock.pass_seconds(10)
+        room.app._changed(room.app.store.tick(room.clock.now()))
+        await room.pilot.pause()
+        assert "declined" not in room.text()
+
+
+async def test_a_decision_that_fails_is_told_and_the_question_waits_on():
+    async with open_room() as room:
+        room.connector.handle.answers["approvals.decide"] = Conflict("a3 was decided by cli.")
+        await room.press("f5", "y")
+        await room.until(lambda: "a3 was decided by cli." in room.text())
+        assert [row.key for row in room.app.store.waiting] == ["a3", "a4"]
+
+
+async def test_a_question_that_slips_under_the_finger_is_not_decided():
+    async with open_room() as room:
+        await room.press("f5")
+        room.connector.handle.settle("a3", ApprovalStatus.RESOLVED_ELSEWHERE)
+        await room.until(lambda: len(room.app.store.waiting) == 1)
+        room.clock.pass_seconds(6)
+        room.app._changed(room.app.store.tick(room.clock.now()))
+        await room.until(lambda: room.app.room.approvals.view.current.key == "a4")
+        await room.press("y")
+        assert room.connector.handle.asked("approvals.decide") == []
+        await room.settle()
+        await room.press("y")
+        await room.until(lambda: room.connector.handle.asked("approvals.decide"))
+
+
+async def test_pressing_twice_does_not_decide_the_next_question():
+    async with open_room() as room:
+        await room.press("f5", "y")
+        await room.until(lambda: room.app.room.approvals.view.current.key == "a4")
+        await room.press("y")
+        assert len(room.connector.handle.asked("approvals.decide")) == 1
+
+
+async def test_what_is_not_offered_is_refused_with_what_is():
+    only = replace(story.approvals()[0], available_decisions=("accept", "decline"))
+    async with open_room(story.day(approvals=(only,))) as room:
+        await room.press("f5", "s")
+        await room.until(lambda: "It offers: accept, decline." in room.text())
+        assert room.connector.handle.asked("approvals.decide") == []
+
+
+async def test_a_question_with_choices_is_answered_by_its_id():
+    async with open_room(story.day(approvals=(story.question(),))) as room:
+        await room.press("f5", "y")
+        await room.until(lambda: isinstance(room.app.screen, ChoiceScreen))
+        await room.press("2")
+        await room.until(lambda: room.connector.handle.asked("approvals.decide"))
+        assert room.connector.handle.asked("approvals.decide") == [
+            {"id": "a5", "decision": "accept", "answer": {"base": "017"}}
+        ]
+
+
+async def test_leaving_a_question_open_sends_nothing():
+    async with open_room(story.day(approvals=(story.question(),))) as room:
+        await room.press("f5", "y")
+        await room.until(lambda: isinstance(room.app.screen, ChoiceScreen))
+        await room.press("escape")
+        await room.until(lambda: room.app.store.doing("a5") == "")
+        assert room.connector.handle.asked("approvals.decide") == []
+
+
+async def test_the_page_of_a_question_decides_that_question_and_closes():
+    async with open_room(size=NARROW) as room:
+        await room.press("f5", "down", "enter")
+        await room.until(lambda: isinstance(room.app.screen, ApprovalScreen))
+        await room.press("c")
+        await room.until(lambda: room.app.screen is room.app.room)
+        assert room.connector.handle.asked("approvals.decide") == [
+            {"id": "a4", "decision": "cancel"}
+        ]
+
+
+async def test_the_bell_rings_once_for_a_new_question(monkeypatch):
+    async with open_room(story.day(approvals=())) as room:
+        rung = []
+        monkeypatch.setattr(room.app, "bell", lambda: rung.append(1))
+        room.connector.reader.change(approvals=story.approvals())
+        await room.until(lambda: len(room.app.store.waiting) == 2)
+        before = len(room.connector.reader.asked)
+        room.app.feed.touch()
+        await room.until(lambda: len(room.connector.reader.asked) > before)
+        assert rung == [1]
+
+
+async def test_what_waits_is_named_above_the_composer_whatever_is_shown():
+    for size in (NARROW, (120, 36), (160, 45)):
+        async with open_room(size=size) as room:
+            assert "2 approvals wait" in room.text()
+            assert "git push" in room.text()
+
+
+async def test_a_question_that_arrives_takes_no_focus_from_the_composer():
+    async with open_room(story.day(approvals=())) as room:
+        await room.press("h", "i")
+        room.connector.reader.change(approvals=story.approvals())
+        await room.until(lambda: room.app.store.waiting)
+        await room.press("y")
+        assert room.app.room.composer.text == "hiy"
+
+
+async def test_a_command_is_never_read_as_markup():
+    tricky = story.approval(
+        7, "worker1", ApprovalKind.COMMAND, 0, command="echo [red]calm[/red] \x1b[2J"
+    )
+    async with open_room(story.day(approvals=(tricky,))) as room:
+        assert "[red]calm[/red] ␛[2J" in room.text()

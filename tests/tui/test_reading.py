@@ -1,0 +1,167 @@
+"""The room on a real database."""
+
+from __future__ import annotations
+
+import pytest
+
+from netsky_runtime.clock import SortableIds
+from netsky_runtime.db import actors, approvals, events, inputs, posting, tasks
+from netsky_runtime.db.connection import Database, ReadDatabase
+from netsky_runtime.errors import NotFound
+from netsky_runtime.records import (
+    MANAGER0,
+    OWNER,
+    Actor,
+    ActorKind,
+    ActorStatus,
+    ApprovalKind,
+    ApprovalStatus,
+    InputStatus,
+    MessageKind,
+    Priority,
+    Source,
+    TaskStatus,
+)
+from netsky_tui.reading import DatabaseSource
+from netsky_tui.source import Ask
+from tests.tui import story
+from tests.tui.fakes import NOW, SteadyClock
+from tests.tui.rooms import Room, make
+
+
+async def seed(database: Database, ids: SortableIds) -> str:
+    async def body(tx):
+        for name, kind, manager in (
+            (OWNER, ActorKind.OWNER, None),
+            (MANAGER0, ActorKind.MANAGER, OWNER),
+            ("worker1", ActorKind.WORKER, MANAGER0),
+        ):
+            await actors.insert(
+                tx,
+                Actor(
+                    id=name,
+                    kind=kind,
+                    status=ActorStatus.ACTIVE,
+                    manager_id=manager,
+                    created_at=NOW,
+                    updated_at=NOW,
+                ),
+            )
+        common = {"body": "", "owner_id": None, "manager_id": MANAGER0, "estimate_minutes": None}
+        first = await tasks.insert(
+            tx, title="First", priority=Priority.P1, status=TaskStatus.OPEN, now=NOW, **common
+        )
+        second = await tasks.insert(
+            tx, title="Second", priority=Priority.P0, status=TaskStatus.BLOCKED, now=NOW, **common
+        )
+        await tasks.add_dependency(tx, second.id, first.id)
+        draft = posting.Draft(
+            source=Source.ROOM, kind=MessageKind.TEXT, sender=OWNER, target=MANAGER0, body="Begin."
+        )
+        posted = await posting.post(tx, draft, ids=ids, now=NOW)
+        await approvals.store(
+            tx,
+            engine_id="e-1",
+            request_id="0",
+            thread_id="th-1",
+            turn_id="tu-1",
+            item_id="it-1",
+            actor_id="worker1",
+            kind=ApprovalKind.COMMAND,
+            command="make",
+            cwd="/",
+            reason="",
+            patch="",
+            questions=(),
+            available_decisions=("accept", "decline"),
+            raw={},
+            now=NOW,
+        )
+        fact = ("th-1", "tu-1", "", "turn.started", MANAGER0, NOW, "{}")
+        await events.upsert_many(tx, [fact])
+        return posted.input.id
+
+    return await database.write(body)
+
+
+@pytest.fixture
+async def spine(tmp_path):
+    clock = SteadyClock()
+    database = await Database.open(tmp_path / "meta.db", backups=tmp_path, clock=clock)
+    input_id = await seed(database, SortableIds(clock))
+    source = DatabaseSource(await ReadDatabase.open(tmp_path / "meta.db"))
+    yield database, source, input_id
+    await source.close()
+    await database.close()
+
+
+async def test_a_snapshot_has_everything_the_room_shows(spine):
+    _, source, _ = spine
+    snapshot = await source.snapshot(Ask())
+    assert {fact.actor.id for fact in snapshot.actors} == {OWNER, MANAGER0, "worker1"}
+    assert {f.actor.id: f.approvals for f in snapshot.actors}["worker1"] == 1
+    assert {fact.task.title: fact.unmet for fact in snapshot.tasks} == {
+        "First": (),
+        "Second": ("t1",),
+    }
+    assert [fact.input_status for fact in snapshot.messages] == [InputStatus.QUEUED]
+    assert [event.kind for event in snapshot.events] == ["turn.started"]
+    assert [approval.command for approval in snapshot.approvals] == ["make"]
+    assert snapshot.totals.approvals_pending == 1
+    assert snapshot.totals.tasks_open == 2
+
+
+async def test_a_decided_approval_is_reported_while_it_is_known(spine):
+    database, source, _ = spine
+    known = (await source.snapshot(Ask())).approvals[0].id
+    before = await source.version()
+    await database.write(
+        lambda tx: approvals.decide(
+            tx, known, status=ApprovalStatus.ACCEPTED, answer=None, decided_by="cli", now=NOW
+        )
+    )
+    assert await source.version() != before
+    assert (await source.snapshot(Ask())).approvals == ()
+    (approval,) = (await source.snapshot(Ask(approvals_known=(known,)))).approvals
+    assert approval.status is ApprovalStatus.ACCEPTED
+
+
+async def test_tasks_are_read_again_when_one_has_changed(spine):
+    database, source, _ = spine
+    first = await source.snapshot(Ask())
+    again = await source.snapshot(Ask())
+    assert again.tasks is first.tasks
+    await database.write(lambda tx: tasks.set_status(tx, "t1", TaskStatus.DONE, now=NOW + 1))
+    changed = await source.snapshot(Ask())
+    assert {fact.task.id: fact.unmet for fact in changed.tasks} == {"t1": (), "t2": ()}
+
+
+async def test_details_tell_the_path_of_a_message(spine):
+    database, source, input_id = spine
+    await database.write(lambda tx: inputs.hand(tx, [input_id], now=NOW + 5000))
+    snapshot = await source.snapshot(Ask())
+    _, path = await source.message(snapshot.messages[0].message.id)
+    assert any("handed to Codex" in line for line in path)
+    task, _, _ = await source.task("t2")
+    assert task.depends_on == ("t1",)
+    fact, turns, usage = await source.actor("worker1")
+    assert (fact.approvals, list(turns), usage) == (1, [], None)
+    with pytest.raises(NotFound):
+        await source.actor("worker99")
+
+
+async def test_the_room_shows_what_the_database_has_and_follows_it(spine, monkeypatch):
+    database, source, _ = spine
+    app, connector, clock = make(story.day())
+
+    async def real():
+        return source
+
+    monkeypatch.setattr(connector, "source", real)
+    async with app.run_test(size=(160, 45)) as pilot:
+        room = Room(app, pilot, connector, clock)
+        await room.until(lambda: "Begin." in room.text())
+        assert "worker1 wants to run a command" in room.text()
+        await database.write(lambda tx: tasks.set_fields(tx, "t1", title="Renamed", now=NOW + 1))
+        connector.handle.push("changed", revision=2)
+        await room.until(lambda: "Renamed" in room.text())
