@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from datetime import UTC, datetime
 from typing import Protocol
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
@@ -76,6 +77,12 @@ class SortableIds:
     def tag(self) -> str:
         """Return an unguessable marker of 8 characters."""
         return _base32(secrets.randbits(40), 8)
+
+
+def iso(milliseconds: int) -> str:
+    """Return a time as people and scripts read it: UTC, ISO 8601, to the millisecond."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _base32(number: int, width: int) -> str:

@@ -19,11 +19,10 @@ from netsky_runtime.agents.kit import Kit
 from netsky_runtime.agents.live import LiveState
 from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.checks import check_home, checks
-from netsky_runtime.clock import Clock, Ids, SortableIds, SystemClock
+from netsky_runtime.clock import Clock, Ids, SortableIds, SystemClock, iso
 from netsky_runtime.comms.envelope import Envelopes
 from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.comms.replies import ReplyDesk
-from netsky_runtime.control import protocol
 from netsky_runtime.control.feed import Feed
 from netsky_runtime.control.handle import Handle, LocalHandle
 from netsky_runtime.control.server import ControlServer
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from netsky_runtime.codex.base import ThreadSession
+    from netsky_runtime.control import protocol
     from netsky_runtime.paths import Home
 
 ATTACH_SECONDS = 10.0
@@ -273,7 +273,7 @@ class Daemon:
                 "state": self._state,
                 "pid": os.getpid(),
                 "epoch": self.epoch,
-                "since": protocol.iso(self._since),
+                "since": iso(self._since),
             },
             "runtime": {
                 "name": info.name.value,

@@ -59,9 +59,9 @@ async def test_nothing_starts_after_close():
 
 
 def test_a_second_daemon_on_a_home_is_told_who_holds_it(tmp_path):
-    with HomeLock(tmp_path / "daemon.lock"):
-        with pytest.raises(DaemonRunning, match=r"pid \d+"), HomeLock(tmp_path / "daemon.lock"):
-            pass
+    first, second = HomeLock(tmp_path / "daemon.lock"), HomeLock(tmp_path / "daemon.lock")
+    with first, pytest.raises(DaemonRunning, match=r"pid \d+"), second:
+        pass
 
 
 def test_the_lock_is_free_again_when_its_holder_is_gone(tmp_path):

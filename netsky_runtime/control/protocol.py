@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -39,7 +38,6 @@ __all__ = [
     "TaskId",
     "Wait",
     "Watch",
-    "iso",
     "parse",
 ]
 
@@ -258,9 +256,3 @@ def parse(method: str, params: Mapping[str, Any]) -> Any:
         where = ".".join(str(part) for part in first["loc"])
         msg = f"{method}: {where}: {first['msg']}."
         raise UsageError(msg) from error
-
-
-def iso(milliseconds: int) -> str:
-    """Return a time as people and scripts read it: UTC, ISO 8601, to the millisecond."""
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -120,7 +120,7 @@ class ServedClient:
                     f"The running daemon speaks control protocol {PROTOCOL}, "
                     f"this client speaks {theirs}."
                 )
-                hint = "Use one netsky version for both: `netsky restart` starts the new one."
+                hint = "Use one version for both: `netsky stop --keep-engine`, then start netsky again."
                 raise Conflict(msg, hint=hint)
             protocol.parse(method, params)
         except NetskyError as error:

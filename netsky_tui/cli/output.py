@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from netsky_runtime.clock import iso
 from netsky_tui.cli.text import cells, cut, escape_json, harmless, one_line, pad
 
 _RED, _GREEN, _YELLOW, _BLUE, _DIM = "31", "32", "33", "34", "2"
@@ -22,6 +23,8 @@ _COLOURS = {
     **dict.fromkeys(("busy", "in_progress", "handed", "seen"), _BLUE),
     **dict.fromkeys(("idle", "stopped", "cancelled", "closed", "ended", "debug"), _DIM),
 }
+_NOT_OURS = frozenset({"data", "raw", "questions", "answer", "metadata", "fields"})
+"""Keys whose values are other people's JSON, printed as it came."""
 _GAP = "  "
 _NARROWEST = 3
 _FLEX_NARROWEST = 12
@@ -48,9 +51,28 @@ def say(text: str = "") -> None:
 
 
 def emit(value: object) -> None:
-    """Print one JSON document on one line, and hand it to the reader at once."""
-    sys.stdout.write(escape_json(json.dumps(value, ensure_ascii=False)) + "\n")
+    """Print one JSON document on one line, and hand it to the reader at once.
+
+    Times (``at``, ``since``, ``…_at``: milliseconds inside netsky) leave as ISO 8601 in UTC.
+    """
+    document = json.dumps(_readable(value), ensure_ascii=False)
+    sys.stdout.write(escape_json(document) + "\n")
     sys.stdout.flush()
+
+
+def _readable(value: object, key: str = "") -> object:
+    match value:
+        case Mapping():
+            return {
+                name: item if name in _NOT_OURS else _readable(item, name)
+                for name, item in value.items()
+            }
+        case list() | tuple():
+            return [_readable(item) for item in value]
+        case int() if key in {"at", "since"} or key.endswith("_at"):
+            return iso(value)
+        case _:
+            return value
 
 
 def on_terminal() -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from netsky_runtime.clock import iso
 from netsky_runtime.control import protocol
 from netsky_runtime.control.vocabulary import error_from_wire, error_to_wire
 from netsky_runtime.errors import BY_CODE, NetskyError, NotFound, UsageError
@@ -71,4 +72,4 @@ def test_an_error_of_an_unknown_kind_is_still_an_error(data: object) -> None:
 
 
 def test_times_are_read_as_utc_to_the_millisecond() -> None:
-    assert protocol.iso(1_763_600_000_123) == "2025-11-20T00:53:20.123Z"
+    assert iso(1_763_600_000_123) == "2025-11-20T00:53:20.123Z"
