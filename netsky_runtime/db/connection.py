@@ -193,6 +193,8 @@ class ReadDatabase:
             try:
                 connections = [await _connect(stack, path, mode="ro") for _ in range(READERS)]
                 rows = list(await connections[0].execute_fetchall("PRAGMA user_version"))
+                # The version is read without the schema; a damaged schema is found now.
+                await connections[0].execute_fetchall("SELECT count(*) FROM sqlite_master")
             except sqlite3.Error as error:
                 raise faults.explain(path, error) from error
             faults.check_version(path, int(rows[0][0]), len(migrate.shipped()), migrates=False)
