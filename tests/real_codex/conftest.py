@@ -163,10 +163,15 @@ async def bench(codex_binary: Path, model: ModelServer, tmp_path: Path) -> Async
         bench.home.prepare()
         yield bench
     model.release()
+    link = bench.home.engine_socket
+    short = link.readlink() if link.is_symlink() else None
     for engine in bench.store.engines:
         if engine.state is EngineState.RUNNING and engine.socket:
             with suppress(ProcessLookupError):
                 os.killpg(engine.pid, 9)
+    if short is not None:  # Codex leaves these behind where it was killed
+        short.unlink(missing_ok=True)
+        short.with_name(f"{short.name}.lock").unlink(missing_ok=True)
 
 
 class Told:
