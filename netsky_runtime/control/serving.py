@@ -120,7 +120,9 @@ class ServedClient:
                     f"The running daemon speaks control protocol {PROTOCOL}, "
                     f"this client speaks {theirs}."
                 )
-                hint = "Use one version for both: `netsky stop --keep-engine`, then start netsky again."
+                # `netsky stop` of the other version would be turned away as well.
+                pid = self._identity().get("pid")
+                hint = f"`kill -HUP {pid}` ends that daemon, turns go on; then start netsky again."
                 raise Conflict(msg, hint=hint)
             protocol.parse(method, params)
         except NetskyError as error:

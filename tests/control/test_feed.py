@@ -311,6 +311,53 @@ async def test_a_cancelled_listener_loses_nothing(play: Scene, rounds: int) -> N
     assert numbers(heard[1]) == [0, 1, 2, 3, 4]
 
 
+async def test_a_listener_cancelled_while_facts_are_read_gets_them_later(play: Scene) -> None:
+    await play.store(5)
+    listener = play.feed.open()
+    await listener.call("subscribe", FACTS)
+    reading, read = asyncio.Event(), play.database.read
+
+    async def hang(_body):
+        reading.set()
+        await asyncio.Event().wait()
+
+    play.database.read = hang  # type: ignore[method-assign]
+    async with asyncio.TaskGroup() as group:
+        hearing = group.create_task(listener.next())
+        await reading.wait()
+        hearing.cancel()
+    play.database.read = read  # type: ignore[method-assign]
+    assert numbers(await take(listener)) == [0, 1, 2, 3, 4]
+
+
+async def test_a_listener_rests_while_nothing_is_due(
+    play: Scene, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = play.feed.open()
+    await listener.call("subscribe", FACTS)
+    await play.store(1)
+    await take(listener)
+    await take(listener)
+    naps, sleep = [], clock.sleep
+
+    async def counted(seconds: float) -> None:
+        naps.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(clock, "sleep", counted)
+    async with asyncio.TaskGroup() as group:
+        await play.store(1)
+        assert await facts(listener, 1) == [1]
+        hearing = group.create_task(take(listener))
+        await clock.until_sleeping()
+        play.feed.notice("info", "wake up")
+        await hearing
+        hearing = group.create_task(take(listener))
+        await settle(200)
+        assert len(naps) == 2
+        hearing.cancel()
+
+
 async def test_the_fleet_is_told_whom_anybody_watches_and_only_when_it_changes(
     play: Scene,
 ) -> None:

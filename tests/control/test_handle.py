@@ -152,7 +152,7 @@ async def test_a_daemon_of_another_version_is_told_in_the_error(
     opened: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("netsky_runtime.control.client.PROTOCOL", 2)
-    with pytest.raises(Conflict, match=r"protocol 1, this client speaks 2.*restart"):
+    with pytest.raises(Conflict, match=r"protocol 1, this client speaks 2.*kill -HUP"):
         await RemoteHandle.connect(opened.path, client="t")
 
 

@@ -160,7 +160,7 @@ async def test_a_client_of_another_protocol_is_told_both_versions_and_let_go(
     error = answer["error"]
     assert f"speaks control protocol 1, this client speaks {theirs}." in error["message"]
     assert error["data"]["code"] == "conflict"
-    assert "netsky restart" in error["data"]["hint"]
+    assert "`kill -HUP 1` ends that daemon" in error["data"]["hint"]
 
 
 async def test_a_client_that_does_not_say_hello_first_is_let_go(opened: Door) -> None:

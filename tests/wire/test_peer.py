@@ -229,6 +229,7 @@ async def test_a_peer_that_never_answers_meets_the_deadline_and_its_late_answer_
         assert error.code == "timeout"
         assert error.sent
         assert error.message == "turn/start was not answered within 0.01 seconds."
+        assert not pair.peer._waiting, "what nobody waits for must not be kept"
         request = await pair.other.read()
         pair.other.write({"id": request["id"], "result": 1}, {"method": "next"})
         await pair.heard.until(1)
