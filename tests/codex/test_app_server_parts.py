@@ -105,15 +105,6 @@ async def test_a_program_that_tells_no_version_is_no_codex(tmp_path: Path) -> No
         await version_of(CodexBinary(path=str(other), origin="test"), environ={})
 
 
-def test_a_launcher_is_told_from_the_real_thing(tmp_path: Path) -> None:
-    launcher = tmp_path / "codex.js"
-    launcher.write_text("#!/usr/bin/env node\nimport x from 'y'\n")
-
-    assert CodexBinary(path=str(launcher), origin="test").launcher
-    assert not CodexBinary(path=sys.executable, origin="test").launcher
-    assert not CodexBinary(path=str(tmp_path / "none"), origin="test").launcher
-
-
 def test_the_packages_tools_come_last_on_path(tmp_path: Path) -> None:
     codex = program(tmp_path / "bin/codex", "")
     (tmp_path / "codex-path").mkdir()

@@ -163,6 +163,23 @@ async def test_a_question_of_a_thread_that_is_not_ours_is_logged_and_left(desk: 
     assert desk.logged == ["a question of a thread that is not netsky's is left to others"]
 
 
+async def test_a_sub_agent_is_looked_up_as_soon_as_it_is_made(desk: Desk) -> None:
+    link = desk.link("one")
+    item = {"id": "c", "type": "collabAgentToolCall", "receiverThreadIds": ["child"]}
+    params = {"threadId": "one", "turnId": "u", "item": item}
+    desk.hub.on_notification("item/completed", params)
+    desk.hub.on_notification("item/completed", params)
+    desk.ask("child", 4)
+    assert desk.looked_up == ["child"]
+
+    patch = {"id": "i", "type": "fileChange", "changes": CHANGES}
+    desk.hub.adopt("child", "one", [{"id": "u", "items": [patch]}])
+
+    started, asked = (await told(link))[-2:]
+    assert (started.kind, started.thread_id) == (EventKind.THREAD_STARTED, "child")
+    assert asked.data["request_id"] == "4"
+
+
 async def test_a_request_netsky_does_not_serve_is_refused(desk: Desk) -> None:
     desk.hub.on_request(7, "account/chatgptAuthTokens/refresh", {})
 

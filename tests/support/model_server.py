@@ -5,10 +5,10 @@ message; netsky's envelopes escape ``&``, ``<`` and ``>``, which is undone befor
 
 ``SAY[text]`` final words; ``RUN[command]`` a command; ``ESC[command]`` a command that wants
 out of the sandbox, so that Codex asks; ``PATCH`` a patch that adds ``hello.txt``;
-``TOOL[name {json}]ENDTOOL`` a tool call; ``SLOW<n>`` n seconds before the answer;
-``FLOOD<n>`` an answer in n fragments; ``FAIL`` a failed response; ``HANG`` no answer until
-``release``. Calls are made one a request, in the order they are written, then come the words.
-Without an order the model echoes.
+``TOOL[name {json}]ENDTOOL`` a tool call (``namespace/name`` where there is one); ``SLOW<n>``
+n seconds before the answer; ``FLOOD<n>`` an answer in n fragments; ``FAIL`` a failed response;
+``HANG`` no answer until ``release``. Calls are made one a request, in the order they are written,
+then come the words. Without an order the model echoes.
 """
 
 from __future__ import annotations
@@ -122,15 +122,16 @@ class ModelServer:
             item = call_item(calls[outputs], tools, number)
             yield {"type": "response.output_item.done", "output_index": 0, "item": item}
         else:
-            self._wait(text)
-            if FAIL.search(text):
+            rest = CALLS.sub("", text)  # orders in a call's arguments are for somebody else
+            self._wait(rest)
+            if FAIL.search(rest):
                 error = {"code": "server_error", "message": "scripted failure"}
                 yield {
                     "type": "response.failed",
                     "response": {"id": f"resp_{number}", "error": error},
                 }
                 return
-            yield from self._words(text, f"msg_{number}")
+            yield from self._words(rest, f"msg_{number}")
         yield {
             "type": "response.completed",
             "response": {"id": f"resp_{number}", "usage": USAGE},
@@ -197,7 +198,7 @@ def spoken(text: str) -> str:
     if say:
         return say.group(1)
     # A report quotes this echo to another thread, whose model must not obey it again.
-    for pattern in (CALLS, SAY, WAITS, FLOOD, FAIL):
+    for pattern in (WAITS, FLOOD, FAIL):
         text = pattern.sub("(done)", text)
     return "ack: " + text[-200:]
 
@@ -224,7 +225,9 @@ def call_item(order: re.Match[str], tools: set[str], number: int) -> dict[str, A
     if order["esc"]:
         arguments["sandbox_permissions"] = "require_escalated"
         arguments["justification"] = "needs to write outside the workspace"
+    namespace, _, name = name.rpartition("/")
     return {
+        **({"namespace": namespace} if namespace else {}),
         "type": "function_call",
         "id": f"fc_{number}",
         "call_id": call_id,

@@ -32,15 +32,6 @@ class CodexBinary:
     origin: str
     """Where it was found, in words."""
 
-    @property
-    def launcher(self) -> bool:
-        """Whether it is the npm script, which starts the real Codex as a child of its own."""
-        try:
-            with Path(self.path).open("rb") as file:
-                return b"node" in file.read(64).split(b"\n", 1)[0]
-        except OSError:
-            return False
-
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the environment to start it in: the package brings a ripgrep beside it."""
         env = dict(environ)

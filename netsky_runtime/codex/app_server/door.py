@@ -121,6 +121,20 @@ class Door:
         msg = f"The history of thread {thread_id} has more than {MAX_PAGES} pages."
         raise HistoryUnavailable(msg)
 
+    async def adopt(self, child: str, parent: str) -> None:
+        """Subscribe to a sub-agent's thread, under the thread that made it.
+
+        Its questions are not repeated when only its parent is resumed.
+        """
+        turns: Any = ()
+        try:
+            answer = await self.ask("thread/resume", {"threadId": child})
+            turns = (answer.get("thread") or {}).get("turns")
+        except WireError as error:
+            fields = {"thread": child, "reason": error.message}
+            self.log("warning", "a sub-agent's thread could not be resumed", fields)
+        self.hub.adopt(child, parent, turns)
+
     async def close(self) -> None:
         """End both connections and the jobs; sessions end without ``SESSION_LOST``."""
         for job in self._jobs:
@@ -152,21 +166,24 @@ class Door:
         self._spawn(self._find_parent(thread_id), f"codex look up {thread_id}")
 
     async def _find_parent(self, thread_id: str) -> None:
-        parent = thread_id
+        line: list[tuple[str, str]] = []
+        thread = thread_id
         try:
-            while parent and self.hub.link(parent) is None:
-                params = {"threadId": parent, "includeTurns": False}
+            while self.hub.link(thread) is None:
+                params = {"threadId": thread, "includeTurns": False}
                 answer = await self.ask("thread/read", params)
-                child, parent = parent, parent_of(answer.get("thread"))
-                if parent:
-                    self.hub.adopt(child, parent)
+                parent = parent_of(answer.get("thread"))
+                if not parent:
+                    self.hub.forsake(thread_id)
+                    return
+                line.append((thread, parent))
+                thread = parent
         except WireError as error:
             self.log("warning", "a thread could not be looked up", {"reason": error.message})
-            parent = ""
-        if parent:
-            self.hub.adopt(thread_id, self.hub.parent(thread_id))
-        else:
             self.hub.forsake(thread_id)
+            return
+        for child, parent in reversed(line):
+            await self.adopt(child, parent)
 
     def _stirred(self, thread_id: str) -> None:
         if self.live is not None:

@@ -79,13 +79,23 @@ class Hub:
         if self._links.get(link.thread_id) is link:
             del self._links[link.thread_id]
 
-    def adopt(self, child: str, parent: str) -> None:
-        """Route a sub-agent's thread to the thread that made it, with the questions it had."""
+    def adopt(self, child: str, parent: str, turns: Any = ()) -> None:
+        """Route a sub-agent's thread to the thread that made it, with the questions it had.
+
+        ``turns`` are those that came with the answer to the child's ``thread/resume``.
+        """
+        news = child not in self._parents
         self._parents[child] = parent
         link = self.link(child)
-        if link is not None:
-            for question in self._unknown.pop(child, ()):
-                link.ask(question, self._clock.now())
+        held = {str(question.id): question for question in self._unknown.pop(child, ())}
+        if link is None:
+            return
+        link.keep_patches(turns)
+        at = self._clock.now()
+        if news:
+            link.take(CodexEvent(EventKind.THREAD_STARTED, child, at, data={"parent_id": parent}))
+        for question in held.values():
+            link.ask(question, at)
 
     def forsake(self, thread_id: str) -> None:
         """Note that nobody knows this thread; its questions stay for other clients."""
@@ -93,10 +103,6 @@ class Hub:
             message = "a question of a thread that is not netsky's is left to others"
             fields = {"thread": thread_id, "method": question.method}
             self._log("warning", message, fields)
-
-    def parent(self, child: str) -> str:
-        """Return the thread that made this one, as far as is known."""
-        return self._parents.get(child, "")
 
     def starting(self, change: int) -> None:
         """Count threads being started: until their ids are known, strange events are kept."""
@@ -131,6 +137,8 @@ class Hub:
         link.take(event)
         if link.watched:
             self._stirred(event.thread_id)
+        if event.kind is EventKind.ITEM_COMPLETED and event.data["type"] == "other":
+            self._look_for_children(event)
 
     def on_request(self, request_id: RequestId, method: str, params: dict[str, Any]) -> None:
         """Hold what a human or a tool answers; refuse the rest."""
@@ -168,6 +176,15 @@ class Hub:
         elif self._starting and event.thread_id:
             self._strays.append(event)
 
+    def _look_for_children(self, event: CodexEvent) -> None:
+        # Nothing else tells of a sub-agent before it asks: its thread is not subscribed to.
+        raw = event.data["raw"]
+        children = [*(raw.get("receiverThreadIds") or ()), raw.get("agentThreadId")]
+        for child in children:
+            if child and self.link(child) is None and child not in self._unknown:
+                self._unknown[child] = []
+                self._look_up(child)
+
     def _account_wide(self, event: CodexEvent) -> None:
         # Codex repeats it after every model call; only news is worth a row a thread.
         if event.data == self._rate_limits:
@@ -177,10 +194,11 @@ class Hub:
             link.take(CodexEvent(event.kind, link.thread_id, event.at, data=event.data))
 
     def _strange(self, question: Question) -> None:
-        waiting = self._unknown.setdefault(question.thread_id, [])
-        waiting.append(question)
-        if len(waiting) == 1:
-            self._look_up(question.thread_id)
+        if question.thread_id in self._unknown:
+            self._unknown[question.thread_id].append(question)
+            return
+        self._unknown[question.thread_id] = [question]
+        self._look_up(question.thread_id)
 
     def _deliver(self, link: ThreadLink, stray: CodexEvent | Question) -> None:
         if isinstance(stray, Question):

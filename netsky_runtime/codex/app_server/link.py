@@ -116,12 +116,16 @@ class ThreadLink:
         last = turns[-1] if turns else {}
         if last.get("status") == "inProgress":
             self.started(str(last.get("id") or ""))
-        for raw in last.get("items") or ():
-            if raw.get("type") == "fileChange":
-                self._keep_patch(str(raw.get("id") or ""), raw.get("changes"))
+        self.keep_patches(turns)
         held, self._held = self._held or [], None
         for question, at in held:
             self.ask(question, at)
+
+    def keep_patches(self, turns: Any) -> None:
+        """Remember the patches of the last turn: questions about them do not carry them."""
+        for raw in (turns[-1] if turns else {}).get("items") or ():
+            if raw.get("type") == "fileChange":
+                self._keep_patch(str(raw.get("id") or ""), raw.get("changes"))
 
     def started(self, turn_id: str) -> None:
         """Note that a turn runs, unless it is known to have ended."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from netsky_runtime.codex.app_server.items import bounded, head, item, message_text
+from netsky_runtime.codex.app_server.items import bounded, head, item
 from netsky_runtime.codex.base import HistoricItem, HistoricTurn
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.records import TurnStatus
@@ -292,15 +292,3 @@ _MAKERS: dict[str, Maker] = {**_FACTS, **DELTAS}
 
 FACTS_OPT_OUT = tuple(sorted(DELTAS.keys() | NOISE | {"thread/readState/changed"}))
 LIVE_OPT_OUT = tuple(sorted(_FACTS.keys() | SILENT))
-
-__all__ = [
-    "DELTAS",
-    "FACTS_OPT_OUT",
-    "LIVE_OPT_OUT",
-    "history",
-    "message_text",
-    "notification",
-    "parent_of",
-    "status_of",
-    "turn_id",
-]

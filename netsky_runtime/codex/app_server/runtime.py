@@ -25,7 +25,7 @@ from netsky_runtime.codex.base import (
     ThreadUnavailable,
 )
 from netsky_runtime.codex.channel import ThreadChannel
-from netsky_runtime.errors import Unhealthy
+from netsky_runtime.errors import NetskyError, Unhealthy
 from netsky_runtime.records import RuntimeName
 from netsky_runtime.wire.errors import WireError
 
@@ -82,6 +82,7 @@ class AppServerRuntime:
         self._binary: CodexBinary | None = None
         self._version = ""
         self._notice = ""
+        self._problem = ""
         self._opening = asyncio.Lock()
         self._trimmer: asyncio.Task[None] | None = None
         self.capabilities = _CAPABILITIES
@@ -96,23 +97,25 @@ class AppServerRuntime:
             if self._door is not None and self._door.usable:
                 return
             await self._shut()
-            self._binary = binary = find(self._settings.codex_bin, self._environ)
-            version = await version_of(binary, environ=self._environ)
             try:
-                await self._open_socket(binary, version)
-            except NoSocketEngine as no_socket:
-                await self._open_stdio(binary, version, no_socket)
+                await self._open()
+            except NetskyError as error:
+                self._problem = str(error)
+                raise
+            self._problem = ""
             if self._trimmer is None:
                 loop = asyncio.get_running_loop()
                 self._trimmer = loop.create_task(self._keep_trimmed(), name="codex stderr cap")
 
     async def info(self) -> RuntimeInfo:
         """Say which Codex this is, and what the operator should know about it."""
-        notices = [notice for notice in (self._notice, self._host.notice) if notice]
+        known = (self._problem, self._notice, self._host.notice)
+        notices = [notice for notice in known if notice]
         door = self._door
         if door is None or not door.usable or self._binary is None:
+            detail = "starting" if self._opening.locked() else "not open"
             return RuntimeInfo(
-                name=self.name, version=self._version, detail="not open", notices=tuple(notices)
+                name=self.name, version=self._version, detail=detail, notices=tuple(notices)
             )
         if login := await self._login_notice(door, self._binary):
             notices.append(login)
@@ -177,6 +180,14 @@ class AppServerRuntime:
                 self._host.let_go()
             else:
                 await self._host.end("netsky was stopped")
+
+    async def _open(self) -> None:
+        self._binary = binary = find(self._settings.codex_bin, self._environ)
+        version = await version_of(binary, environ=self._environ)
+        try:
+            await self._open_socket(binary, version)
+        except NoSocketEngine as no_socket:
+            await self._open_stdio(binary, version, no_socket)
 
     async def _open_socket(self, binary: CodexBinary, version: str) -> None:
         engine = await self._host.attach(binary, version)
@@ -246,16 +257,12 @@ class AppServerRuntime:
             raise failures.resuming(error) from error
 
     async def _resume_children(self, door: Door, thread_id: str) -> None:
-        # The questions of a sub-agent are not repeated when only its parent is resumed.
-        for child, parent in self._host.parents.items():
-            if parent != thread_id:
-                continue
-            door.hub.adopt(child, parent)
-            try:
-                await door.ask("thread/resume", {"threadId": child})
-            except WireError as error:
-                fields = {"thread": child, "reason": error.message}
-                self._log("warning", "a sub-agent's thread could not be resumed", fields)
+        family = {thread_id}
+        for _ in self._host.parents:  # as deep as sub-agents can have made sub-agents
+            for child, parent in self._host.parents.items():
+                if parent in family and child not in family:
+                    family.add(child)
+                    await door.adopt(child, parent)
 
     async def _login_notice(self, door: Door, binary: CodexBinary) -> str:
         try:
