@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from textual.binding import Binding, BindingType
     from textual.dom import DOMNode
+    from textual.driver import Driver
 
     from netsky_runtime.clock import Clock
     from netsky_tui.link import Connector
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 _EYES = 60.0
 """Seconds after a key or click for which somebody is taken to be looking."""
 _READ_PACE = 1.0
+_BURST = 0.02
+"""Seconds; keys that follow each other faster were pasted."""
 
 
 class RoomApp(App[int]):
@@ -54,12 +57,18 @@ class RoomApp(App[int]):
     PAUSE_GC_ON_SCROLL = True
 
     def __init__(
-        self, *, connector: Connector, clock: Clock, keymap: Keymap, bell: bool = True
+        self,
+        *,
+        connector: Connector,
+        clock: Clock,
+        keymap: Keymap,
+        driver_class: type[Driver] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class=driver_class)
         self._connector, self._clock = connector, clock
-        self._rings = bell
         self._eyes_until = 0.0
+        self._last_key: events.Key | None = None
+        self._key_at, self._key_gap = float("-inf"), float("inf")
         self._reading: frozenset[str] = frozenset()
         self._leaving = False
         self.own_keys = keymap
@@ -116,7 +125,7 @@ class RoomApp(App[int]):
         if Part.APPROVALS in parts:
             if isinstance(self.screen, ApprovalScreen):
                 self.screen.update()
-            if self.store.announce() and self._rings:
+            if self.store.announce():
                 self.bell()
 
     _seeded = False
@@ -276,6 +285,10 @@ class RoomApp(App[int]):
 
     @on(Decide)
     def _decided(self, event: Decide) -> None:
+        if self._key_gap < _BURST:
+            text = "Keys came faster than fingers: nothing was decided. Press the key again."
+            self.notify(text, severity="warning", timeout=4, markup=False)
+            return
         self.do(self._decide(event), "decision")
 
     async def _decide(self, event: Decide) -> None:
@@ -328,7 +341,12 @@ class RoomApp(App[int]):
     async def on_event(self, event: events.Event) -> None:
         """Note that somebody is there."""
         if isinstance(event, (events.Key, events.MouseDown, events.MouseScrollDown)):
-            self._eyes_until = self._clock.monotonic() + _EYES
+            now = self._clock.monotonic()
+            self._eyes_until = now + _EYES
+            # A key that no widget takes comes by a second time.
+            if isinstance(event, events.Key) and event is not self._last_key:
+                self._last_key = event
+                self._key_gap, self._key_at = now - self._key_at, now
         await super().on_event(event)
 
     def _mark_read(self) -> None:

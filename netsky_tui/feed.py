@@ -222,7 +222,7 @@ class RoomFeed:
             if (handle := self.handle) is not None:
                 try:
                     self._changed(self.store.set_status(await handle.call("status", deadline=5.0)))
-                except NetskyError:
+                except (NetskyError, sqlite3.Error):
                     # The listener notices a daemon that is gone, and says so.
                     await self._clock.sleep(STATUS_PACE)
             await self._clock.sleep(STATUS_PACE if self.store.daemon.pid else TABLE_PACE)

@@ -90,14 +90,13 @@ SCOPES: dict[str, tuple[Key, ...]] = {
         ),
     ),
     "composer": (
-        Key("composer.send", "enter", "send", "send", "send", priority=True),
+        Key("composer.send", "enter", "send", "send", "send"),
         Key(
             "composer.newline",
             "ctrl+j,shift+enter",
             "newline",
             "newline",
             "new line",
-            priority=True,
         ),
         Key(
             "composer.target",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.errors import NetskyError, NoDaemon
+from netsky_runtime.errors import DatabaseError, NetskyError, NoDaemon
 from netsky_runtime.records import ApprovalKind, DecisionWord
 from netsky_tui.drawing.paragraphs import choices, question_id
 from netsky_tui.screens.dialogs import ChoiceScreen, Field, FormScreen, Option
@@ -29,7 +30,11 @@ class Operations:
         if handle is None:
             msg = "The daemon is not there yet."
             raise NoDaemon(msg, hint="Nothing is lost; try again in a moment.")
-        answer = await handle.call(method, params or {})
+        try:
+            answer = await handle.call(method, params or {})
+        except sqlite3.Error as error:
+            msg = f"The database refused: {error}."
+            raise DatabaseError(msg, hint="Run `netsky doctor`.") from error
         self._app.feed.touch()
         return answer
 

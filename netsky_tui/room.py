@@ -11,6 +11,7 @@ from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import DaemonRunning, NoDaemon
 from netsky_tui import keymap
 from netsky_tui.app import RoomApp
+from netsky_tui.driver import RoomDriver
 
 if TYPE_CHECKING:
     from netsky_runtime.control.handle import Handle
@@ -39,6 +40,8 @@ class HomeConnector:
 
     async def connect(self, say: Say) -> Handle:
         """Attach, or host where nobody listens."""
+        if self._daemon is not None and not self._daemon.asked_to_stop.is_set():
+            return self._daemon.handle()
         try:
             return await self.attach()
         except NoDaemon:
@@ -82,7 +85,12 @@ def run_room(options: Options) -> int:
 
 async def _run(options: Options) -> int:
     connector = HomeConnector(options)
-    app = RoomApp(connector=connector, clock=SystemClock(), keymap=keymap.load(options.home.keymap))
+    app = RoomApp(
+        connector=connector,
+        clock=SystemClock(),
+        keymap=keymap.load(options.home.keymap),
+        driver_class=RoomDriver,
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop_soon, False)

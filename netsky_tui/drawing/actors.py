@@ -104,7 +104,7 @@ def _row(fact: ActorFacts, branch: str, stem: str, now: int) -> ActorRow:
         age=short_age(health.since or None, now),
         runtime=fact.session.runtime.value if fact.session else "",
         approvals=fact.approvals,
-        waiting=fact.open_inputs,
+        waiting=max(0, fact.open_inputs - (fact.turn is not None)),
         objective=one_line(actor.objective)[:200],
         stopped=actor.status is ActorStatus.STOPPED,
     )

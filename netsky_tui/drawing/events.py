@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,12 @@ _OUTPUT_ROWS = 3
 _QUIET = frozenset(
     {EventKind.RATE_LIMITS, EventKind.THREAD_STATUS, EventKind.USAGE, EventKind.DIFF}
 )
+_ENVELOPE = re.compile(
+    r"<(?P<marker>netsky [^>]*)>\nfrom: (?P<sender>[^\n]*?) \(by .*?\n\n"
+    r"(?P<body>.*?)\n</(?P=marker)>",
+    re.DOTALL,
+)
+"""An envelope as comms/envelope.py writes it; anything else is shown as it is."""
 _INDENT = " " * 9
 _SECOND = 1000
 
@@ -170,7 +177,8 @@ def _item(key: str, time: str, data: Mapping[str, Any], *, ended: bool) -> Event
     text = str(data.get("text") or "")
     match data.get("type"):
         case "user_message":
-            return EventRow(key, time, "←", "owner", "was told", body=text, body_rows=4)
+            head, body = _told(text)
+            return EventRow(key, time, "←", "owner", head, body=body, body_rows=4)
         case "agent_message":
             return EventRow(key, time, "”", "strong", "said", body=text, body_tone="text")
         case "reasoning":
@@ -192,6 +200,18 @@ def _item(key: str, time: str, data: Mapping[str, Any], *, ended: bool) -> Event
         case _:
             name = one_line(str(data.get("name") or data.get("type") or "item"))
             return EventRow(key, time, "·", "faint", name)
+
+
+def _told(text: str) -> tuple[str, str]:
+    """Return who spoke and the words, without the envelope they came in."""
+    found = list(_ENVELOPE.finditer(text))
+    if not found:
+        return "was told", text
+    senders = dict.fromkeys(one_line(match["sender"]) for match in found)
+    words = "\n".join(match["body"] for match in found)
+    for escaped, character in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
+        words = words.replace(escaped, character)
+    return f"told by {', '.join(senders)}", words
 
 
 def _command(key: str, time: str, data: Mapping[str, Any], *, ended: bool) -> EventRow:

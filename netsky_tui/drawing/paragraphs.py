@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ class Para:
         return self.text
 
 
+_HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+_HEADS = ("+++", "---", "diff ", "index ", "***")
 _FILLED = frozenset({"add", "del"})
 _SIGN = 4
 """So far are the rest of a long patch line indented, so that no row of it looks like a sign."""
@@ -72,34 +75,37 @@ class Writer:
 
     def patch(self, text: str) -> None:
         """Append a unified diff, line by line; the signs stay, colours are added."""
-        for line in text.rstrip("\n").split("\n"):
-            key = str(len(self._paras))
-            self._paras.append(Para(key, line, diff_tone(line), hang=_SIGN))
+        for line, tone in diff_tones(text.rstrip("\n").split("\n")):
+            self._paras.append(Para(str(len(self._paras)), line, tone, hang=_SIGN))
 
     def done(self) -> tuple[Para, ...]:
         """Return what was collected."""
         return tuple(self._paras)
 
 
-def diff_tone(line: str) -> str:
-    """Return the tone of one line of a unified diff."""
-    if line.startswith(("+++", "---", "diff ", "index ", "***")):
-        return "strong"
-    if line.startswith("@@"):
-        return "hunk"
-    if line.startswith("+"):
-        return "add"
-    if line.startswith("-"):
-        return "del"
-    return "dim"
+def diff_tones(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each line of a unified diff with its tone.
+
+    Hunks are counted, so that a removed ``-- comment`` is a removal and not a file's name.
+    """
+    old = new = 0
+    for line in lines:
+        sign = line[:1]
+        if (found := _HUNK.match(line)) is not None and old <= 0 and new <= 0:
+            old, new = (int(count) if count else 1 for count in found.groups())
+            yield line, "hunk"
+        elif old <= 0 and new <= 0 and line.startswith(_HEADS):
+            yield line, "strong"
+        else:
+            old -= sign != "+"
+            new -= sign != "-"
+            yield line, {"+": "add", "-": "del", "@": "hunk"}.get(sign, "dim")
 
 
 def diff_stat(patch: str) -> tuple[int, int]:
     """Count added and removed lines of a unified diff."""
-    lines = patch.split("\n")
-    added = sum(1 for line in lines if line.startswith("+") and not line.startswith("+++"))
-    removed = sum(1 for line in lines if line.startswith("-") and not line.startswith("---"))
-    return added, removed
+    tones = [tone for _, tone in diff_tones(patch.split("\n"))]
+    return tones.count("add"), tones.count("del")
 
 
 def approval_document(approval: Approval, *, doing: str = "") -> tuple[Para, ...]:

@@ -21,7 +21,8 @@ def draw(store: Store, width: int) -> Line:
     daemon, totals = store.daemon, store.snapshot.totals
     glyph, word, tone = _LINK[daemon.link]
     waiting = max(len(store.waiting), totals.approvals_pending)
-    runtime = " ".join(part for part in (daemon.runtime, daemon.codex_version) if part)
+    names = dict.fromkeys((daemon.runtime, daemon.codex_version))
+    runtime = " ".join(name for name in names if name)
     # (importance, spans): the least important segments are left out first.
     segments: list[tuple[int, list[Span]]] = [
         (0, [(f" {glyph} {word}", tone)]),

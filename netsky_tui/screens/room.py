@@ -57,7 +57,7 @@ class RoomScreen(Screen[None]):
         self.approvals.hint = " · ".join(
             f"{pretty(keymap.of(entry))} {entry.label}" for entry in SCOPES["approvals"]
         )
-        self.composer = Composer()
+        self.composer = Composer(keymap=keymap)
         self.strip, self.tabs = LineView(id="strip"), LineView(id="tabs")
         self.status, self.keys = LineView(id="status"), LineView(id="keys")
         self.boot: RowsView[Any] = RowsView(paragraphs.draw, cursor=False, id="boot")

@@ -9,12 +9,13 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from netsky_runtime.records import MANAGER0, MAX_BODY_BYTES, InputMode
-from netsky_tui.keymap import bindings
+from netsky_tui.keymap import SCOPES, Keymap, bindings
 from netsky_tui.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from textual import events
     from textual.binding import BindingType
 
 _MODES = tuple(InputMode)
@@ -44,7 +45,7 @@ class Composer(TextArea):
     class Leave(Message):
         """The operator wants to leave the composer."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keymap: Keymap) -> None:
         super().__init__(
             id="composer",
             soft_wrap=True,
@@ -55,6 +56,9 @@ class Composer(TextArea):
             placeholder="Write what you want done.",
         )
         self.cursor_blink = False
+        self._own_keys = {
+            key: entry.action for entry in SCOPES["composer"] for key in keymap.of(entry).split(",")
+        }
         self.target = MANAGER0
         self.mode = InputMode.QUEUE
         self.reply_to = ""
@@ -94,6 +98,21 @@ class Composer(TextArea):
         self.problem("")
 
     # -- keys ------------------------------------------------------------------------------
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Do what a key means here and now.
+
+        Left to bubble, it would be done after letters that were typed behind it: a quick Enter
+        would send half a text, and Backspace take the wrong letter.
+        """
+        action = self._own_keys.get(event.key)
+        if action is None and not event.is_printable and event.key != "enter":
+            found = self._bindings.key_to_bindings.get(event.key, ())
+            action = next((binding.action for binding in found), None)
+        if action is not None:
+            event.stop()
+            event.prevent_default()
+            await self.run_action(action)
 
     def action_send(self) -> None:
         """Send, unless the text is empty or too long."""

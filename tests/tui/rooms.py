@@ -46,7 +46,9 @@ class Room:
         await self.pilot.pause()
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        for key in keys:
+            self.clock.pass_seconds(0.1)
+            await self.pilot.press(key)
         await self.pilot.pause()
 
     async def settle(self) -> None:

@@ -40,7 +40,7 @@ PROJECT = "/home/ada/project"
 PATCH = """\
 --- a/src/parser.py
 +++ b/src/parser.py
-@@ -41,9 +41,13 @@ class Parser:
+@@ -41,6 +41,10 @@ class Parser:
      def number(self) -> Node:
          token = self.take(Kind.NUMBER)
 -        return Node("number", int(token.text))
@@ -54,7 +54,7 @@ PATCH = """\
          token = self.take(Kind.NAME)
 --- a/tests/test_parser.py
 +++ b/tests/test_parser.py
-@@ -12,3 +12,6 @@ def test_a_sum_binds_left() -> None:
+@@ -12,3 +12,5 @@ def test_a_sum_binds_left() -> None:
 
  def test_hexadecimal_numbers_are_numbers() -> None:
 +    assert parse("0x1f") == Node("number", 31)

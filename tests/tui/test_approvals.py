@@ -78,6 +78,16 @@ async def test_pressing_twice_does_not_decide_the_next_question():
         assert len(room.connector.handle.asked("approvals.decide")) == 1
 
 
+async def test_a_paste_into_the_approvals_decides_nothing():
+    async with open_room() as room:
+        await room.press("f5")
+        await room.settle()
+        await room.pilot.press(*"easy")
+        await room.pilot.pause()
+        assert room.connector.handle.asked("approvals.decide") == []
+        assert "faster than fingers" in room.text()
+
+
 async def test_what_is_not_offered_is_refused_with_what_is():
     only = replace(story.approvals()[0], available_decisions=("accept", "decline"))
     async with open_room(story.day(approvals=(only,))) as room:

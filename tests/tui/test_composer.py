@@ -20,6 +20,16 @@ async def test_enter_sends_to_manager0_and_empties_the_composer():
         await room.until(lambda: any(row.body == "hi" for row in room.app.store.messages))
 
 
+async def test_keys_that_come_in_one_burst_keep_their_order():
+    async with open_room() as room:
+        for key in ("a", "b", "x", "backspace", "c", "ctrl+r", "enter"):
+            character = key if len(key) == 1 else None
+            room.app.post_message(events.Key(key, character))
+        await room.until(lambda: room.connector.handle.asked("send"))
+        sent = room.connector.handle.asked("send")[0]
+        assert (sent["body"], sent["mode"]) == ("abc", "steer")
+
+
 async def test_a_text_that_was_not_accepted_stays_with_the_reason():
     async with open_room() as room:
         room.connector.handle.answers["send"] = NoDaemon("The daemon has gone.")

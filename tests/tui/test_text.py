@@ -3,8 +3,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsky_runtime.records import ApprovalKind
-from netsky_tui.drawing import approvals, messages, paragraphs
+from netsky_runtime.codex.events import EventKind
+from netsky_runtime.comms.envelope import Letter, render
+from netsky_runtime.records import ApprovalKind, MessageKind, Source
+from netsky_tui.drawing import approvals, events, messages, paragraphs
 from netsky_tui.text import beside, cells, clock_time, line_width, pad, short_age, truncate, wrap
 from tests.tui import story
 from tests.tui.fakes import NOW
@@ -83,12 +85,43 @@ def test_the_rest_of_a_long_patch_line_cannot_look_like_another_sign():
     assert all(line[1][0].startswith("    ") for line in rows[1:])
 
 
+def test_a_removed_comment_is_a_removal_and_not_a_file_s_name():
+    patch = "--- a/x.sql\n+++ b/x.sql\n@@ -1,2 +1,1 @@\n--- drop nothing\n select 1;\n"
+    assert paragraphs.diff_stat(patch) == (0, 1)
+    tones = dict(paragraphs.diff_tones(patch.split("\n")))
+    assert tones["--- drop nothing"] == "del"
+    assert tones["--- a/x.sql"] == "strong"
+
+
 def test_a_command_cannot_hide_a_second_line():
     approval = story.approval(9, "worker1", ApprovalKind.COMMAND, 0, command="ls\nrm -rf /")
     row = approvals.row(approval, NOW)
     assert "⏎" in row.summary
     text = "\n".join(para.text for para in paragraphs.approval_document(approval))
     assert "rm -rf /" in text
+
+
+def test_words_that_came_in_an_envelope_are_shown_without_it():
+    letter = Letter(
+        input_id="i-1",
+        sender="owner",
+        source=Source.ROOM,
+        kind=MessageKind.TEXT,
+        sent_at=NOW,
+        tag="ab12cd34",
+        body="if a < b:\n    go()",
+    )
+    told = story.event(
+        1,
+        "manager0",
+        EventKind.ITEM_COMPLETED,
+        0,
+        item="i",
+        type="user_message",
+        text=render(letter),
+    )
+    (row,) = events.rows([told], NOW)
+    assert (row.head, row.body) == ("told by owner", "if a < b:\n    go()")
 
 
 def test_the_latest_messages_are_shown_whole_and_older_ones_folded():
