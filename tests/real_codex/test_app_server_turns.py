@@ -75,7 +75,7 @@ async def test_a_command_is_told_with_its_output_and_exit_code(bench: Bench) -> 
 
     [command] = told.items("command")
     assert "echo one two" in command.data["command"]
-    assert command.data["output"].endswith("one two\n")
+    assert "one two\n" in command.data["output"]  # a login shell may have words of its own
     assert command.data["exit_code"] == 3
     assert command.data["cwd"] == str(bench.project)
 
