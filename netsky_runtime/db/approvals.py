@@ -17,7 +17,11 @@ _BY_REQUEST = "SELECT * FROM approvals WHERE engine_id = ? AND request_id = ?"
 _NEXT_NUMBER = "SELECT coalesce(max(number), 0) + 1 FROM approvals"
 _GET = "SELECT * FROM approvals WHERE id = ?"
 _LAST = "SELECT * FROM approvals ORDER BY number DESC LIMIT ?"
-_PENDING = "SELECT * FROM approvals WHERE status = 'pending' ORDER BY number LIMIT ?"
+# Left to itself SQLite walks the whole table to have the order for nothing.
+_PENDING = """
+SELECT * FROM approvals INDEXED BY approvals_pending WHERE status = 'pending'
+ORDER BY number LIMIT ?
+"""
 _LAST_OF = """
 SELECT * FROM approvals WHERE status IN (SELECT value FROM json_each(?))
 ORDER BY number DESC LIMIT ?

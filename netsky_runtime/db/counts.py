@@ -16,7 +16,7 @@ SELECT
     (SELECT count(*) FROM actors WHERE kind <> 'owner') AS actors,
     (SELECT coalesce(max(number), 0) FROM tasks) AS tasks,
     (SELECT coalesce(max(seq), 0) FROM messages) AS messages,
-    (SELECT count(*) FROM actor_inputs
+    (SELECT count(*) FROM actor_inputs INDEXED BY actor_inputs_open
      WHERE status IN ('queued', 'handed', 'seen')) AS inputs_pending,
     (SELECT count(*) FROM approvals WHERE status = 'pending') AS approvals_pending,
     (SELECT count(*) FROM turns WHERE status = 'in_progress') AS turns_running

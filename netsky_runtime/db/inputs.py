@@ -58,7 +58,11 @@ SELECT * FROM actor_inputs WHERE actor_id = ? AND status IN ('queued', 'handed',
     AND status = 'queued' AND not_before <= ? ORDER BY seq
 """
 _BY_BATCH = "SELECT * FROM actor_inputs WHERE batch_id = ? AND batch_id <> '' ORDER BY seq"
-_UNCERTAIN = "SELECT * FROM actor_inputs WHERE status = 'uncertain' ORDER BY seq"
+# Left to itself SQLite walks the whole table to have the order for nothing.
+_UNCERTAIN = """
+SELECT * FROM actor_inputs INDEXED BY actor_inputs_uncertain WHERE status = 'uncertain'
+ORDER BY seq
+"""
 _RECOVERIES = """
 FROM actor_inputs AS original
 JOIN actor_inputs AS recovery

@@ -44,7 +44,8 @@ WHERE id IN (SELECT value FROM json_each(?)) AND target = ? AND read_at IS NULL
 """
 _UNREAD = """
 SELECT count(*) FROM (
-    SELECT 1 FROM messages WHERE target = 'owner' AND read_at IS NULL LIMIT ?)
+    SELECT 1 FROM messages INDEXED BY messages_unread
+    WHERE target = 'owner' AND read_at IS NULL LIMIT ?)
 """
 _OPEN_QUESTIONS = """
 SELECT * FROM messages WHERE sender = ? AND kind = 'question' AND status = 'routed' ORDER BY seq

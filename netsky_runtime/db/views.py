@@ -42,7 +42,7 @@ _UNMET = """
  WHERE d.task_id = tasks.id AND needed.status <> 'done') AS unmet
 """
 OPEN_TASKS = f"""
-SELECT {tasks.COLUMNS}, {_UNMET} FROM tasks
+SELECT {tasks.COLUMNS}, {_UNMET} FROM tasks INDEXED BY tasks_open
 WHERE status IN ('open', 'blocked', 'in_progress', 'reported') AND (priority, number) > (?, ?)
 ORDER BY priority, number LIMIT ?
 """  # noqa: S608 - constants only
@@ -52,7 +52,8 @@ WHERE closed_at IS NOT NULL AND (closed_at, number) < (?, ?)
 ORDER BY closed_at DESC, number DESC LIMIT ?
 """  # noqa: S608 - constants only
 QUESTIONS = """
-SELECT * FROM messages WHERE target = 'owner' AND kind = 'question' AND status = 'routed'
+SELECT * FROM messages INDEXED BY messages_questions
+WHERE target = 'owner' AND kind = 'question' AND status = 'routed'
 ORDER BY seq LIMIT ?
 """
 _END_OF_TIME = 2**62

@@ -199,9 +199,7 @@ async def test_an_input_is_recovered_as_long_as_its_recovery_is_on_its_way(makin
     await making.write(lambda tx: turns.start(tx, running))
     assert await recovered() == (set(cut), 1)
     await making.write(
-        lambda tx: turns.complete(
-            tx, "th", "t2", status=TurnStatus.INTERRUPTED, completed_at=None
-        )
+        lambda tx: turns.complete(tx, "th", "t2", status=TurnStatus.INTERRUPTED, completed_at=None)
     )
     assert await recovered() == (set(), 1)
     await making.input(source=Source.DAEMON, kind=MessageKind.RECOVERY, recovers=(cut[0],))

@@ -19,7 +19,9 @@ SECOND = Migration(
     "ALTER TABLE pets ADD COLUMN age INTEGER;\nUPDATE pets SET age = 1;\n",
 )
 BROKEN = Migration(
-    2, "0002_broken.sql", "UPDATE pets SET name = 'lost';\nDROP TABLE pets;\nINSERT INTO none VALUES (1);"
+    2,
+    "0002_broken.sql",
+    "UPDATE pets SET name = 'lost';\nDROP TABLE pets;\nINSERT INTO none VALUES (1);",
 )
 
 

@@ -88,7 +88,9 @@ async def test_a_read_inside_a_read_is_an_error_not_a_deadlock(database):
 
 async def test_a_reading_that_takes_for_ever_is_given_up(database, monkeypatch):
     monkeypatch.setattr(pool, "READ_SECONDS", 0.05)
-    endless = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i FROM n) SELECT count(*) FROM n"
+    endless = (
+        "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i FROM n) SELECT count(*) FROM n"
+    )
     async with asyncio.timeout(10):
         with pytest.raises(DatabaseError, match="longer than"):
             await database.read(lambda tx: rows.many(tx, endless))
@@ -133,7 +135,9 @@ async def test_closing_ends_a_write_that_never_ends(path, clock, monkeypatch):
 
 async def test_closing_ends_a_reading_that_never_ends(path, clock, monkeypatch):
     monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.05)
-    endless = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i FROM n) SELECT count(*) FROM n"
+    endless = (
+        "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i FROM n) SELECT count(*) FROM n"
+    )
     async with asyncio.timeout(10):
         database = await Database.open(path, backups=path.parent, clock=clock)
         entered = asyncio.Event()

@@ -135,7 +135,9 @@ async def test_a_statement_that_fails_rolls_back(database):
 
 
 async def test_a_row_that_points_nowhere_is_refused(database):
-    orphan = "INSERT INTO threads (id, actor_id, session_id, runtime, created_at) VALUES (?,?,?,?,?)"
+    orphan = (
+        "INSERT INTO threads (id, actor_id, session_id, runtime, created_at) VALUES (?,?,?,?,?)"
+    )
     with pytest.raises(sqlite3.IntegrityError):
         await database.write(lambda tx: rows.many(tx, orphan, "th", "nobody", "none", "x", 1))
 

@@ -163,8 +163,6 @@ CREATE INDEX actor_inputs_open ON actor_inputs (actor_id, seq)
 CREATE INDEX actor_inputs_uncertain ON actor_inputs (actor_id, seq) WHERE status = 'uncertain';
 CREATE INDEX actor_inputs_by_message ON actor_inputs (message_id);
 CREATE INDEX actor_inputs_by_turn ON actor_inputs (thread_id, turn_id) WHERE turn_id <> '';
-CREATE INDEX actor_inputs_by_status ON actor_inputs (status)
-    WHERE status IN ('queued', 'handed', 'seen', 'uncertain');
 CREATE INDEX actor_inputs_by_batch ON actor_inputs (batch_id) WHERE batch_id <> '';
 CREATE INDEX actor_inputs_recoveries ON actor_inputs (actor_id) WHERE recovers_json <> '[]';
 
@@ -218,7 +216,8 @@ CREATE TABLE approvals (
     decided_at INTEGER,
     UNIQUE (engine_id, request_id)
 ) STRICT;
-CREATE INDEX approvals_pending ON approvals (actor_id, created_at) WHERE status = 'pending';
+CREATE INDEX approvals_pending ON approvals (status) WHERE status = 'pending';
+CREATE INDEX approvals_pending_of ON approvals (actor_id, created_at) WHERE status = 'pending';
 CREATE INDEX approvals_by_turn ON approvals (thread_id, turn_id);
 
 CREATE TABLE events (

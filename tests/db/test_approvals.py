@@ -1,0 +1,132 @@
+"""Questions from Codex: stored once, decided once."""
+
+from __future__ import annotations
+
+import pytest
+
+from netsky_runtime.db import approvals
+from netsky_runtime.errors import Conflict, NotFound
+from netsky_runtime.records import OWNER, ApprovalKind, ApprovalStatus
+
+
+async def ask(making, request_id: str = "7", **fields):
+    known = {
+        "engine_id": "e-1",
+        "request_id": request_id,
+        "thread_id": "th",
+        "turn_id": "t-1",
+        "item_id": "item",
+        "actor_id": "worker1",
+        "kind": ApprovalKind.COMMAND,
+        "now": 5,
+    }
+    return await making.write(lambda tx: approvals.store(tx, **{**known, **fields}))
+
+
+async def decide(making, approval_id: str, status=ApprovalStatus.ACCEPTED, **fields):
+    known = {"decided_by": OWNER, "now": 8}
+    return await making.write(
+        lambda tx: approvals.decide(tx, approval_id, status=status, **{**known, **fields})
+    )
+
+
+async def statuses(making) -> dict[str, str]:
+    return {each.id: each.status.value for each in await making.read(approvals.list_)}
+
+
+async def test_a_question_comes_back_as_it_was_stored(making):
+    stored, new = await ask(
+        making,
+        command="rm -rf x",
+        cwd="/w",
+        reason="why",
+        patch="+a",
+        questions=({"id": "q", "options": ["a"]},),
+        available_decisions=("accept", "decline"),
+        raw={"deep": {"er": [1, None]}},
+    )
+    assert new
+    assert stored.id == "a1"
+    assert await making.read(lambda tx: approvals.require(tx, "a1")) == stored
+
+
+async def test_the_same_request_again_is_the_stored_one_with_its_decision(making):
+    first, _ = await ask(making)
+    decided = await decide(making, first.id, answer={"q": "yes"})
+    again, new = await ask(making, command="something else")
+    assert not new
+    assert again == decided
+    assert again.answer == {"q": "yes"}
+
+
+async def test_another_engine_counts_its_requests_anew(making):
+    first, _ = await ask(making)
+    second, new = await ask(making, engine_id="e-2")
+    assert new
+    assert (first.id, second.id) == ("a1", "a2")
+
+
+async def test_a_decision_holds_and_says_whose_it_was(making):
+    stored, _ = await ask(making)
+    decided = await decide(making, stored.id, ApprovalStatus.ACCEPTED_FOR_SESSION)
+    assert (decided.status, decided.decided_by, decided.decided_at) == (
+        ApprovalStatus.ACCEPTED_FOR_SESSION,
+        OWNER,
+        8,
+    )
+    with pytest.raises(Conflict, match="it was accepted for session by owner"):
+        await decide(making, stored.id, ApprovalStatus.DECLINED, decided_by="web")
+    assert await making.read(lambda tx: approvals.require(tx, stored.id)) == decided
+
+
+async def test_an_unknown_approval_is_named(making):
+    with pytest.raises(NotFound, match="'a9'"):
+        await decide(making, "a9")
+
+
+async def test_only_what_is_pending_is_settled(making):
+    for number, turn_id in enumerate(("t-1", "t-1", "t-2"), start=1):
+        await ask(making, str(number), turn_id=turn_id)
+    await decide(making, "a1")
+    lost = ApprovalStatus.LOST
+    settled = await making.write(
+        lambda tx: approvals.settle_pending(tx, thread_id="th", turn_id="t-1", status=lost, now=9)
+    )
+    assert settled == ("a2",)
+    assert await statuses(making) == {"a1": "accepted", "a2": "lost", "a3": "pending"}
+    again = await making.write(
+        lambda tx: approvals.settle_pending(tx, thread_id="th", status=lost, now=9)
+    )
+    assert again == ("a3",)
+
+
+async def test_a_request_or_a_whole_engine_is_settled(making):
+    elsewhere = ApprovalStatus.RESOLVED_ELSEWHERE
+    for number in ("1", "2", "3"):
+        await ask(making, number)
+    await ask(making, "1", engine_id="e-2")
+    await making.write(lambda tx: approvals.settle_request(tx, "e-1", "2", elsewhere, now=9))
+    gone = await making.write(
+        lambda tx: approvals.settle_engine(tx, "e-1", ApprovalStatus.LOST, now=10)
+    )
+    assert sorted(gone) == ["a1", "a3"]
+    assert await statuses(making) == {
+        "a1": "lost",
+        "a2": "resolved_elsewhere",
+        "a3": "lost",
+        "a4": "pending",
+    }
+
+
+async def test_lists_are_bounded_and_oldest_first(making):
+    for number in range(5):
+        await ask(making, str(number))
+    await decide(making, "a2")
+    last = await making.read(lambda tx: approvals.list_(tx, limit=2))
+    assert [each.id for each in last] == ["a4", "a5"]
+    pending = await making.read(
+        lambda tx: approvals.list_(tx, statuses=[ApprovalStatus.PENDING], limit=10)
+    )
+    assert [each.id for each in pending] == ["a1", "a3", "a4", "a5"]
+    longest = await making.read(lambda tx: approvals.pending(tx, limit=2))
+    assert [each.id for each in longest] == ["a1", "a3"]
