@@ -53,7 +53,6 @@ class RoomApp(App[int]):
     COMMANDS: ClassVar[set[Any]] = {RoomCommands}
     COMMAND_PALETTE_BINDING = "f24"
     """Out of the way: the table of keys has its own for the palette."""
-    ENABLE_COMMAND_PALETTE = True
     PAUSE_GC_ON_SCROLL = True
 
     def __init__(
@@ -231,12 +230,11 @@ class RoomApp(App[int]):
 
     def _open_actor(self, actor_id: str) -> None:
         async def read() -> Any:
-            source = self.feed.source
-            if source is None:
+            if (source := self.feed.source) is None:
                 return ()
             return details.actor_page(*await source.actor(actor_id), self._clock.now())
 
-        self.push_screen(PageScreen(f"{actor_id}", read))
+        self.push_screen(PageScreen(actor_id, read))
 
     def _open_task(self, task_id: str) -> None:
         async def read() -> Any:
@@ -249,8 +247,7 @@ class RoomApp(App[int]):
 
     def _open_message(self, message_id: str) -> None:
         async def read() -> Any:
-            source = self.feed.source
-            if source is None:
+            if (source := self.feed.source) is None:
                 return ()
             return details.message_page(*await source.message(message_id), self._clock.now())
 
