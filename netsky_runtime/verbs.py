@@ -7,6 +7,7 @@ runs. ``LiveVerbs`` need threads.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from netsky_runtime import settings as settings_file
 from netsky_runtime.control import protocol
 from netsky_runtime.db import inputs, messages, notes, tasks
 from netsky_runtime.db import settings as setting_rows
-from netsky_runtime.errors import Conflict, NoDaemon, NotFound, UsageError
+from netsky_runtime.errors import Conflict, DatabaseError, NoDaemon, NotFound, UsageError
 from netsky_runtime.records import (
     OWNER,
     ActorInput,
@@ -373,7 +374,8 @@ class VerbTable:
         """Run ``method``.
 
         Raises ``UsageError`` for parameters of the wrong shape, ``NotFound`` for an unknown
-        method, ``NoDaemon`` for one that needs a running daemon, and what the verb raises.
+        method, ``NoDaemon`` for one that needs a running daemon, ``DatabaseError`` when the database
+        fails, and what the verb raises.
         """
         verb = self._verbs.get(method)
         if verb is None and self._offline and method in protocol.REQUESTS:
@@ -382,4 +384,10 @@ class VerbTable:
         if verb is None:
             msg = f"There is no request {method!r}."
             raise NotFound(msg)
-        return await verb(protocol.parse(method, params))
+        try:
+            return await verb(protocol.parse(method, params))
+        except sqlite3.Error as error:
+            msg = f"The database could not do it: {error}."
+            raise DatabaseError(
+                msg, hint="Nothing was stored. `netsky doctor` says more."
+            ) from error
