@@ -374,8 +374,8 @@ class VerbTable:
         """Run ``method``.
 
         Raises ``UsageError`` for parameters of the wrong shape, ``NotFound`` for an unknown
-        method, ``NoDaemon`` for one that needs a running daemon, ``DatabaseError`` when the database
-        fails, and what the verb raises.
+        method, ``NoDaemon`` for one that needs a running daemon, ``DatabaseError`` when the
+        database fails, and what the verb raises.
         """
         verb = self._verbs.get(method)
         if verb is None and self._offline and method in protocol.REQUESTS:
