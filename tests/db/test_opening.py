@@ -77,11 +77,13 @@ BROKEN = {
 async def test_a_file_that_is_not_usable_is_refused_and_left_as_it_was(made, clock, how, reading):
     how(made)
     before = made.read_bytes()
+    opening = (
+        ReadDatabase.open(made)
+        if reading
+        else Database.open(made, backups=made.parent / "backups", clock=clock)
+    )
     with pytest.raises(DatabaseError) as refused:
-        if reading:
-            await ReadDatabase.open(made)
-        else:
-            await Database.open(made, backups=made.parent / "backups", clock=clock)
+        await opening
     message, hint = BROKEN[how]
     assert message in refused.value.message
     assert str(made) in refused.value.message
