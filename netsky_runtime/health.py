@@ -42,7 +42,8 @@ def derive(
         return Health(state=HealthState.BLOCKED, reason=reason, since=actor.updated_at)
     if session is not None and session.state is SessionState.LOST:
         reason = session.end_reason or "its thread was lost"
-        return Health(state=HealthState.UNHEALTHY, reason=reason, since=last_event_at or 0)
+        since = last_event_at or actor.updated_at
+        return Health(state=HealthState.UNHEALTHY, reason=reason, since=since)
     if turn is not None:
         return Health(state=HealthState.BUSY, reason="turn running", since=turn.started_at)
     if question_since is not None:

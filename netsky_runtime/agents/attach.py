@@ -24,11 +24,14 @@ async def attach(seat: Seat) -> None:
     """
     kit = seat.kit
     actor = await kit.database.read(lambda tx: actors.require(tx, seat.actor_id))
-    row = await _session_row(seat, actor)
+    row = seat.row = await _session_row(seat, actor)
     runtime = kit.runtime(row.runtime)
     await runtime.open()
     if not row.thread_id:
-        seat.row = row
+        if row.state is SessionState.LOST:  # there was no Codex for a while
+            await kit.database.write(
+                lambda tx: sessions.set_state(tx, row.id, SessionState.STARTING)
+            )
         return
     spec = launch_spec(actor, row)
     try:

@@ -132,8 +132,7 @@ class ActorRunner:
     async def _lost(self, error: NetskyError) -> None:
         seat = self.seat
         seat.problem = error.message
-        row = seat.row
-        if row is not None and row.thread_id:
+        if (row := seat.row) is not None:
             await seat.kit.database.write(
                 lambda tx: sessions.set_state(tx, row.id, SessionState.LOST, reason=error.message)
             )

@@ -113,9 +113,10 @@ class AppServerRuntime:
         notices = [notice for notice in known if notice]
         door = self._door
         if door is None or not door.usable or self._binary is None:
-            detail = "starting" if self._opening.locked() else "not open"
+            if self._opening.locked() and not notices:
+                notices.append("Codex is being started; messages wait for it.")
             return RuntimeInfo(
-                name=self.name, version=self._version, detail=detail, notices=tuple(notices)
+                name=self.name, version=self._version, detail="not open", notices=tuple(notices)
             )
         if login := await self._login_notice(door, self._binary):
             notices.append(login)
