@@ -19,6 +19,8 @@ LIVE_PACE = 0.05
 """Seconds between two looks at live text."""
 TABLE_PACE = 0.1
 """Seconds between two reads of the database, at least."""
+BEAT = 0.04
+"""Seconds from the first news to the read: whoever wrote is not done, and the loop is his."""
 IDLE_PACE = 1.0
 """Seconds between two looks for changes nobody told of, and between two ticks of the ages."""
 STATUS_PACE = 2.0
@@ -109,6 +111,7 @@ class RoomFeed:
                 try:
                     async with asyncio.timeout(IDLE_PACE):
                         await self._dirty.wait()
+                    await self._clock.sleep(BEAT)
                 except TimeoutError:
                     self._changed(self.store.tick(self._clock.now()))
 
