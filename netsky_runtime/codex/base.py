@@ -6,13 +6,16 @@ priorities or channels, and never decides an approval by itself.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from netsky_runtime.codex.events import CodexEvent
 from netsky_runtime.errors import NetskyError
-from netsky_runtime.records import DecisionWord, RuntimeName, TurnStatus
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from netsky_runtime.codex.events import CodexEvent
+    from netsky_runtime.records import DecisionWord, RuntimeName, TurnStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,8 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult:
+    """What a model is told about a tool call."""
+
     text: str
     success: bool = True
 
@@ -216,7 +221,10 @@ class ThreadRuntime(Protocol):
         ...
 
     async def resume(self, thread_id: str, spec: LaunchSpec) -> ThreadSession:
-        """Attach to a thread that has had a turn. Raises ``ThreadGone`` or ``ThreadUnavailable``."""
+        """Attach to a thread that has had a turn.
+
+        Raises ``ThreadGone`` or ``ThreadUnavailable``.
+        """
         ...
 
     async def close(self, *, keep_engine: bool) -> None:
