@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from netsky_runtime.errors import DatabaseError
 
 if TYPE_CHECKING:
-    import sqlite3
     from pathlib import Path
 
 APPLICATION_ID = 0x6E736B79
@@ -18,10 +19,15 @@ _ASIDE = "Move the file away to start anew, or put a copy from the backups folde
 
 
 def inspect(path: Path) -> None:
-    """Look at the header of an existing file without opening it as a database.
+    """Look whether an existing file is a database of netsky's.
 
     Raises ``DatabaseError`` for a file that is missing, empty, cut off, or not netsky's.
     """
+    # Only a file that SQLite refuses is opened by hand: closing any descriptor of a file drops
+    # every lock this process has on it (POSIX), and without them the next program that opens
+    # and closes the database deletes the log that the daemon writes to.
+    if _recognised(path):
+        return
     try:
         with path.open("rb") as file:
             header = file.read(100)
@@ -47,6 +53,17 @@ def inspect(path: Path) -> None:
     if size < expected and not _has_log(path):
         msg = f"The database {path} is cut off: {size} of {expected} bytes are left."
         raise DatabaseError(msg, hint=_ASIDE)
+
+
+def _recognised(path: Path) -> bool:
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(address, uri=True, timeout=0)) as connection:
+            found = connection.execute("PRAGMA application_id").fetchone()[0]
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))  # it is told when it is opened
+    return bool(found == APPLICATION_ID)
 
 
 def _has_log(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import stat
@@ -104,6 +105,31 @@ async def test_a_database_that_another_program_holds_is_refused(made, clock, mon
         assert made.read_bytes() == before
     database = await Database.open(made, backups=made.parent, clock=clock)
     await database.close()
+
+
+LOOK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(connection.execute("SELECT count(*) FROM logs").fetchone()[0])
+connection.close()
+"""
+
+
+async def test_a_look_from_this_process_leaves_the_log_safe_from_other_programs(made, clock):
+    async def add(tx):
+        await tx.execute("INSERT INTO logs (at, level, component, message) VALUES (1, '', '', '')")
+
+    database = await Database.open(made, backups=made.parent, clock=clock)
+    try:
+        reader = await ReadDatabase.open(made)
+        await reader.close()
+        for count in (1, 2):
+            await database.write(add)
+            command = [sys.executable, "-c", LOOK, str(made)]
+            told = await asyncio.to_thread(subprocess.check_output, command)
+            assert int(told) == count
+    finally:
+        await database.close()
 
 
 async def test_a_reader_of_a_database_that_is_not_there_makes_none(path):
