@@ -74,7 +74,8 @@ class Netsky:
 
     def log(self) -> str:
         """What the daemon has printed."""
-        return (self.root / "daemon.log").read_text(errors="replace")
+        log = self.root / "daemon.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def run(self, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import termios
 import time
-from collections.abc import Mapping, Sequence
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import pexpect
 import psutil
 import pyte
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
 
 KEYS = {
     "enter": "\r",
@@ -22,7 +26,19 @@ KEYS = {
     "down": "\x1b[B",
     "f1": "\x1bOP",
     "f2": "\x1bOQ",
+    "f5": "\x1b[15~",
 }
+
+
+MODES = {
+    "the alternate screen": ("?1049h", "?1049l"),
+    "a hidden cursor": ("?25l", "?25h"),
+    "mouse reports": ("?1000h", "?1000l"),
+    "mouse movements": ("?1003h", "?1003l"),
+    "bracketed paste": ("?2004h", "?2004l"),
+    "focus reports": ("?1004h", "?1004l"),
+}
+"""What a program may switch on, and must switch off again before it leaves."""
 
 
 class Terminal:
@@ -39,6 +55,7 @@ class Terminal:
     ) -> None:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
+        self._written = bytearray()
         self.child = pexpect.spawn(
             argv[0],
             list(argv[1:]),
@@ -58,7 +75,8 @@ class Terminal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.child.close(force=True)
+        if not self.child.closed:
+            self.child.close(force=True)
 
     @property
     def text(self) -> str:
@@ -68,11 +86,13 @@ class Terminal:
     def pump(self, seconds: float = 0.05) -> bool:
         """Take in what the program has written; false once it has gone."""
         try:
-            self._stream.feed(self.child.read_nonblocking(1 << 16, timeout=seconds))
+            written = self.child.read_nonblocking(1 << 16, timeout=seconds)
         except pexpect.TIMEOUT:
             return True
         except (pexpect.EOF, OSError):
             return False
+        self._written += written
+        self._stream.feed(written)
         return True
 
     def until(self, *wanted: str, seconds: float = 30.0) -> str:
@@ -122,3 +142,25 @@ class Terminal:
     def signal(self, number: int) -> None:
         """Send the program a signal."""
         os.kill(self.child.pid, number)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Make the window another size, as a hand on its corner does."""
+        self._screen.resize(rows, columns)
+        self.child.setwinsize(rows, columns)
+
+    def hang_up(self) -> None:
+        """Close the window: the program's terminal is gone at once."""
+        self.child.ptyproc.fileobj.close()
+        self.child.closed = self.child.ptyproc.closed = True
+
+    def left_behind(self) -> list[str]:
+        """Say what the program has switched on in the terminal and not off again."""
+        left = [
+            name
+            for name, (on, off) in MODES.items()
+            if self._written.rfind(f"\x1b[{on}".encode())
+            > self._written.rfind(f"\x1b[{off}".encode())
+        ]
+        local = termios.tcgetattr(self.child.child_fd)[3]
+        kept = ("ECHO", "ICANON", "ISIG")
+        return left + [f"no {name}" for name in kept if not local & getattr(termios, name)]
