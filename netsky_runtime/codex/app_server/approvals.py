@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime.codex import answers
 from netsky_runtime.codex.app_server.items import patch
 from netsky_runtime.codex.app_server.normalise import turn_id
 from netsky_runtime.codex.events import CodexEvent, EventKind
-from netsky_runtime.errors import UsageError
 from netsky_runtime.records import ApprovalKind, DecisionWord
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def answer(
     Raises ``UsageError`` when the question needs content and the decision has none.
     """
     word = decision.word
+    questions = _questions(method, params)
+    answers.check(kind=KINDS[method], questions=questions, raw=params, decision=decision)
     if method in (COMMAND, FILE_CHANGE):
         return Answer({"decision": _WORDS[word]})
     if method in (OLD_COMMAND, OLD_PATCH):
@@ -152,8 +154,9 @@ def answer(
         granted = dict(params.get("permissions") or {}) if accepted else {}
         return Answer({"permissions": granted, "scope": scope}, interrupt=stop)
     if method == USER_INPUT:
-        answers = _answers(params, decision.answer) if accepted else {}
-        return Answer({"answers": answers}, interrupt=stop)
+        texts = answers.given(questions, decision.answer) if accepted else {}
+        told = {name: {"answers": parts} for name, parts in texts.items()}
+        return Answer({"answers": told}, interrupt=stop)
     return Answer(_elicitation(params, decision, accepted=accepted))
 
 
@@ -189,7 +192,8 @@ def _old_patch(params: Params) -> str:
 
 def _questions(method: str, params: Params) -> list[Any]:
     if method == USER_INPUT:
-        return list(params.get("questions") or ())
+        questions = params.get("questions")
+        return list(questions) if isinstance(questions, list) else []
     if method != ELICITATION:
         return []
     question = {
@@ -202,34 +206,11 @@ def _questions(method: str, params: Params) -> list[Any]:
     return [question]
 
 
-def _answers(params: Params, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    ids = [str(question.get("id")) for question in params.get("questions") or ()]
-    given = given or {}
-    full = given.get("answers")
-    chosen = full if isinstance(full, Mapping) and "answers" not in ids else given
-    missing = [name for name in ids if name not in chosen]
-    if missing:
-        msg = f"The question needs an answer for {', '.join(missing)}."
-        raise UsageError(msg, hint='Answer with JSON such as {"<question id>": "<answer>"}.')
-    return {name: {"answers": _texts(chosen[name])} for name in ids}
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, Mapping):
-        value = value.get("answers", [])
-    return [str(part) for part in value] if isinstance(value, list | tuple) else [str(value)]
-
-
 def _elicitation(params: Params, decision: Decision, *, accepted: bool) -> dict[str, Any]:
     if not accepted:
         action = "cancel" if decision.word is DecisionWord.CANCEL else "decline"
         return {"action": action, "content": None, "_meta": None}
-    required = (params.get("requestedSchema") or {}).get("required") or ()
     content = dict(decision.answer or {})
-    missing = [str(name) for name in required if name not in content]
-    if missing:
-        msg = f"The form needs {', '.join(missing)}."
-        raise UsageError(msg, hint="Answer with a JSON object that has these members.")
     keep = decision.word is DecisionWord.ACCEPT_FOR_SESSION and _may_persist(params)
     meta = {"persist": "session"} if keep else None
     form = params.get("mode") != "url"

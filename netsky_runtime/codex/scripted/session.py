@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netsky_runtime.codex import answers
 from netsky_runtime.codex.base import (
     ApprovalGone,
     HistoryUnavailable,
@@ -11,8 +12,7 @@ from netsky_runtime.codex.base import (
 )
 from netsky_runtime.codex.channel import ThreadChannel
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.errors import UsageError
-from netsky_runtime.records import ApprovalKind, DecisionWord
+from netsky_runtime.records import ApprovalKind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -85,10 +85,13 @@ class ScriptedSession:
         """Answer an approval. Raises ``ApprovalGone``, or ``UsageError`` for a missing answer."""
         self._check_waiting()
         held = self._thread.held(request_id)
-        asks_for_words = held is not None and held.data.get("kind") == ApprovalKind.USER_INPUT
-        if asks_for_words and decision.word is DecisionWord.ACCEPT and not decision.answer:
-            msg = "The question needs an answer for answer."
-            raise UsageError(msg, hint='Answer with JSON such as {"answer": "<words>"}.')
+        if held is not None:
+            answers.check(
+                kind=ApprovalKind(held.data["kind"]),
+                questions=held.data["questions"],
+                raw=held.data["raw"],
+                decision=decision,
+            )
         self._thread.answer(request_id, EventKind.APPROVAL_REQUESTED, decision)
 
     async def answer_tool(self, call_id: str, result: ToolResult) -> None:
