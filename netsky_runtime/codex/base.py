@@ -259,7 +259,13 @@ class NoActiveTurn(RuntimeFailure):
 
 
 class AnswerLost(RuntimeFailure):
-    """It was sent and nobody answered: only history knows."""
+    """It was sent and nobody said what became of it: only history knows."""
+
+    def __init__(self, message: str, *, connected: bool, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.connected = connected
+        """Whether the connection it was sent on still lived: then it may be taken late, and is
+        told in the session's events. When not, the events end with ``SESSION_LOST``."""
 
 
 class HistoryUnavailable(RuntimeFailure):

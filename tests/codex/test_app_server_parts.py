@@ -223,6 +223,17 @@ def test_a_failure_means_what_the_design_says(meaning: Any, error: WireError, ki
     assert type(meaning(error)) is kind
 
 
+@pytest.mark.parametrize("meaning", [failures.submitting, failures.steering])
+@pytest.mark.parametrize(("error", "connected"), [(CUT, False), (SILENT, True), (INTERNAL, True)])
+def test_a_lost_answer_says_whether_it_may_still_be_taken(
+    meaning: Any, error: WireError, connected: bool
+) -> None:
+    lost = meaning(error)
+
+    assert isinstance(lost, AnswerLost)
+    assert lost.connected is connected
+
+
 def test_a_log_over_its_cap_moves_aside_and_the_writer_goes_on(tmp_path: Path) -> None:
     log = StderrLog(tmp_path / "engine-stderr.log", cap=1000)
     with log.open() as engine:

@@ -238,11 +238,13 @@ async def test_an_unavailable_thread_takes_the_same_text_the_next_time(lab: Lab)
 async def test_a_lost_answer_is_in_history_only_when_it_was_consumed(lab: Lab) -> None:
     session = await (await lab.opened()).start(spec())
 
-    with pytest.raises(AnswerLost):
+    with pytest.raises(AnswerLost) as lost:
         await session.submit(batch("ERR[lost] SAY[one]", 1))
+    assert not lost.value.connected
     assert list(await session.history()) == []
-    with pytest.raises(AnswerLost):
+    with pytest.raises(AnswerLost) as lost:
         await session.submit(batch("ERR[lost-consumed] SAY[two]", 2))
+    assert lost.value.connected
     assert words(await until(session, EventKind.TURN_COMPLETED)) == ["two"]
 
     [turn] = await session.history()

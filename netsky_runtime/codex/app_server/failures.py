@@ -96,7 +96,9 @@ def _not_now(error: RpcError) -> bool:
 def _lost_or_unsent(error: WireError) -> RuntimeFailure:
     if isinstance(error, PeerClosed | RequestTimedOut) and not error.sent:
         return ThreadUnavailable(f"It was not sent: {error.message}")
-    return AnswerLost(f"It was sent and nobody answered: {error.message}")
+    # Only what ended the connection is a PeerClosed: a deadline or a strange answer leaves it.
+    connected = not isinstance(error, PeerClosed)
+    return AnswerLost(f"It was sent and nobody answered: {error.message}", connected=connected)
 
 
 def _says(error: RpcError, words: tuple[str, ...]) -> bool:

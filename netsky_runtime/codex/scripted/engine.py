@@ -92,7 +92,7 @@ class ScriptedEngine:
         turn.task = self._supervisor.spawn(f"turn {turn.id}", self._run(thread, turn))
         await asyncio.sleep(0)  # as in real Codex, the first events come before the answer
         if lost:
-            raise AnswerLost("The answer was lost on order; the input was consumed.")
+            raise AnswerLost("The answer was lost on order; the input was taken.", connected=True)
 
     def refuse(self, thread: ScriptedThread, batch: Batch) -> bool:
         """Fail as the text orders; ``True`` when it is to be taken and its answer lost."""
@@ -112,7 +112,8 @@ class ScriptedEngine:
         if word == "unavailable":
             raise ThreadUnavailable("The thread is unavailable on order.")
         if word == "lost":
-            raise AnswerLost("The answer was lost on order, and the input with it.")
+            # As when the way to the engine breaks: nothing that was sent comes any more.
+            raise AnswerLost("The answer was lost on order, and the input too.", connected=False)
         return word == "lost-consumed"
 
     def die(self, reason: str) -> None:
