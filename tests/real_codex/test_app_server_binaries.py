@@ -29,7 +29,7 @@ def without_socket(bench: Bench) -> Path:
     path = bench.root / "codex-0.120"
     refusal = "echo \"error: unsupported --listen URL; expected 'stdio://'\" >&2; exit 2"
     path.write_text(
-        f'#!/bin/sh\ncase "$*" in *--listen*) {refusal};; esac\n'
+        f'#!/bin/sh\ncase "$*" in *--listen*) {refusal};; --version) echo 0.120.0; exit;; esac\n'
         f'exec {shlex.quote(str(bench.codex))} "$@"\n'
     )
     path.chmod(0o755)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import re
@@ -102,6 +103,23 @@ def codex_home(environ: Mapping[str, str]) -> str:
     if home.startswith("~") and environ.get("HOME"):
         home = environ["HOME"] + home[1:]
     return real_path(home)
+
+
+def make_codex_home(environ: Mapping[str, str]) -> None:
+    """Make the CODEX_HOME, private to this user: Codex does not start its engine without one.
+
+    Raises ``Unhealthy`` when that cannot be done.
+    """
+    home = Path(codex_home(environ))
+    try:
+        for folder in (*reversed(home.parents), home):
+            if not folder.exists():
+                folder.mkdir(mode=0o700, exist_ok=True)
+        if not home.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as error:
+        msg = f"The CODEX_HOME {home} cannot be made: {error.strerror or error}."
+        raise Unhealthy(msg, hint="Set CODEX_HOME to a folder of your own.") from error
 
 
 def real_path(path: str) -> str:

@@ -14,7 +14,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from netsky_runtime.codex.app_server.binary import CodexBinary, codex_home, real_path
+from netsky_runtime.codex.app_server.binary import (
+    CodexBinary,
+    codex_home,
+    make_codex_home,
+    real_path,
+    version_tuple,
+)
 from netsky_runtime.codex.app_server.probe import Found, probe
 from netsky_runtime.codex.app_server.stderr_log import StderrLog
 from netsky_runtime.errors import Unhealthy
@@ -39,6 +45,10 @@ REAP_SECONDS: Final = 2.0
 SHORT_LIFE: Final = 60.0
 """An engine that lived shorter than this makes its successor wait."""
 MAX_BACKOFF: Final = 30.0
+SOCKET_SINCE: Final = (0, 145)
+"""The first Codex that listens on a Unix socket."""
+QUOTED: Final = 400
+"""Characters of an engine's last words in an error."""
 _POLL_SECONDS: Final = 0.05
 
 
@@ -59,7 +69,7 @@ class EngineStore(Protocol):
 
 
 class NoSocketEngine(Unhealthy):
-    """A Codex that does not answer on a Unix socket; standard input may do."""
+    """A Codex from before Unix sockets; standard input may do."""
 
 
 class EngineHost:
@@ -98,8 +108,8 @@ class EngineHost:
     async def attach(self, binary: CodexBinary, version: str) -> Engine:
         """Return a living engine: the one that runs, if it is ours to keep, else a new one.
 
-        Raises ``NoSocketEngine`` when this Codex does not listen on a Unix socket, ``Unhealthy``
-        when it cannot be started.
+        Raises ``NoSocketEngine`` when this Codex is too old to listen on a Unix socket,
+        ``Unhealthy`` when it cannot be started.
         """
         self.engine, self.notice, self.parents = None, "", {}
         row = await self._store.load()
@@ -119,7 +129,7 @@ class EngineHost:
             reason = "it did not answer the handshake" if alive else "its process is gone"
             await self._end(row, EngineState.LOST, reason)
         await self._back_off()
-        self.engine = await self._start(binary)
+        self.engine = await self._start(binary, version)
         return self.engine
 
     async def end(self, reason: str) -> None:
@@ -200,14 +210,18 @@ class EngineHost:
             await self._clock.sleep(wait)
         self._started_at = self._clock.monotonic()
 
-    async def _start(self, binary: CodexBinary) -> Engine:
+    async def _start(self, binary: CodexBinary, version: str) -> Engine:
+        await asyncio.to_thread(make_codex_home, self._environ)
         await asyncio.to_thread(self._clear_socket)
         await asyncio.to_thread(self.stderr.trim)
+        mark = await asyncio.to_thread(self.stderr.size)
         child = await asyncio.to_thread(self._spawn, binary)
         self._child = child
         try:
             started = process_started(child.pid)
             found = await self._await_answer(child)
+            if found is None:
+                raise await self._silent(child, version, mark)
             engine = self._row(binary, found, pid=child.pid, started=started)
             await self._store.save(engine)
         except BaseException:
@@ -233,7 +247,7 @@ class EngineHost:
                 msg = f"Codex at {binary.path} cannot be started: {error.strerror or error}."
                 raise Unhealthy(msg, hint="Is it built for this machine?") from error
 
-    async def _await_answer(self, child: subprocess.Popen[bytes]) -> Found:
+    async def _await_answer(self, child: subprocess.Popen[bytes]) -> Found | None:
         end = self._clock.monotonic() + START_SECONDS
         while self._clock.monotonic() < end:
             found = await probe(self.socket, deadline=START_SECONDS, look=False)
@@ -242,9 +256,16 @@ class EngineHost:
             if child.poll() is not None:
                 break
             await self._clock.sleep(_POLL_SECONDS)
-        said = await asyncio.to_thread(self.stderr.tail)
-        msg = f"Codex did not open {self.socket}. It said: {said}"
-        raise NoSocketEngine(msg, hint="Install a newer Codex, or see the log of the engine.")
+        return None
+
+    async def _silent(self, child: subprocess.Popen[bytes], version: str, mark: int) -> Unhealthy:
+        how = "ended at once" if child.poll() is not None else "does not open its socket"
+        words = " ".join((await asyncio.to_thread(self.stderr.tail, mark)).split())
+        said = f": {words[-QUOTED:].rstrip('.')}." if words else " and does not say why."
+        msg = f"Codex {version} {how}{said}"
+        if version_tuple(version) < SOCKET_SINCE:
+            return NoSocketEngine(msg, hint="Install 0.145 or newer.")
+        return Unhealthy(msg, hint=f"See {self.stderr.path}.")
 
     async def _kill(self, child: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):

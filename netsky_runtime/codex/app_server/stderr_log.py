@@ -46,10 +46,19 @@ class StderrLog:
             return False
         return True
 
-    def tail(self) -> str:
-        """Return its last words, to be quoted in an error."""
+    def size(self) -> int:
+        """Return how many bytes there are: what comes later is of who is started now."""
         try:
-            return self._last(TAIL).decode(errors="replace").strip()
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    def tail(self, since: int = 0) -> str:
+        """Return the last words, to be quoted in an error; none from before byte ``since``."""
+        try:
+            return (
+                self._last(min(TAIL, max(0, self.size() - since))).decode(errors="replace").strip()
+            )
         except OSError:
             return ""
 

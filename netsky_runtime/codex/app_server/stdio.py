@@ -66,7 +66,8 @@ class StdioEngine:
             )
         except WireError as error:
             await self.close()
-            msg = f"Codex {version} at {binary.path} does not answer: {error.message} {why}"
+            self._log("warning", "codex opened no socket either", {"reason": why})
+            msg = f"Codex {version} at {binary.path} does not answer: {_clause(error.message)}."
             hint = "netsky needs a Codex with an app-server (0.120 or newer)."
             raise Unhealthy(msg, hint=hint) from error
         self.engine = Engine(
@@ -92,3 +93,12 @@ class StdioEngine:
             await child.end()
         if engine is not None:
             await self._store.ended(engine.id, EngineState.ENDED, "its pipes were closed")
+
+
+def _clause(message: str) -> str:
+    """Make a message, and what it quotes, fit behind a colon on one line."""
+    text = " ".join(message.split()).rstrip(".")
+    for verb in ("wrote", "said"):
+        before, quoted, after = text.partition(f" It {verb}: ")
+        text = f"{before.rstrip('.')}; it {verb}: {after}" if quoted else text
+    return text[:1].lower() + text[1:]
