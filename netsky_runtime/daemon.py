@@ -7,6 +7,7 @@ import os
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,7 @@ class Daemon:
         """Set when the daemon has ended, whoever asked for it."""
         self.asked_to_stop = asyncio.Event()
         self.keep_engine = False
+        self.started = False
         self._stack = AsyncExitStack()
         self._stopping: asyncio.Task[None] | None = None
         self._state = "starting"
@@ -84,19 +86,27 @@ class Daemon:
 
     @classmethod
     async def host(
-        cls, options: Options, *, clock: Clock | None = None, ids: Ids | None = None
+        cls,
+        options: Options,
+        *,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+        made: Callable[[Daemon], None] = lambda _daemon: None,
     ) -> Daemon:
-        """Start a daemon on this home.
+        """Start a daemon on this home; ``made`` is told of it before anything has started.
 
         Raises ``DaemonRunning``, ``DatabaseError``, ``Unhealthy`` or ``UsageError``; nothing is
         left running then.
         """
         clock = clock or SystemClock()
         daemon = cls(options, clock=clock, ids=ids or SortableIds(clock))
+        made(daemon)
         try:
             await daemon._start()
         except BaseException:
-            daemon.keep_engine = True
+            # An engine that works is left alone, unless the start was stopped by a signal.
+            if not daemon.asked_to_stop.is_set():
+                daemon.keep_engine = True
             await daemon._stack.aclose()
             raise
         return daemon
@@ -141,6 +151,7 @@ class Daemon:
             self.fleet.wake(actor_id)
         self._state = "ready"
         self._since = clock.now()
+        self.started = True
         self.log("info", "daemon started", {"epoch": self.epoch, "version": __version__})
 
     def _build(self) -> None:
@@ -176,6 +187,7 @@ class Daemon:
         toolbox = Toolbox(
             database=database, delegation=self.delegation, clock=clock, ids=ids, wake=self._wake
         )
+        replies = ReplyDesk(ids=ids)
         kit = Kit(
             database=database,
             clock=clock,
@@ -185,11 +197,13 @@ class Daemon:
             live=self.live,
             desk=self.desk,
             envelopes=Envelopes(),
-            settle=ReplyDesk(ids=ids).settle,
+            settle=replies.settle,
+            refuse=replies.refuse,
             call_tool=toolbox.call,
             runtime=self.runtimes.get,
             new_session=sessions,
             start_ready=self.delegation.start_ready,
+            give_back=self.delegation.give_back,
             wake=self._wake,
         )
         self.fleet = Fleet(kit=kit, supervisor=self.tasks)
@@ -201,6 +215,7 @@ class Daemon:
             clock=clock,
             ids=ids,
             wake=self._wake,
+            look_again=self.fleet.reconcile,
         )
         lives = LiveVerbs(
             database=database,
@@ -279,6 +294,7 @@ class Daemon:
                 "name": info.name.value,
                 "codex_version": info.version,
                 "detail": info.detail,
+                "survives_netsky": self.runtimes.survives(),
                 "notices": list(info.notices),
             },
             "counts": {
@@ -348,11 +364,25 @@ async def run_headless(options: Options, *, narrate: Callable[[str], None]) -> i
 
     SIGTERM and SIGINT stop everything; SIGHUP (a lost terminal) leaves the engine working.
     """
+    starting = asyncio.current_task()
     loop = asyncio.get_running_loop()
-    daemon = await Daemon.host(options)
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, lambda: daemon.ask_to_stop(keep_engine=False))
-    loop.add_signal_handler(signal.SIGHUP, lambda: daemon.ask_to_stop(keep_engine=True))
+
+    def stop(daemon: Daemon, *, keep_engine: bool) -> None:
+        early = not daemon.started and not daemon.asked_to_stop.is_set()
+        daemon.ask_to_stop(keep_engine=keep_engine)
+        if early and starting is not None:
+            starting.cancel()
+
+    def made(daemon: Daemon) -> None:
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, partial(stop, daemon, keep_engine=False))
+        loop.add_signal_handler(signal.SIGHUP, partial(stop, daemon, keep_engine=True))
+
+    try:
+        daemon = await Daemon.host(options, made=made)
+    except asyncio.CancelledError:
+        narrate("stopped while starting")
+        return 0
     try:
         status = await daemon.verbs("status", {})
         runtime = status["runtime"]

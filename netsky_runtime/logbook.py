@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from netsky_runtime.db import logs
+from netsky_runtime.errors import NetskyError
 from netsky_runtime.records import LogRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from netsky_runtime.clock import Clock
@@ -35,11 +36,6 @@ class Logbook:
         self._queue: deque[LogRow] = deque(maxlen=QUEUE_LIMIT)
         self._dropped = 0
         self._filled = asyncio.Event()
-        self._callbacks: list[Callable[[LogRow], None]] = []
-
-    def on_line(self, callback: Callable[[LogRow], None]) -> None:
-        """Call ``callback`` with every line."""
-        self._callbacks.append(callback)
 
     def __call__(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
         """Record one line: a level (debug, info, warning, error), a past-tense sentence, fields."""
@@ -54,8 +50,6 @@ class Logbook:
         self._dropped += len(self._queue) == QUEUE_LIMIT
         self._queue.append(row)
         self._filled.set()
-        for callback in self._callbacks:
-            callback(row)
 
     def failure(self, name: str, error: BaseException) -> None:
         """Record that a supervised task ended with an error."""
@@ -78,10 +72,10 @@ class Logbook:
             self("warning", "log lines were dropped", fields)
         if not rows:
             return
-        await asyncio.to_thread(self._append, rows)
+        await self._to_file(rows)
         try:
             await database.write(lambda tx: logs.insert_many(tx, rows))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, NetskyError) as error:
             line = LogRow(
                 seq=0,
                 at=self._clock.now(),
@@ -90,7 +84,13 @@ class Logbook:
                 message="log rows could not be stored",
                 fields={"error": str(error), "rows": len(rows)},
             )
-            await asyncio.to_thread(self._append, [line])
+            await self._to_file([line])
+
+    async def _to_file(self, rows: list[LogRow]) -> None:
+        try:
+            await asyncio.to_thread(self._append, rows)
+        except OSError:
+            return  # a full disk: the rows in the database are the other copy
 
     def _append(self, rows: list[LogRow]) -> None:
         if self._file.exists() and self._file.stat().st_size > FILE_LIMIT:

@@ -471,6 +471,8 @@ class Approval:
     decided_by: str = ""
     created_at: int
     decided_at: int | None = None
+    sent_at: int | None = None
+    """When Codex had the decision; a decision that its engine did not live to hear is lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

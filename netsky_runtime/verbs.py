@@ -49,7 +49,9 @@ class RecordVerbs:
         clock: Clock,
         ids: Ids,
         wake: Wake,
+        look_again: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
+        self._look_again = look_again
         self._database = database
         self._inbox = inbox
         self._delegation = delegation
@@ -116,7 +118,13 @@ class RecordVerbs:
         return {"status": InputStatus.CANCELLED.value}
 
     async def resolve_input(self, request: protocol.ResolveInput) -> dict[str, Any]:
-        """Let the owner decide what becomes of an uncertain input."""
+        """Let the owner decide what becomes of an uncertain input.
+
+        History is read once more before: what it shows by now was consumed and is not sent again.
+        """
+        before = await self._database.read(lambda tx: inputs.require(tx, request.input_id))
+        if self._look_again is not None:
+            await self._look_again(before.actor_id)
 
         async def body(tx: Tx) -> ActorInput:
             row = await inputs.require(tx, request.input_id)

@@ -152,6 +152,10 @@ class Runtimes:
         except NetskyError as error:
             return RuntimeInfo(name=self.chosen, version="", notices=(str(error),))
 
+    def survives(self) -> bool:
+        """Whether turns of new actors go on without netsky."""
+        return self.get(self.chosen).capabilities.survives_netsky
+
     async def close(self, *, keep_engine: bool) -> None:
         """Close every door, the last one opened first."""
         while self._made:

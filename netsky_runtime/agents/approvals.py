@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime.codex import answers
 from netsky_runtime.codex.base import ApprovalGone, Decision, RuntimeFailure, ThreadSession
 from netsky_runtime.db import approvals
-from netsky_runtime.errors import Refused, UsageError
+from netsky_runtime.errors import Conflict, Refused, UsageError
 from netsky_runtime.records import Approval, ApprovalKind, ApprovalStatus, DecisionWord
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ class ApprovalDesk:
         answer is needed or the decision is not on offer.
         """
         approval = await self._database.read(lambda tx: approvals.require(tx, approval_id))
-        _check(approval, word, answer)
+        decision = Decision(word=word, answer=answer)
+        _check(approval, decision)
         status = _STATUS_OF[word]
         if approval.kind in _ASKS_FOR_WORDS and word is DecisionWord.ACCEPT:
             status = ApprovalStatus.ANSWERED
@@ -118,27 +120,39 @@ class ApprovalDesk:
             # decision answers.
             self._log("info", "decision stored for later", {"approval": approval_id})
             return decided
-        await self._send(session, decided, Decision(word=word, answer=answer))
+        if not await self._send(session, decided, decision):
+            msg = f"Approval {approval_id} had been answered elsewhere before."
+            raise Conflict(msg, hint="Codex did not get this decision.")
         return decided
 
-    async def _send(self, session: ThreadSession, approval: Approval, decision: Decision) -> None:
+    async def _send(self, session: ThreadSession, approval: Approval, decision: Decision) -> bool:
+        """Say a stored decision to Codex; false when Codex had its answer already."""
         try:
             await session.decide(approval.request_id, decision)
         except ApprovalGone:
+            await self._database.write(lambda tx: approvals.taken_elsewhere(tx, approval.id))
             self._log("warning", "decision came too late", {"approval": approval.id})
+            return False
+        except UsageError as error:
+            await self._database.write(lambda tx: approvals.reopen(tx, approval.id))
+            fields = {"approval": approval.id, "error": str(error)}
+            self._log("error", "decision was no answer to its question", fields)
         except RuntimeFailure as error:
-            self._log(
-                "warning",
-                "decision could not be sent",
-                {"approval": approval.id, "error": str(error)},
-            )
+            # It stays stored: the request is repeated when the thread is attached again.
+            fields = {"approval": approval.id, "error": str(error)}
+            self._log("warning", "decision could not be sent", fields)
+        else:
+            now = self._clock.now()
+            await self._database.write(lambda tx: approvals.sent(tx, approval.id, now=now))
+        return True
 
 
-def _check(approval: Approval, word: DecisionWord, answer: Mapping[str, Any] | None) -> None:
+def _check(approval: Approval, decision: Decision) -> None:
+    word = decision.word
     if approval.available_decisions and word.value not in approval.available_decisions:
         offered = ", ".join(approval.available_decisions)
         msg = f"Approval {approval.id} does not offer {word.value}."
         raise Refused(msg, hint=f"It offers: {offered}.")
-    if approval.kind is ApprovalKind.USER_INPUT and word is DecisionWord.ACCEPT and not answer:
-        msg = f"Approval {approval.id} asks a question and needs an answer."
-        raise UsageError(msg, hint="Give --answer as a JSON object: question id to text.")
+    answers.check(
+        kind=approval.kind, questions=approval.questions, raw=approval.raw, decision=decision
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from netsky_runtime.agents.launch import launch_spec
 from netsky_runtime.codex.base import ThreadGone, ThreadSession
 from netsky_runtime.db import actors, approvals, inputs, sessions, turns
-from netsky_runtime.records import Actor, ApprovalStatus, Session, SessionState
+from netsky_runtime.records import Actor, Session, SessionState
 
 if TYPE_CHECKING:
     from netsky_runtime.agents.seat import Seat
@@ -81,12 +81,11 @@ async def _session_row(seat: Seat, actor: Actor) -> Session:
 
 async def _attached(seat: Seat, row: Session, thread: ThreadSession) -> None:
     differences = "; ".join(thread.differences)
-    now = seat.kit.clock.now()
 
     async def body(tx: Tx) -> None:
         if row.engine_id and row.engine_id != thread.engine_id:
             # Request ids start anew in every engine: what the old one asked, nobody waits for.
-            await approvals.settle_engine(tx, row.engine_id, ApprovalStatus.LOST, now=now)
+            await approvals.lose_engine(tx, row.engine_id)
         await sessions.set_state(
             tx,
             row.id,
@@ -110,9 +109,9 @@ async def _attached(seat: Seat, row: Session, thread: ThreadSession) -> None:
 
 async def _never_had_a_turn(seat: Seat, thread_id: str) -> bool:
     async def body(tx: Tx) -> bool:
-        open_inputs = await inputs.open_for(tx, seat.actor_id)
-        known = await turns.list_for_actor(tx, seat.actor_id, limit=1)
-        return not known and not any(item.seen_at for item in open_inputs)
+        sent = [i for i in await inputs.open_for(tx, seat.actor_id) if i.thread_id == thread_id]
+        had = await turns.any_in(tx, thread_id)
+        return not had and not any(item.seen_at for item in sent)
 
     return await seat.kit.database.read(body)
 
@@ -124,6 +123,7 @@ async def _forget_thread(seat: Seat, row: Session) -> Session:
 
     async def body(tx: Tx) -> None:
         await sessions.unbind_thread(tx, row.id)
+        await approvals.lose_thread(tx, row.thread_id)
         sent = [i.id for i in await inputs.open_for(tx, seat.actor_id) if i.batch_id]
         await inputs.requeue(tx, sent, reason="its thread was lost before the first turn")
 

@@ -7,34 +7,43 @@ from typing import TYPE_CHECKING
 from netsky_runtime.records import ActorInput, InputMode, Message, MessageKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 BATCH_BYTES = 512 * 1024
 """Reports are merged up to this size."""
 
 
 def next_batch(
-    waiting: Sequence[ActorInput], messages: Mapping[str, Message]
+    waiting: Sequence[ActorInput],
+    messages: Mapping[str, Message],
+    *,
+    alone: Collection[str] = (),
 ) -> tuple[ActorInput, ...]:
     """Return the inputs of the next turn, oldest first; empty when nothing waits.
 
     An interrupt-and-send goes before everything else. Reports that wait one behind the other
-    go in together; whatever else was sent, above all the owner's words, has a turn of its own.
+    go in together; whatever else was sent, above all the owner's words, has a turn of its own,
+    and so have the inputs in ``alone``.
     """
     if not waiting:
         return ()
     urgent = [item for item in waiting if item.mode is InputMode.INTERRUPT]
     first = urgent[0] if urgent else waiting[0]
-    if not _merges(first, messages):
+    if first.id in alone or not _merges(first, messages):
         return (first,)
     batch: list[ActorInput] = []
     size = 0
     for item in waiting[waiting.index(first) :]:
-        size += len(messages[item.message_id].body.encode())
-        if batch and (not _merges(item, messages) or size > BATCH_BYTES):
+        size += _size(messages[item.message_id].body)
+        if batch and (item.id in alone or not _merges(item, messages) or size > BATCH_BYTES):
             break
         batch.append(item)
     return tuple(batch)
+
+
+def _size(body: str) -> int:
+    """Return the bytes of a body once it is escaped for its envelope."""
+    return len(body.encode()) + 4 * body.count("&") + 3 * (body.count("<") + body.count(">"))
 
 
 def _merges(item: ActorInput, messages: Mapping[str, Message]) -> bool:

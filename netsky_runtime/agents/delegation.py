@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from netsky_runtime.agents.authority import check_take
-from netsky_runtime.db import actors, inputs, messages, notes, posting, readiness, sessions, tasks
+from netsky_runtime.db import (
+    actors,
+    inputs,
+    lineage,
+    messages,
+    notes,
+    posting,
+    readiness,
+    sessions,
+    tasks,
+)
 from netsky_runtime.errors import Conflict, UsageError
 from netsky_runtime.records import (
     MANAGER0,
@@ -200,6 +210,38 @@ class Delegation:
             else:
                 woken |= begun
                 free -= len(begun)
+        return frozenset(woken)
+
+    async def give_back(self, tx: Tx, actor_id: str) -> frozenset[str]:
+        """Take everything off an actor that was stopped, and tell its manager what is open again.
+
+        What it was not told yet is cancelled. Returns the actors to wake.
+        """
+        now = self._clock.now()
+        queued = [
+            item.id
+            for item in await inputs.open_for(tx, actor_id)
+            if item.status is InputStatus.QUEUED
+        ]
+        reason = "its actor was stopped before it was sent"
+        await inputs.settle(tx, queued, InputStatus.CANCELLED, reason=reason, now=now)
+        actor = await actors.require(tx, actor_id)
+        woken: set[str] = set()
+        for task in await tasks.of_owner(tx, actor_id):
+            if task.status is not TaskStatus.IN_PROGRESS:
+                continue
+            await tasks.assign(tx, task.id, owner_id=None, manager_id=task.manager_id, now=now)
+            await tasks.set_status(tx, task.id, TaskStatus.OPEN, now=now)
+            draft = posting.Draft(
+                source=Source.DAEMON,
+                kind=MessageKind.REPORT,
+                sender=actor_id,
+                target=await lineage.nearest_active(tx, actor),
+                body=f"{actor_id} was stopped by the owner; {task.id} is open again: {task.title}",
+                task_id=task.id,
+            )
+            posted = await posting.post(tx, draft, ids=self._ids, now=now)
+            woken |= {posted.input.actor_id} if posted.input else set()
         return frozenset(woken)
 
     async def _begin(self, tx: Tx, task: Task, *, free: int) -> frozenset[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.attach import start_thread
 from netsky_runtime.agents.batching import next_batch
-from netsky_runtime.agents.reconcile import reconcile
+from netsky_runtime.agents.reconcile import doubt, reconcile
 from netsky_runtime.codex.base import (
     AnswerLost,
     Batch,
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 RETRY_MS = (500, 1_000, 2_000, 5_000, 10_000, 30_000)
 """How long an input rests after the nth time that Codex could not take it."""
 
+LOOK_SECONDS = 2.0
+OVERDUE_SECONDS = 120.0
+"""How often and how long history is read for a batch that a living engine did not answer."""
+
 
 class Dispatcher:
     """Takes what waits for one actor to its thread."""
@@ -37,6 +41,8 @@ class Dispatcher:
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
         self._interrupted = ""
+        self._alone: set[str] = set()
+        """Inputs that were refused in company."""
 
     async def dispatch(self) -> float | None:
         """Hand over what can be handed now.
@@ -47,19 +53,38 @@ class Dispatcher:
         """
         seat, kit = self._seat, self._seat.kit
         async with seat.lock:
-            while True:
+            while not seat.closing:
+                thread = seat.thread
+                if seat.overdue is not None and thread is not None:
+                    return await self._look_for_overdue(thread, since=seat.overdue)
                 now = kit.clock.now()
                 waiting, found, rests = await kit.database.read(partial(self._waiting, now=now))
                 if not waiting:
                     return rests
-                thread = seat.thread
                 if thread is not None and any(item.batch_id for item in waiting):
                     await reconcile(seat, thread)  # may have been sent: history knows
                     return None if seat.busy else 1.0
                 if seat.busy and thread is not None:
                     await self._while_busy(thread, waiting, found)
                     return None
-                await self._submit(thread, next_batch(waiting, found), found)
+                await self._submit(thread, next_batch(waiting, found, alone=self._alone), found)
+        return None
+
+    async def _look_for_overdue(self, thread: ThreadSession, *, since: float) -> float | None:
+        """Look for a batch that was sent and not answered, on an engine that lives.
+
+        A slow engine may still take it: it is never sent again by itself. When history does not
+        show it for ``OVERDUE_SECONDS`` a human decides.
+        """
+        seat = self._seat
+        await reconcile(seat, thread)
+        if seat.overdue is None or seat.busy_with_a_turn:
+            seat.overdue = None
+            return 0.0
+        if seat.kit.clock.monotonic() - since < OVERDUE_SECONDS:
+            return LOOK_SECONDS
+        await doubt(seat, "Codex never answered, and history does not show it")
+        return 0.0
 
     async def _waiting(
         self, tx: Tx, *, now: int
@@ -108,7 +133,7 @@ class Dispatcher:
             await self._requeue(batch, "the turn had ended: sent as a turn of its own")
             self._seat.wake.set()
         except InputRejected as error:
-            await self._cancel(batch, error)
+            await self._refused((item,), error)
         except ThreadUnavailable as error:
             await self._requeue(batch, error.message)
             raise
@@ -127,7 +152,7 @@ class Dispatcher:
         try:
             thread = thread or await start_thread(seat)
         except InputRejected as error:
-            await self._reject(chosen, error)
+            await self._refused(chosen, error)
             return
         batch = await self._intend(thread, chosen, found)
         seat.awaiting = batch.id
@@ -135,15 +160,22 @@ class Dispatcher:
             await thread.submit(batch)
         except TurnRunning:
             seat.awaiting = ""
-            await self._requeue(batch, "somebody else's turn runs on the thread")
+            rest = 0 if thread.active_turn else max(item.attempts for item in chosen)
+            await self._requeue(batch, "somebody else's turn runs on the thread", rest=rest)
         except InputRejected as error:
             seat.awaiting = ""
-            await self._cancel(batch, error)
+            if len(chosen) > 1:
+                self._alone.update(batch.input_ids)
+                await self._requeue(batch, "refused together with others: sent alone")
+            else:
+                await self._refused(chosen, error)
         except ThreadUnavailable as error:
             seat.awaiting = ""
             await self._requeue(batch, error.message, rest=max(i.attempts for i in chosen))
             raise
-        except AnswerLost:
+        except AnswerLost as error:
+            if error.connected:
+                seat.overdue = seat.kit.clock.monotonic()
             await reconcile(seat, thread)
         else:
             await self._hand(batch)
@@ -189,19 +221,24 @@ class Dispatcher:
         )
         kit.log("info", "input stays queued", {"actor": self._seat.actor_id, "reason": reason})
 
-    async def _cancel(self, batch: Batch, error: RuntimeFailure) -> None:
-        await self._end(batch.input_ids, InputStatus.CANCELLED, error)
-
-    async def _reject(self, chosen: Sequence[ActorInput], error: RuntimeFailure) -> None:
-        await self._end([item.id for item in chosen], InputStatus.CANCELLED, error)
-
-    async def _end(
-        self, input_ids: Sequence[str], status: InputStatus, error: RuntimeFailure
-    ) -> None:
+    async def _refused(self, chosen: Sequence[ActorInput], error: RuntimeFailure) -> None:
+        """Cancel inputs that Codex will never take, and tell those who wait for an answer."""
         kit = self._seat.kit
-        reason = f"Codex refused it: {error.message}"
         now = kit.clock.now()
-        await kit.database.write(
-            lambda tx: inputs.settle(tx, input_ids, status, reason=reason, now=now)
-        )
-        kit.log("error", "input refused", {"actor": self._seat.actor_id, "reason": reason})
+        ids = [item.id for item in chosen]
+
+        async def body(tx: Tx) -> frozenset[str]:
+            actor = await actors.require(tx, self._seat.actor_id)
+            rows = await inputs.by_ids(tx, ids)
+            found = {item.message_id: await messages.require(tx, item.message_id) for item in rows}
+            return await kit.refuse(
+                tx, actor=actor, inputs=rows, messages=found, reason=error.message, now=now
+            )
+
+        await kit.database.write(body, then=self._wake)
+        fields = {"actor": self._seat.actor_id, "inputs": ids, "reason": error.message}
+        kit.log("error", "input refused", fields)
+
+    def _wake(self, actor_ids: frozenset[str]) -> None:
+        for actor_id in actor_ids:
+            self._seat.kit.wake(actor_id)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from netsky_runtime.agents.abandon import abandon
+from netsky_runtime.agents.reconcile import reconcile
 from netsky_runtime.agents.runner import ActorRunner
 from netsky_runtime.codex.base import NoActiveTurn, RuntimeFailure, ThreadSession
-from netsky_runtime.db import actors, sessions
+from netsky_runtime.db import actors
 from netsky_runtime.errors import Conflict, Refused
 from netsky_runtime.records import MANAGER0, OWNER, Actor, ActorKind, ActorStatus
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS = 5.0
 """How long running turns get to end after they were interrupted at a stop."""
+END_SECONDS = 10.0
+"""How long runners get to let go of their threads, all together."""
 RESTART_SECONDS = 5.0
 """Rest of a runner after an error nobody foresaw."""
 
@@ -53,11 +57,6 @@ class Fleet:
         runner = self._runners.get(actor_id)
         return runner.seat.thread if runner else None
 
-    def problem_of(self, actor_id: str) -> str:
-        """Return why the actor has no live thread, in words; empty when all is well."""
-        runner = self._runners.get(actor_id)
-        return runner.seat.problem if runner else ""
-
     def wake(self, actor_id: str) -> None:
         """Let an actor look at its queue; one that has no runner yet gets it."""
         if actor_id == OWNER:
@@ -76,7 +75,8 @@ class Fleet:
     async def _run(self, runner: ActorRunner) -> None:
         actor_id = runner.seat.actor_id
         try:
-            while True:
+            actor = await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
+            while actor.status is not ActorStatus.STOPPED:
                 try:
                     await runner.run()
                 except Exception as error:  # noqa: BLE001 - the one place where a bug in one
@@ -127,17 +127,15 @@ class Fleet:
             raise Refused(msg, hint="`netsky stop` ends everything.")
         await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
         await self._interrupt_and_wait([actor_id])
-        await self._end_runner(actor_id)
+        await self._end_runners([actor_id])
         now = self._kit.clock.now()
 
         async def body(tx: Tx) -> frozenset[str]:
             await actors.set_status(tx, actor_id, ActorStatus.STOPPED, reason="", now=now)
-            if (session := await sessions.current(tx, actor_id)) is not None:
-                await sessions.end(tx, session.id, reason="stopped by the owner", now=now)
-            return await self._kit.start_ready(tx)
+            await abandon(tx, actor_id, reason="its actor was stopped by the owner", now=now)
+            return await self._kit.give_back(tx, actor_id) | await self._kit.start_ready(tx)
 
-        for other in await self._kit.database.write(body):
-            self.wake(other)
+        await self._kit.database.write(body, then=self._wake_all)
 
     async def resume_actor(self, actor_id: str) -> Actor:
         """Bring a parked or stopped actor back to work. Raises ``NotFound``."""
@@ -172,38 +170,65 @@ class Fleet:
             # Facts go on without it; the room shows whole messages instead of growing ones.
             self._kit.log("warning", "no live text", {"actor": actor_id, "error": str(error)})
 
+    async def reconcile(self, actor_id: str) -> None:
+        """Compare the actor's inputs with its thread's history now, if it has a thread."""
+        runner = self._runners.get(actor_id)
+        if runner is None or runner.seat.thread is None:
+            return
+        async with runner.seat.lock:
+            if runner.seat.thread is not None:
+                await reconcile(runner.seat, runner.seat.thread)
+
     async def drain(self) -> None:
-        """Interrupt every running turn and wait, within bounds, until the ends are recorded."""
-        await self._interrupt_and_wait(list(self.running()))
+        """Interrupt every running turn and wait, within bounds, until the ends are recorded.
+
+        From here on nothing more is handed to any thread.
+        """
+        await self._interrupt_and_wait(list(self._runners))
 
     async def close(self) -> None:
         """Let go of every thread. Turns go on where the runtime survives netsky."""
-        for actor_id in list(self._runners):
-            await self._end_runner(actor_id)
+        await self._end_runners(list(self._runners))
 
     async def _interrupt_and_wait(self, actor_ids: list[str]) -> None:
         for actor_id in actor_ids:
-            thread = self.session_of(actor_id)
-            if thread is None or not thread.active_turn:
-                continue
-            try:
-                await thread.interrupt(thread.active_turn)
-            except RuntimeFailure as error:
-                fields = {"actor": actor_id, "error": str(error)}
-                self._kit.log("warning", "interrupt failed", fields)
+            if (runner := self._runners.get(actor_id)) is not None:
+                runner.seat.closing = True
+        interrupts = [
+            self._supervisor.spawn(f"interrupt of {actor_id}", self._interrupt(actor_id))
+            for actor_id in actor_ids
+        ]
         deadline = self._kit.clock.monotonic() + DRAIN_SECONDS
         while self._kit.clock.monotonic() < deadline:
             if not any(self._busy(actor_id) for actor_id in actor_ids):
-                return
+                break
             await self._kit.clock.sleep(0.02)
+        for task in interrupts:
+            task.cancel()
+
+    async def _interrupt(self, actor_id: str) -> None:
+        thread = self.session_of(actor_id)
+        if thread is None or not thread.active_turn:
+            return
+        try:
+            await thread.interrupt(thread.active_turn)
+        except NoActiveTurn:
+            return
+        except RuntimeFailure as error:
+            fields = {"actor": actor_id, "error": str(error)}
+            self._kit.log("warning", "interrupt failed", fields)
 
     def _busy(self, actor_id: str) -> bool:
         runner = self._runners.get(actor_id)
         return runner is not None and runner.seat.busy
 
-    async def _end_runner(self, actor_id: str) -> None:
-        task = self._tasks.get(actor_id)
-        if task is None:
-            return
-        task.cancel()
-        await asyncio.wait([task])
+    async def _end_runners(self, actor_ids: list[str]) -> None:
+        tasks = [self._tasks[actor_id] for actor_id in actor_ids if actor_id in self._tasks]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=END_SECONDS)
+
+    def _wake_all(self, actor_ids: frozenset[str]) -> None:
+        for actor_id in actor_ids:
+            self.wake(actor_id)

@@ -12,6 +12,7 @@ import orjson
 
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.db import events, usage
+from netsky_runtime.errors import NetskyError
 from netsky_runtime.records import Usage
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class FactWriter:
             batch = [self._queue[index] for index in range(min(BATCH, len(self._queue)))]
             try:
                 await self._database.write(partial(self._store, batch=batch))
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, NetskyError) as error:
                 self._log("error", "facts could not be stored", {"error": str(error)})
                 await self._clock.sleep(1.0)
                 continue

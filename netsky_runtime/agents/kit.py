@@ -39,6 +39,23 @@ class SettleTurn(Protocol):
         ...
 
 
+class RefuseInputs(Protocol):
+    """Tells those who wait for an answer that Codex will never take their words."""
+
+    async def __call__(
+        self,
+        tx: Tx,
+        *,
+        actor: Actor,
+        inputs: Sequence[ActorInput],
+        messages: Mapping[str, Message],
+        reason: str,
+        now: int,
+    ) -> frozenset[str]:
+        """Cancel ``inputs``, write what is to be told, return the actors to wake."""
+        ...
+
+
 class CallTool(Protocol):
     """Runs an actor's tool call once, however often it is asked."""
 
@@ -85,11 +102,14 @@ class Kit:
     desk: ApprovalDesk
     envelopes: Envelopes
     settle: SettleTurn
+    refuse: RefuseInputs
     call_tool: CallTool
     runtime: Callable[[RuntimeName], ThreadRuntime]
     new_session: Callable[[Actor], Session]
     """Makes the session row of an actor that has none."""
     start_ready: Callable[[Tx], Awaitable[frozenset[str]]]
     """Begin the tasks that waited for a place or a dependency; return the actors to wake."""
+    give_back: Callable[[Tx, str], Awaitable[frozenset[str]]]
+    """Take the work off an actor that was stopped and tell its manager; return who to wake."""
     wake: Callable[[str], None]
     """Tell another actor's runner that something waits for it."""

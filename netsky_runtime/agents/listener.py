@@ -86,10 +86,13 @@ class Listener:
         self._whole = False
         async with self._seat.lock:
             await reconcile(self._seat, self._thread)
+        self._seat.wake.set()
 
     async def _turn_started(self, event: CodexEvent) -> None:
         self._turn_id, self._whole = event.turn_id, True
         self._words.clear()
+        self._seat.open_turn = event.turn_id
+        self._seat.wake.set()  # who wants to steer or to interrupt can do so now
         turn = Turn(
             thread_id=event.thread_id,
             id=event.turn_id,
@@ -115,7 +118,7 @@ class Listener:
         async def body(tx: Tx) -> None:
             ours = [
                 candidate
-                for candidate in await inputs.open_for(tx, seat.actor_id)
+                for candidate in await inputs.unsettled_for(tx, seat.actor_id)
                 if candidate.batch_id and candidate.status is not InputStatus.SEEN
             ]
             seen = matching.carried(item, ours, input_ids=seat.input_ids)
@@ -144,7 +147,7 @@ class Listener:
                 # Accepted, but the turn ended without it (an interrupted steer, for one).
                 await reconcile(seat, self._thread)
             else:
-                seat.awaiting = ""
+                seat.turn_over()
         seat.wake.set()
 
     async def _items_of(self, turn_id: str) -> tuple[HistoricItem, ...]:

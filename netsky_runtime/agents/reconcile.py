@@ -27,8 +27,8 @@ async def reconcile(seat: Seat, thread: ThreadSession) -> None:
     """
     kit = seat.kit
     history = await thread.history()
-    open_inputs = await kit.database.read(lambda tx: inputs.open_for(tx, seat.actor_id))
-    sent = [item for item in open_inputs if item.batch_id and item.thread_id == thread.thread_id]
+    known = await kit.database.read(lambda tx: inputs.unsettled_for(tx, seat.actor_id))
+    sent = [item for item in known if item.batch_id and item.thread_id == thread.thread_id]
     found = matching.find(sent, history, input_ids=seat.input_ids)
     await _see(seat, sent, found)
     unsettled = await _fill_gaps(seat, thread.thread_id, history)
@@ -37,13 +37,21 @@ async def reconcile(seat: Seat, thread: ThreadSession) -> None:
         if turn.id in unsettled and turn.status is not TurnStatus.IN_PROGRESS:
             await settle_turn(seat, _record(seat, thread.thread_id, turn), turn.items)
     running = any(turn.status is TurnStatus.IN_PROGRESS for turn in history)
-    if not running and not thread.active_turn:
-        await _queue_again(seat, [item for item in sent if item.id not in found])
-        seat.awaiting = ""
+    if running or thread.active_turn:
+        return
+    # What is uncertain stays so unless history shows it: a human decides. A batch whose answer
+    # is overdue may still be taken by a slow engine: it is not sent again.
+    late = seat.awaiting if seat.overdue is not None else ""
+    vanished = [
+        item for item in sent if item.id not in found and item.status.open and item.batch_id != late
+    ]
+    await _queue_again(seat, vanished)
+    if not late or any(item.batch_id == late and item.id in found for item in sent):
+        seat.turn_over()
 
 
 async def doubt(seat: Seat, why: str) -> None:
-    """History cannot be read: what may have been sent is uncertain now, a human decides."""
+    """Make everything uncertain that may have been sent and was not seen: a human decides."""
     kit = seat.kit
 
     async def body(tx: Tx) -> list[str]:
@@ -56,13 +64,13 @@ async def doubt(seat: Seat, why: str) -> None:
             tx,
             doubtful,
             InputStatus.UNCERTAIN,
-            reason=f"history could not be read: {why}",
+            reason=why,
             now=kit.clock.now(),
         )
         return doubtful
 
     doubtful = await kit.database.write(body)
-    seat.awaiting = ""
+    seat.turn_over()
     if doubtful:
         kit.log("warning", "inputs are uncertain", {"actor": seat.actor_id, "inputs": doubtful})
 
@@ -100,7 +108,6 @@ async def _queue_again(seat: Seat, vanished: Sequence[ActorInput]) -> None:
     again = await kit.database.write(body)
     if again:
         kit.log("info", "inputs queued again", {"actor": seat.actor_id, "inputs": again})
-        seat.wake.set()
 
 
 async def _fill_gaps(seat: Seat, thread_id: str, history: Sequence[HistoricTurn]) -> set[str]:
@@ -120,7 +127,8 @@ async def _fill_gaps(seat: Seat, thread_id: str, history: Sequence[HistoricTurn]
 
         async def body(tx: Tx) -> None:
             for turn in missed:
-                await turns.start(tx, _record(seat, thread_id, turn))
+                if turn.status is TurnStatus.IN_PROGRESS:  # an ended one is recorded with its end
+                    await turns.start(tx, _record(seat, thread_id, turn))
             await sessions.set_resync(tx, thread_id, False)
 
         await kit.database.write(body)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from netsky_runtime.agents.abandon import abandon
 from netsky_runtime.agents.attach import attach
 from netsky_runtime.agents.dispatch import Dispatcher
 from netsky_runtime.agents.listener import Listener
 from netsky_runtime.agents.reconcile import doubt, reconcile
 from netsky_runtime.agents.seat import Seat
 from netsky_runtime.codex.base import HistoryUnavailable, RuntimeFailure, ThreadGone, ThreadSession
-from netsky_runtime.db import actors, inputs, sessions
+from netsky_runtime.db import actors, sessions
 from netsky_runtime.errors import NetskyError, Unhealthy
-from netsky_runtime.records import ActorStatus, InputStatus, SessionState
+from netsky_runtime.records import ActorStatus, SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before the nth attempt to get a lost thread back."""
+STEADY_SECONDS = 30.0
+"""A thread that was served this long makes the next attempt a first one again."""
+DOUBTS_AFTER = 5
+CLOSE_SECONDS = 2.0
 
 
 class ActorRunner:
@@ -42,6 +47,7 @@ class ActorRunner:
         self.attached = asyncio.Event()
         """Set once the first attempt to attach is over, whichever way it went."""
         self._supervisor = supervisor
+        self._unreadable = 0
         self._dispatcher = Dispatcher(self.seat)
 
     def wake(self) -> None:
@@ -52,9 +58,9 @@ class ActorRunner:
         """Serve until cancelled."""
         failures = 0
         while True:
+            began = self.seat.kit.clock.monotonic()
             try:
                 await self._attach()
-                failures = 0
                 await self._serve()
             except ThreadGone as error:
                 await self._park(error)
@@ -63,6 +69,8 @@ class ActorRunner:
             finally:
                 self.attached.set()
                 await self._let_go()
+            if self.seat.kit.clock.monotonic() - began > STEADY_SECONDS:
+                failures = 0
             await self._rest(BACKOFF[min(failures, len(BACKOFF) - 1)])
             failures += 1
 
@@ -72,11 +80,22 @@ class ActorRunner:
             await attach(seat)
             seat.problem = ""
             if seat.thread is not None:
-                try:
-                    await reconcile(seat, seat.thread)
-                except HistoryUnavailable as error:
-                    await doubt(seat, error.message)
+                await self._compare(seat.thread)
         self.attached.set()
+
+    async def _compare(self, thread: ThreadSession) -> None:
+        """Compare with history. While it cannot be read, nothing is sent: attach again later.
+
+        After ``DOUBTS_AFTER`` failures in a row what may have been sent is uncertain.
+        """
+        try:
+            await reconcile(self.seat, thread)
+        except HistoryUnavailable as error:
+            self._unreadable += 1
+            if self._unreadable == DOUBTS_AFTER:
+                await doubt(self.seat, f"history cannot be read: {error.message}")
+            raise
+        self._unreadable = 0
 
     async def _serve(self) -> None:
         """Dispatch and listen until the thread is lost or the dispatcher asks for a new one."""
@@ -125,9 +144,14 @@ class ActorRunner:
 
     async def _let_go(self) -> None:
         thread, self.seat.thread = self.seat.thread, None
-        self.seat.awaiting = ""
-        if thread is not None:
-            await thread.close()
+        self.seat.turn_over()
+        if thread is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await thread.close()
+        except TimeoutError:
+            self.seat.kit.log("warning", "thread was not let go", {"actor": self.seat.actor_id})
 
     async def _lost(self, error: NetskyError) -> None:
         seat = self.seat
@@ -146,11 +170,7 @@ class ActorRunner:
         now = kit.clock.now()
 
         async def body(tx: Tx) -> None:
-            sent = [item.id for item in await inputs.open_for(tx, seat.actor_id) if item.batch_id]
-            reason = f"its thread is gone: {error.message}"
-            await inputs.settle(tx, sent, InputStatus.UNCERTAIN, reason=reason, now=now)
-            if (row := await sessions.current(tx, seat.actor_id)) is not None:
-                await sessions.end(tx, row.id, reason=error.message, now=now)
+            await abandon(tx, seat.actor_id, reason=f"its thread is gone: {error.message}", now=now)
             await actors.set_status(
                 tx, seat.actor_id, ActorStatus.PARKED, reason=error.message, now=now
             )

@@ -24,6 +24,12 @@ class Seat:
         self.thread: ThreadSession | None = None
         self.awaiting = ""
         """Batch that was submitted and whose turn has not ended."""
+        self.open_turn = ""
+        """Turn that was heard to start and whose end is not recorded yet."""
+        self.overdue: float | None = None
+        """Monotonic time since when it is not known whether the awaited batch was taken."""
+        self.closing = False
+        """The actor is being stopped: nothing more is handed to its thread."""
         self.problem = ""
         """Why the actor has no live thread just now, in words; empty when all is well."""
         self.wake = asyncio.Event()
@@ -32,8 +38,20 @@ class Seat:
 
     @property
     def busy(self) -> bool:
-        """Whether a turn runs, or was asked for and not heard of again."""
-        return bool(self.awaiting or (self.thread is not None and self.thread.active_turn))
+        """Whether a turn runs, was asked for, or has an end that is not recorded yet."""
+        return bool(self.awaiting) or self.busy_with_a_turn
+
+    @property
+    def busy_with_a_turn(self) -> bool:
+        """Whether a turn is known to run, or its end is not recorded yet."""
+        running = self.thread.active_turn if self.thread is not None else ""
+        return bool(self.open_turn or running)
+
+    def turn_over(self) -> None:
+        """Note that nothing runs and nothing is awaited any more; what waits may go."""
+        self.awaiting = self.open_turn = ""
+        self.overdue = None
+        self.wake.set()
 
     @property
     def input_ids(self) -> InputIds:

@@ -68,8 +68,11 @@ async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> 
             return await _recover(seat, tx, actor, turn, consumed, now)
         return await _settle(seat, tx, actor, turn, consumed, items, now)
 
-    for actor_id in await kit.database.write(body):
-        kit.wake(actor_id)
+    def wake(actor_ids: frozenset[str]) -> None:
+        for actor_id in actor_ids:
+            kit.wake(actor_id)
+
+    await kit.database.write(body, then=wake)
 
 
 def final_text(items: Sequence[HistoricItem]) -> str:
@@ -95,9 +98,10 @@ async def _settle(
 ) -> frozenset[str]:
     recoveries = [item for item in consumed if item.recovers]
     answers_for = [input_id for item in recoveries for input_id in item.recovers]
-    recovered = [i for i in await inputs.by_ids(tx, answers_for) if i.status.open]
+    found = await inputs.by_ids(tx, answers_for)
+    recovered = [i for i in found if i.status is InputStatus.SEEN]  # not one that was sent again
     causes = [item for item in consumed if not item.recovers] + recovered
-    found = {i.message_id: await messages.require(tx, i.message_id) for i in causes}
+    words = {i.message_id: await messages.require(tx, i.message_id) for i in causes}
     if recoveries:
         status = {
             TurnStatus.COMPLETED: InputStatus.ANSWERED,
@@ -106,7 +110,7 @@ async def _settle(
         ids = [item.id for item in recoveries]
         await inputs.settle(tx, ids, status, reason=turn.error, now=now)
     woken = await seat.kit.settle(
-        tx, actor=actor, turn=turn, inputs=causes, messages=found, items=items, now=now
+        tx, actor=actor, turn=turn, inputs=causes, messages=words, items=items, now=now
     )
     # A worker that has reported leaves its place to a task that waits for one.
     return woken | await seat.kit.start_ready(tx)

@@ -146,6 +146,39 @@ class ReplyDesk:
             await input_rows.settle(tx, ids, status, reason=reason, reply_id=reply_id, now=now)
         return frozenset(woken)
 
+    async def refuse(
+        self,
+        tx: Tx,
+        *,
+        actor: Actor,
+        inputs: Sequence[ActorInput],
+        messages: Mapping[str, Message],
+        reason: str,
+        now: int,
+    ) -> frozenset[str]:
+        """Cancel inputs that Codex will never take, and tell so whoever would have had the reply.
+
+        Returns the actors to wake.
+        """
+        why = f"Codex refused it: {reason}"
+        turn = Turn(
+            thread_id="",
+            id="",
+            actor_id=actor.id,
+            status=TurnStatus.FAILED,
+            started_at=now,
+            error=why,
+        )
+        woken: set[str] = set()
+        for parcel in _failed(actor, turn, inputs, messages):
+            post = await self._post(tx, actor, turn, parcel, messages, now)
+            woken |= {post.input.actor_id} if post.input else set()
+            ids = [item.id for item in parcel.inputs]
+            await input_rows.settle(
+                tx, ids, InputStatus.CANCELLED, reason=why, reply_id=post.message.id, now=now
+            )
+        return frozenset(woken)
+
     async def _post(
         self,
         tx: Tx,
@@ -210,7 +243,8 @@ def _completed(
 def _failed(
     actor: Actor, turn: Turn, inputs: Sequence[ActorInput], causes: Mapping[str, Message]
 ) -> list[_Parcel]:
-    text = f"The turn failed: {turn.error.strip() or 'Codex gave no reason'}"
+    what = "The turn failed" if turn.id else "The message was not taken"
+    text = f"{what}: {turn.error.strip() or 'Codex gave no reason'}"
     groups: dict[Addressee, list[ActorInput]] = {}
     for item in inputs:
         groups.setdefault(addressee(actor, causes[item.message_id]), []).append(item)

@@ -33,7 +33,20 @@ WHERE id = ? AND status = 'pending' RETURNING *
 _SETTLE = "UPDATE approvals SET status = ?1, decided_at = ?2 WHERE status = 'pending' AND "
 _SETTLE_TURN = _SETTLE + "thread_id = ?3 AND (?4 IS NULL OR turn_id = ?4) RETURNING id"
 _SETTLE_REQUEST = _SETTLE + "engine_id = ?3 AND request_id = ?4 RETURNING id"
-_SETTLE_ENGINE = _SETTLE + "engine_id = ?3 RETURNING id"
+_LOSE = """
+UPDATE approvals SET status = 'lost'
+WHERE (status = 'pending' OR (decided_by <> '' AND sent_at IS NULL)) AND status <> 'lost' AND """
+_LOSE_ENGINE = _LOSE + "engine_id = ? RETURNING id"
+_LOSE_THREAD = _LOSE + "thread_id = ? RETURNING id"
+_SENT = "UPDATE approvals SET sent_at = ? WHERE id = ?"
+_REOPEN = """
+UPDATE approvals SET status = 'pending', answer_json = NULL, decided_by = '', decided_at = NULL
+WHERE id = ? AND sent_at IS NULL
+"""
+_ELSEWHERE = """
+UPDATE approvals SET status = 'resolved_elsewhere', answer_json = NULL, decided_by = ''
+WHERE id = ? AND sent_at IS NULL
+"""
 
 
 async def store(
@@ -179,11 +192,29 @@ async def settle_request(
     return await _settle(tx, _SETTLE_REQUEST, status, now, engine_id, request_id)
 
 
-async def settle_engine(
-    tx: Tx, engine_id: str, status: ApprovalStatus, *, now: int
-) -> tuple[str, ...]:
-    """End what is pending at an engine; return the ids."""
-    return await _settle(tx, _SETTLE_ENGINE, status, now, engine_id)
+async def lose_engine(tx: Tx, engine_id: str) -> tuple[str, ...]:
+    """Mark as lost what a dead engine asked and was not answered, or did not live to hear."""
+    return tuple(row["id"] for row in await rows.many(tx, _LOSE_ENGINE, engine_id))
+
+
+async def lose_thread(tx: Tx, thread_id: str) -> tuple[str, ...]:
+    """Mark as lost what a thread asked that nobody will come back for."""
+    return tuple(row["id"] for row in await rows.many(tx, _LOSE_THREAD, thread_id))
+
+
+async def sent(tx: Tx, approval_id: str, *, now: int) -> None:
+    """Record that Codex has the decision."""
+    await rows.many(tx, _SENT, now, approval_id)
+
+
+async def reopen(tx: Tx, approval_id: str) -> None:
+    """Take back a decision that could not be said to Codex, so that it can be made again."""
+    await rows.many(tx, _REOPEN, approval_id)
+
+
+async def taken_elsewhere(tx: Tx, approval_id: str) -> None:
+    """Record that a decision came too late: somebody else had answered."""
+    await rows.many(tx, _ELSEWHERE, approval_id)
 
 
 async def _settle(
@@ -215,4 +246,5 @@ def _approval(row: Row) -> Approval:
         decided_by=row["decided_by"],
         created_at=row["created_at"],
         decided_at=row["decided_at"],
+        sent_at=row["sent_at"],
     )

@@ -94,11 +94,14 @@ class Database:
         """Call ``callback`` on the loop after every commit that changed rows."""
         self._callbacks.append(callback)
 
-    async def write(self, body: Callable[[Tx], Awaitable[T]]) -> T:
+    async def write(
+        self, body: Callable[[Tx], Awaitable[T]], *, then: Callable[[T], None] | None = None
+    ) -> T:
         """Run ``body`` in a transaction of its own and return its result once it is on the disk.
 
         All or nothing: an error in ``body`` rolls back. A cancelled caller stops waiting, but
-        its transaction is carried through, so what it writes must bear being written. Raises
+        its transaction is carried through, so what it writes must bear being written; ``then``
+        is called with the result after the commit whether or not the caller still waits. Raises
         what ``body`` raises, ``sqlite3.Error``, or ``DatabaseError`` when closed or stuck.
         """
         if self._closing is not None:
@@ -107,7 +110,7 @@ class Database:
         if self._owner is not None and self._owner is asyncio.current_task():
             msg = "a write inside a write would wait for itself: use the transaction at hand"
             raise RuntimeError(msg)
-        task = asyncio.get_running_loop().create_task(self._transact(body), name="write")
+        task = asyncio.get_running_loop().create_task(self._transact(body, then), name="write")
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
         return await asyncio.shield(task)
@@ -125,7 +128,9 @@ class Database:
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="close")
         await asyncio.shield(self._closing)
 
-    async def _transact(self, body: Callable[[Tx], Awaitable[T]]) -> T:
+    async def _transact(
+        self, body: Callable[[Tx], Awaitable[T]], then: Callable[[T], None] | None
+    ) -> T:
         async with self._lock:
             self._owner = asyncio.current_task()
             changes = self._writer.total_changes
@@ -148,6 +153,8 @@ class Database:
                 self._owner = None
             if self._writer.total_changes != changes:
                 self._committed()
+            if then is not None:
+                then(result)
             return result
 
     def _committed(self) -> None:

@@ -156,6 +156,12 @@ async def open_for(tx: Tx, actor_id: str) -> tuple[ActorInput, ...]:
     return await _many(tx, _OPEN_FOR, actor_id)
 
 
+async def unsettled_for(tx: Tx, actor_id: str) -> tuple[ActorInput, ...]:
+    """Return the actor's inputs that are open or uncertain: what its history may still tell of."""
+    doubtful = [item for item in await uncertain(tx) if item.actor_id == actor_id]
+    return (*await open_for(tx, actor_id), *doubtful)
+
+
 async def waiting(tx: Tx, actor_id: str, now: int) -> tuple[ActorInput, ...]:
     """Return what is queued and need not rest any longer, in the order it came."""
     return await _many(tx, _WAITING, actor_id, now)

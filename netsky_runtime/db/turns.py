@@ -30,6 +30,8 @@ _LIST_FOR_ACTOR = """
 SELECT * FROM turns WHERE actor_id = ? ORDER BY started_at DESC, rowid DESC LIMIT ?
 """
 
+_ANY_IN = "SELECT 1 FROM turns WHERE thread_id = ? LIMIT 1"
+
 
 async def start(tx: Tx, turn: Turn) -> None:
     """Add a turn; one that is known keeps its state and its earliest start."""
@@ -76,6 +78,11 @@ async def running(tx: Tx, actor_id: str | None = None) -> tuple[Turn, ...]:
     else:
         found = await rows.many(tx, _RUNNING_OF, actor_id)
     return tuple(row_to_turn(row) for row in found)
+
+
+async def any_in(tx: Tx, thread_id: str) -> bool:
+    """Say whether the thread is known to have had a turn."""
+    return bool(await rows.many(tx, _ANY_IN, thread_id))
 
 
 async def list_for_actor(tx: Tx, actor_id: str, limit: int) -> tuple[Turn, ...]:

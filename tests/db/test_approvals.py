@@ -106,9 +106,7 @@ async def test_a_request_or_a_whole_engine_is_settled(making):
         await ask(making, number)
     await ask(making, "1", engine_id="e-2")
     await making.write(lambda tx: approvals.settle_request(tx, "e-1", "2", elsewhere, now=9))
-    gone = await making.write(
-        lambda tx: approvals.settle_engine(tx, "e-1", ApprovalStatus.LOST, now=10)
-    )
+    gone = await making.write(lambda tx: approvals.lose_engine(tx, "e-1"))
     assert sorted(gone) == ["a1", "a3"]
     assert await statuses(making) == {
         "a1": "lost",
@@ -116,6 +114,31 @@ async def test_a_request_or_a_whole_engine_is_settled(making):
         "a3": "lost",
         "a4": "pending",
     }
+
+
+async def test_a_decision_that_its_engine_did_not_live_to_hear_is_lost_and_a_heard_one_is_not(
+    making,
+):
+    for number in ("1", "2"):
+        await ask(making, number)
+        await decide(making, f"a{number}")
+    await making.write(lambda tx: approvals.sent(tx, "a1", now=9))
+    assert await making.write(lambda tx: approvals.lose_engine(tx, "e-1")) == ("a2",)
+    assert await statuses(making) == {"a1": "accepted", "a2": "lost"}
+
+
+async def test_a_decision_that_was_no_answer_can_be_made_again(making):
+    await ask(making, "1")
+    await decide(making, "a1")
+    await making.write(lambda tx: approvals.reopen(tx, "a1"))
+    assert await statuses(making) == {"a1": "pending"}
+    await decide(making, "a1")
+
+
+async def test_what_a_thread_asked_is_lost_with_it(making):
+    await ask(making, "1")
+    assert await making.write(lambda tx: approvals.lose_thread(tx, "th")) == ("a1",)
+    assert await statuses(making) == {"a1": "lost"}
 
 
 async def test_lists_are_bounded_and_oldest_first(making):

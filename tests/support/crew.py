@@ -84,6 +84,7 @@ class Crew:
             ids=self.ids,
             wake=self.wake,
         )
+        replies = ReplyDesk(ids=self.ids)
         self.kit = Kit(
             database=database,
             clock=self.clock,
@@ -93,11 +94,13 @@ class Crew:
             live=self.live,
             desk=self.desk,
             envelopes=Envelopes(),
-            settle=ReplyDesk(ids=self.ids).settle,
+            settle=replies.settle,
+            refuse=replies.refuse,
             call_tool=toolbox.call,
             runtime=lambda _name: runtime,
             new_session=sessions,
             start_ready=self.delegation.start_ready,
+            give_back=self.delegation.give_back,
             wake=self.wake,
         )
         self.fleet = Fleet(kit=self.kit, supervisor=self.supervisor)

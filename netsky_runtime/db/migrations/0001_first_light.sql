@@ -214,6 +214,7 @@ CREATE TABLE approvals (
     decided_by TEXT NOT NULL DEFAULT '',
     created_at INTEGER NOT NULL,
     decided_at INTEGER,
+    sent_at INTEGER,
     UNIQUE (engine_id, request_id)
 ) STRICT;
 CREATE INDEX approvals_pending ON approvals (status) WHERE status = 'pending';

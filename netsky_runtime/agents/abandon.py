@@ -1,0 +1,26 @@
+"""Letting go of a thread that nobody will come back for, with nothing left hanging on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netsky_runtime.db import approvals, inputs, sessions
+from netsky_runtime.records import InputStatus
+
+if TYPE_CHECKING:
+    from netsky_runtime.db.connection import Tx
+
+
+async def abandon(tx: Tx, actor_id: str, *, reason: str, now: int) -> None:
+    """End the actor's session: what was sent is uncertain, what it asked is lost.
+
+    A human decides what becomes of the inputs; those that were not sent yet stay queued.
+    """
+    sent = [item.id for item in await inputs.open_for(tx, actor_id) if item.batch_id]
+    await inputs.settle(tx, sent, InputStatus.UNCERTAIN, reason=reason, now=now)
+    session = await sessions.current(tx, actor_id)
+    if session is None:
+        return
+    if session.thread_id:
+        await approvals.lose_thread(tx, session.thread_id)
+    await sessions.end(tx, session.id, reason=reason, now=now)
