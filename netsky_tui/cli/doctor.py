@@ -20,6 +20,7 @@ from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import AsJson
 from netsky_tui.cli.output import Column, emit, say, table
 from netsky_tui.cli.reading import present, read, reader, run
+from netsky_tui.cli.status import engine, in_words
 
 if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx
@@ -80,6 +81,7 @@ async def _alone(here: Invocation) -> list[Check]:
         home_check(here.home),
         await database_check(here.home),
         await codex_check(here),
+        *await engine_checks(here.home),
     ]
 
 
@@ -132,6 +134,24 @@ async def database_check(home: Home) -> Check:
     except NetskyError as error:
         return Check("database", "fail", error.message, error.hint)
     return Check("database", "ok", f"{home.database}, {size:.1f} MB")
+
+
+async def engine_checks(home: Home) -> list[Check]:
+    """Name the engine that works on without a daemon, if one does."""
+
+    async def body(tx: Tx) -> tuple[dict[str, Any] | None, int]:
+        from netsky_runtime.db import turns
+
+        return await engine(tx), len(await turns.running(tx))
+
+    try:
+        found, running = await read(home, body, empty=(None, 0))
+    except NetskyError:  # the database has a check of its own
+        return []
+    if found is None:
+        return []
+    detail = in_words(found, running, alone=True)
+    return [Check("engine", "warn", detail, "`netsky` takes it over, `netsky stop` ends it.")]
 
 
 async def codex_check(here: Invocation) -> Check:

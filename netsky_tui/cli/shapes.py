@@ -9,6 +9,7 @@ if TYPE_CHECKING:
         ActorInput,
         Approval,
         Delivery,
+        Engine,
         LogRow,
         Message,
         Note,
@@ -141,6 +142,11 @@ def approval(record: Approval) -> dict[str, Any]:
         "created_at": record.created_at,
         "decided_at": record.decided_at,
     }
+
+
+def engine(record: Engine) -> dict[str, Any]:
+    """Return the engine that works."""
+    return {"pid": record.pid, "version": record.version, "since": record.started_at}
 
 
 def event(record: StoredEvent) -> dict[str, Any]:

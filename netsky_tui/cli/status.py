@@ -9,6 +9,7 @@ import typer
 
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import DeadlineExceeded, NoDaemon
+from netsky_tui.cli import shapes
 from netsky_tui.cli.calling import call
 from netsky_tui.cli.exits import Exit
 from netsky_tui.cli.invocation import Invocation
@@ -43,13 +44,22 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> Exit:
 
 async def _present(here: Invocation) -> dict[str, Any]:
     try:
-        return await call(here.home, "status", {}, deadline=_PATIENCE)
+        told = await call(here.home, "status", {}, deadline=_PATIENCE)
+        return {**told, "engine": await read(here.home, engine, empty=None)}
     except NoDaemon:
         state = "stopped"
     except DeadlineExceeded as error:
         narrate(f"error: {error.message}")
         state = "unresponsive"
     return await _stored(here, state)
+
+
+async def engine(tx: Tx) -> dict[str, Any] | None:
+    """Return which engine works, with a daemon or without one."""
+    from netsky_runtime import leftover
+
+    found = await leftover.working(tx)
+    return shapes.engine(found) if found else None
 
 
 async def _stored(here: Invocation, state: str) -> dict[str, Any]:
@@ -71,7 +81,16 @@ async def _stored(here: Invocation, state: str) -> dict[str, Any]:
         "counts": counted,
         "rooms": 0,
         "home": str(here.home.root),
+        "engine": await read(here.home, engine, empty=None),
     }
+
+
+def in_words(engine: dict[str, Any], turns: int, *, alone: bool) -> str:
+    """Say which engine works; what runs in one that is ``alone`` nobody has looked at since."""
+    if not alone:
+        return f"pid {engine['pid']}"
+    some = f"{turns} turn{'' if turns == 1 else 's'} running as far as known"
+    return f"pid {engine['pid']} works on without netsky, {some}"
 
 
 def _show(present: dict[str, Any]) -> None:
@@ -83,6 +102,8 @@ def _show(present: dict[str, Any]) -> None:
         since = age(round(started.timestamp() * 1000), SystemClock().now())
         lines["process"] = f"pid {daemon['pid']}, for {since}, epoch {daemon['epoch']}"
         lines["rooms"] = present["rooms"]
+    if present["engine"]:
+        lines["engine"] = in_words(present["engine"], counts["turns_running"], alone=not running)
     lines["runtime"] = runtime["name"]
     if runtime["codex_version"]:
         lines["codex"] = runtime["codex_version"]
@@ -92,5 +113,7 @@ def _show(present: dict[str, Any]) -> None:
         narrate(notice)
     if daemon["state"] == "stopped":
         narrate("No daemon runs. Start one: netsky, or netsky --no-tui")
+        if present["engine"]:
+            narrate("The next one takes the engine over; `netsky stop` ends it.")
     if counts["approvals_pending"]:
         narrate("Approvals wait: netsky approvals list")

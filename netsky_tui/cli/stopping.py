@@ -1,4 +1,4 @@
-"""``netsky stop``: end the daemon, and wait until it has ended."""
+"""``netsky stop``: end the daemon, or the engine it left, and wait until that has ended."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netsky_runtime.clock import Clock, SystemClock
-from netsky_runtime.errors import DeadlineExceeded
+from netsky_runtime.errors import DeadlineExceeded, NoDaemon
+from netsky_tui.cli import shapes
 from netsky_tui.cli.calling import daemon
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import AsJson
 from netsky_tui.cli.output import emit, narrate
-from netsky_tui.cli.reading import run
+from netsky_tui.cli.reading import read, run
 
 if TYPE_CHECKING:
     from netsky_runtime.paths import Home
@@ -34,13 +35,36 @@ def stop(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Stop the daemon: turns are interrupted, Codex ends, everything stored stays."""
-    home = Invocation.of(ctx).home
-    stopped = run(_stop(home, keep_engine=keep_engine, clock=SystemClock()))
+    """Stop the daemon: turns are interrupted, Codex ends, everything stored stays.
+
+    Without a daemon it ends an engine that was left working.
+    """
+    here = Invocation.of(ctx)
+    try:
+        stopped = run(_stop(here.home, keep_engine=keep_engine, clock=SystemClock()))
+        told = "stopped; the engine works on" if keep_engine else "stopped"
+    except NoDaemon:
+        ended = None if keep_engine else run(_end_left(here))
+        if ended is None:
+            raise
+        stopped = {"pid": None, "state": "stopped", "engine": ended}
+        told = (
+            f"No daemon ran. The engine that worked on without one, pid {ended['pid']}, is ended."
+        )
     if as_json:
         emit(stopped)
     else:
-        narrate("stopped; the engine works on" if keep_engine else "stopped")
+        narrate(told)
+
+
+async def _end_left(here: Invocation) -> dict[str, Any] | None:
+    """End the engine that works on without a daemon; ``None``: there is no such."""
+    from netsky_runtime import leftover
+
+    if await read(here.home, leftover.working, empty=None) is None:
+        return None  # and nothing was locked or created
+    ended = await leftover.end(here.home, here.environ)
+    return shapes.engine(ended) if ended else None
 
 
 async def _stop(home: Home, *, keep_engine: bool, clock: Clock) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -9,14 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from netsky_runtime.clock import iso
+from netsky_runtime.db import engines
 from netsky_runtime.errors import Conflict, DeadlineExceeded
+from netsky_runtime.lock import HomeLock
+from netsky_runtime.records import Engine, EngineState, RuntimeName
+from netsky_runtime.wire.process import process_started
 from netsky_tui.cli.doctor import home_check, sqlite_check
+from tests.cli import world
+from tests.support.fakes import START_MS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from netsky_runtime.db.connection import Tx
     from netsky_runtime.paths import Home
-    from tests.cli.conftest import FakeDaemon, Netsky
+    from tests.cli.conftest import FakeDaemon, Netsky, Seed
 
 READY = {
     "daemon": {"state": "ready", "pid": 1, "epoch": 7, "since": "2026-11-20T14:47:06.483Z"},
@@ -36,7 +46,7 @@ READY = {
 def test_status_is_what_the_daemon_says(netsky: Netsky, daemon: FakeDaemon) -> None:
     daemon.answers["status"] = READY
     ran = netsky("status", "--json")
-    assert (ran.status, ran.data, ran.err) == (0, READY, "")
+    assert (ran.status, ran.data, ran.err) == (0, READY | {"engine": None}, "")
 
 
 def test_status_for_people_names_what_waits_for_them(netsky: Netsky, daemon: FakeDaemon) -> None:
@@ -71,6 +81,80 @@ def test_a_socket_left_by_a_dead_daemon_is_no_daemon(netsky: Netsky, home: Home)
     ran = netsky("status", "--json")
     assert (ran.status, ran.data["daemon"]["state"]) == (0, "stopped")
     assert netsky("stop").status == 4
+
+
+@pytest.fixture
+def left(seed: Seed) -> Iterator[subprocess.Popen[bytes]]:
+    """An engine that works, as the database knows it, and a turn that runs in it."""
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
+        engine = Engine(
+            id="e-1",
+            runtime=RuntimeName.APP_SERVER,
+            state=EngineState.RUNNING,
+            pid=process.pid,
+            pid_started=process_started(process.pid),
+            binary="/codex",
+            version="0.163.0",
+            codex_home="/codex-home",
+            socket="/engine.sock",
+            started_at=START_MS,
+        )
+
+        async def rows(tx: Tx) -> None:
+            await world.build(tx)
+            await engines.insert(tx, engine)
+
+        seed(rows)
+        yield process
+        process.kill()
+
+
+def test_an_engine_left_working_is_named_without_a_daemon(
+    netsky: Netsky, left: subprocess.Popen[bytes]
+) -> None:
+    told = netsky("status", "--json").data
+    assert told["daemon"]["state"] == "stopped"
+    since = iso(START_MS)
+    assert told["engine"] == {"pid": left.pid, "version": "0.163.0", "since": since}
+    words = f"pid {left.pid} works on without netsky, 1 turn running as far as known"
+    assert words in netsky("status").out
+    assert "netsky stop" in netsky("status").err
+    checks = {check["name"]: check for check in netsky("doctor", "--json").data["checks"]}
+    assert (checks["engine"]["state"], checks["engine"]["detail"]) == ("warn", words)
+
+
+def test_stop_without_a_daemon_ends_the_engine_that_was_left(
+    netsky: Netsky, left: subprocess.Popen[bytes]
+) -> None:
+    assert netsky("stop", "--keep-engine").status == 4
+    assert left.poll() is None
+    ran = netsky("stop")
+    assert (ran.status, ran.out) == (0, "")
+    assert f"pid {left.pid}, is ended" in ran.err
+    assert left.wait(timeout=5) == -signal.SIGTERM
+    assert netsky("status", "--json").data["engine"] is None
+    assert netsky("stop").status == 4
+
+
+def test_a_home_that_somebody_holds_keeps_its_engine(
+    netsky: Netsky, left: subprocess.Popen[bytes], home: Home
+) -> None:
+    with HomeLock(home.lock):
+        ran = netsky("stop")
+    assert ran.status == 1
+    assert left.poll() is None
+
+
+def test_a_process_that_only_bears_the_engines_number_is_left_alone(
+    netsky: Netsky, left: subprocess.Popen[bytes], seed: Seed
+) -> None:
+    async def earlier(tx: Tx) -> None:
+        await tx.execute("UPDATE engines SET pid_started = pid_started - 3600")
+
+    seed(earlier)
+    assert netsky("status", "--json").data["engine"] is None
+    assert netsky("stop").status == 4
+    assert left.poll() is None
 
 
 def test_stop_returns_when_the_daemon_has_ended(netsky: Netsky, daemon: FakeDaemon) -> None:

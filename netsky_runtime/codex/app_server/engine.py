@@ -138,6 +138,17 @@ class EngineHost:
         if engine is not None:
             await self._end(engine, EngineState.ENDED, reason)
 
+    async def end_left(self, reason: str) -> Engine | None:
+        """End the engine that an earlier netsky left working, if it does; return it.
+
+        Raises ``Unhealthy`` when it does not end.
+        """
+        row = await self._store.load()
+        if row is None or not is_same_process(row.pid, row.pid_started):
+            return None
+        await self._end(row, EngineState.ENDED, reason)
+        return row
+
     def let_go(self) -> None:
         """Leave the engine to work on by itself."""
         self.engine = None
