@@ -57,7 +57,6 @@ _WAITING = """
 SELECT * FROM actor_inputs WHERE actor_id = ? AND status IN ('queued', 'handed', 'seen')
     AND status = 'queued' AND not_before <= ? ORDER BY seq
 """
-_BY_BATCH = "SELECT * FROM actor_inputs WHERE batch_id = ? AND batch_id <> '' ORDER BY seq"
 # Left to itself SQLite walks the whole table to have the order for nothing.
 _UNCERTAIN = """
 SELECT * FROM actor_inputs INDEXED BY actor_inputs_uncertain WHERE status = 'uncertain'
@@ -165,11 +164,6 @@ async def unsettled_for(tx: Tx, actor_id: str) -> tuple[ActorInput, ...]:
 async def waiting(tx: Tx, actor_id: str, now: int) -> tuple[ActorInput, ...]:
     """Return what is queued and need not rest any longer, in the order it came."""
     return await _many(tx, _WAITING, actor_id, now)
-
-
-async def by_batch(tx: Tx, batch_id: str) -> tuple[ActorInput, ...]:
-    """Return what was last sent together under this id."""
-    return await _many(tx, _BY_BATCH, batch_id)
 
 
 async def uncertain(tx: Tx) -> tuple[ActorInput, ...]:

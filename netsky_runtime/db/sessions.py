@@ -36,7 +36,6 @@ VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 """
 _GET_THREAD = "SELECT * FROM threads WHERE id = ?"
 _SET_RESYNC = "UPDATE threads SET resync = ? WHERE id = ? AND resync <> ?"
-_TO_RESYNC = "SELECT * FROM threads WHERE resync = 1 ORDER BY created_at, id"
 
 
 async def insert(tx: Tx, session: Session) -> None:
@@ -156,11 +155,6 @@ async def get_thread(tx: Tx, thread_id: str) -> Thread | None:
 async def set_resync(tx: Tx, thread_id: str, resync: bool) -> None:
     """Mark a thread whose facts may have a gap, or clear the mark."""
     await rows.many(tx, _SET_RESYNC, resync, thread_id, resync)
-
-
-async def threads_to_resync(tx: Tx) -> tuple[Thread, ...]:
-    """Return the threads whose facts may have a gap."""
-    return tuple(_thread(row) for row in await rows.many(tx, _TO_RESYNC))
 
 
 def row_to_session(row: Row) -> Session:

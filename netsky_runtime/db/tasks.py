@@ -24,13 +24,6 @@ WHERE number > ?1 AND (?2 IS NULL OR status IN (SELECT value FROM json_each(?2))
 ORDER BY number LIMIT ?3
 """  # noqa: S608 - constants only
 _OF_OWNER = f"SELECT {COLUMNS} FROM tasks WHERE owner_id = ? ORDER BY number"  # noqa: S608 - as above
-_STARTABLE = f"""
-SELECT {COLUMNS} FROM tasks
-WHERE status = 'blocked' AND manager_id IS NOT NULL AND NOT EXISTS (
-    SELECT 1 FROM task_dependencies JOIN tasks AS needed ON needed.id = depends_on_id
-    WHERE task_id = tasks.id AND needed.status <> 'done')
-ORDER BY priority, number
-"""  # noqa: S608 - constants only
 _NEXT_NUMBER = "SELECT coalesce(max(number), 0) + 1 FROM tasks"
 _SET_STATUS = """
 UPDATE tasks SET status = ?, updated_at = ?, closed_at = ? WHERE id = ? RETURNING id
@@ -186,11 +179,6 @@ async def add_dependency(tx: Tx, task_id: str, on_id: str) -> None:
 async def unmet(tx: Tx, task_id: str) -> tuple[str, ...]:
     """Return the tasks that this one waits for."""
     return tuple(row["id"] for row in await rows.many(tx, _UNMET, task_id))
-
-
-async def startable(tx: Tx) -> tuple[Task, ...]:
-    """Return blocked tasks that wait for nothing any more and have a manager, urgent first."""
-    return await _many(tx, _STARTABLE)
 
 
 async def of_owner(tx: Tx, actor_id: str) -> tuple[Task, ...]:

@@ -158,11 +158,10 @@ async def test_a_thread_with_a_gap_is_marked_until_it_is_filled(making):
     )
     for _ in range(2):
         await making.write(lambda tx: sessions.insert_thread(tx, thread))
-    assert await making.read(sessions.threads_to_resync) == ()
-    await making.write(lambda tx: sessions.set_resync(tx, "th", True))
-    assert [each.id for each in await making.read(sessions.threads_to_resync)] == ["th"]
-    await making.write(lambda tx: sessions.set_resync(tx, "th", False))
-    assert await making.read(sessions.threads_to_resync) == ()
+    for marked in (True, False):
+        await making.write(lambda tx, marked=marked: sessions.set_resync(tx, "th", marked))
+        found = await making.read(lambda tx: sessions.get_thread(tx, "th"))
+        assert found.resync is marked
 
 
 async def test_the_running_engine_is_the_last_that_has_not_ended(making):

@@ -117,7 +117,7 @@ async def test_an_attempt_is_on_record_before_anything_is_sent(making):
     first, second = await making.input(), await making.input()
     texts = {first: "<one>", second: "<two>"}
     await making.write(lambda tx: inputs.attempt(tx, texts, batch_id="b-1", thread_id="th"))
-    found = await making.read(lambda tx: inputs.by_batch(tx, "b-1"))
+    found = await making.read(lambda tx: inputs.by_ids(tx, [first, second]))
     assert [(i.id, i.envelope, i.status, i.attempts, i.thread_id) for i in found] == [
         (first, "<one>", Q, 1, "th"),
         (second, "<two>", Q, 1, "th"),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netsky_runtime.db import migrate, tasks
+from netsky_runtime.db import migrate, readiness, tasks
 from netsky_runtime.errors import NotFound, UsageError
 from netsky_runtime.records import MANAGER0, Priority, TaskStatus
 
@@ -115,25 +115,20 @@ async def test_a_blocked_task_starts_when_the_last_need_is_done(making, late):
     needed = [await add(making), await add(making)]
     await depend(making, waits, needed[0])
     await set_status(making, needed[0], TaskStatus.DONE)
-    ready = await making.read(tasks.startable)
+    ready = await making.read(readiness.waiting)
     assert [task.id for task in ready] == [waits]
     if late:  # an edge that comes after the task could have started holds it back again
         await depend(making, waits, needed[1])
-        assert await making.read(tasks.startable) == ()
+        assert await making.read(readiness.waiting) == ()
         await set_status(making, needed[1], TaskStatus.DONE)
-        assert [task.id for task in await making.read(tasks.startable)] == [waits]
-
-
-async def test_a_blocked_task_without_a_manager_waits(making):
-    await add(making, status=TaskStatus.BLOCKED)
-    assert await making.read(tasks.startable) == ()
+        assert [task.id for task in await making.read(readiness.waiting)] == [waits]
 
 
 async def test_urgent_tasks_start_first(making):
     common = {"status": TaskStatus.BLOCKED, "manager_id": MANAGER0}
     for priority in (Priority.P2, Priority.P0, Priority.P1, Priority.P0):
         await add(making, priority=priority, **common)
-    found = await making.read(tasks.startable)
+    found = await making.read(readiness.waiting)
     assert [task.id for task in found] == ["t2", "t4", "t3", "t1"]
 
 

@@ -194,7 +194,6 @@ DRAWN: dict[str, Callable[[Tx], Awaitable[Any]]] = {
     "open inputs": lambda tx: inputs.open_for(tx, "worker1"),
     "waiting inputs": lambda tx: inputs.waiting(tx, "worker1", 5),
     "inputs by id": lambda tx: inputs.by_ids(tx, ["i-1"]),
-    "a batch": lambda tx: inputs.by_batch(tx, "b"),
     "uncertain inputs": inputs.uncertain,
     "recovered inputs": lambda tx: inputs.recovered_by(tx, ["i-1"]),
     "recoveries": lambda tx: inputs.recoveries_of(tx, ["i-1"]),

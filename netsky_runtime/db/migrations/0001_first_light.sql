@@ -163,7 +163,6 @@ CREATE INDEX actor_inputs_open ON actor_inputs (actor_id, seq)
 CREATE INDEX actor_inputs_uncertain ON actor_inputs (actor_id, seq) WHERE status = 'uncertain';
 CREATE INDEX actor_inputs_by_message ON actor_inputs (message_id);
 CREATE INDEX actor_inputs_by_turn ON actor_inputs (thread_id, turn_id) WHERE turn_id <> '';
-CREATE INDEX actor_inputs_by_batch ON actor_inputs (batch_id) WHERE batch_id <> '';
 CREATE INDEX actor_inputs_recoveries ON actor_inputs (actor_id) WHERE recovers_json <> '[]';
 
 CREATE TABLE deliveries (
