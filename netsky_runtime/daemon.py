@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from netsky_runtime.codex.base import ThreadSession
     from netsky_runtime.control import protocol
     from netsky_runtime.paths import Home
+    from netsky_runtime.records import LogRow
 
 ATTACH_SECONDS = 10.0
 """How long a start waits for threads to come back before it says it is ready."""
@@ -261,6 +262,7 @@ class Daemon:
             database=self.database, live=self.live, clock=self.clock, set_watched=self._watch
         )
         await self.feed.start(self._stack)
+        self.log.on_line(self._tell)
         self.server = ControlServer(
             self.options.home.control_socket,
             dispatch=self.dispatch,
@@ -268,6 +270,12 @@ class Daemon:
             identity=self._identity,
         )
         await self.server.start(self._stack)
+
+    def _tell(self, row: LogRow) -> None:
+        """Say to every room what has gone wrong: nobody reads a log all day."""
+        if row.level == "error":
+            told = " ".join(f"{key} {value}" for key, value in row.fields.items())
+            self.feed.notice("error", f"{row.message}: {told}" if told else row.message)
 
     def _watch(self, actor_ids: frozenset[str]) -> None:
         self.tasks.spawn("watch", self.fleet.watch(actor_ids))

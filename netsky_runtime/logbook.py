@@ -14,7 +14,7 @@ from netsky_runtime.errors import NetskyError
 from netsky_runtime.records import LogRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from netsky_runtime.clock import Clock
@@ -36,6 +36,11 @@ class Logbook:
         self._queue: deque[LogRow] = deque(maxlen=QUEUE_LIMIT)
         self._dropped = 0
         self._filled = asyncio.Event()
+        self._listeners: list[Callable[[LogRow], None]] = []
+
+    def on_line(self, listener: Callable[[LogRow], None]) -> None:
+        """Call ``listener`` with every line, at once."""
+        self._listeners.append(listener)
 
     def __call__(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
         """Record one line: a level (debug, info, warning, error), a past-tense sentence, fields."""
@@ -50,6 +55,8 @@ class Logbook:
         self._dropped += len(self._queue) == QUEUE_LIMIT
         self._queue.append(row)
         self._filled.set()
+        for listener in self._listeners:
+            listener(row)
 
     def failure(self, name: str, error: BaseException) -> None:
         """Record that a supervised task ended with an error."""

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from netsky_runtime.control.client import RemoteHandle
+from netsky_runtime.control.handle import PushKind
 from netsky_runtime.daemon import Daemon, Options, offline
 from netsky_runtime.db import approvals, messages
 from netsky_runtime.db.connection import ReadDatabase
@@ -226,6 +227,19 @@ async def test_a_stop_interrupts_turns_and_leaves_no_thread_process_or_socket(tm
     async with daemon(tmp_path) as again:
         told = await again.handle().call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
     assert told["status"] == "interrupted"
+
+
+async def test_what_goes_wrong_is_told_to_the_rooms(tmp_path):
+    async with daemon(tmp_path) as running:
+        handle = running.handle()
+        await ask(handle, "ERR[reject]")
+        async with asyncio.timeout(5):
+            async for push in handle.pushes():
+                if push.kind is PushKind.NOTICE:
+                    break
+        assert push.data["level"] == "error"
+        assert "input refused" in push.data["text"]
+        assert "manager0" in push.data["text"]
 
 
 async def test_a_failed_start_says_so_and_leaves_nothing_behind(tmp_path):
