@@ -8,18 +8,32 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.errors import Refused
+from netsky_runtime.errors import Refused, Unhealthy
+from netsky_runtime.settings import Settings, allowed_roots, work_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from netsky_runtime.codex.base import RuntimeInfo
     from netsky_runtime.paths import Home
-    from netsky_runtime.settings import Settings
 
 LOW_DISK = 512 * 1024 * 1024
 """Bytes free below which the database is in danger."""
 WAL_RACE_FIXED = (3, 51, 3)
+
+
+def check_start(home: Home, settings: Settings, cwd: Path) -> None:
+    """Refuse to start on settings that cannot hold; nothing has been created before.
+
+    Raises ``Unhealthy`` for a work_dir that is gone, ``Refused`` for a home that actors could
+    write to.
+    """
+    folder = work_dir(settings, cwd)
+    if not folder.is_dir():
+        msg = f"The setting work_dir names {folder}, and there is no such folder."
+        hint = "Make it, or: netsky settings set work_dir DIR"
+        raise Unhealthy(msg, hint=hint)
+    check_home(home, allowed_roots(settings, cwd), settings)
 
 
 def check_home(home: Home, roots: Sequence[Path], settings: Settings) -> None:

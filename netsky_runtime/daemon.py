@@ -19,7 +19,7 @@ from netsky_runtime.agents.ingest import FactWriter
 from netsky_runtime.agents.kit import Kit
 from netsky_runtime.agents.live import LiveState
 from netsky_runtime.agents.toolbox import Toolbox
-from netsky_runtime.checks import check_home, checks
+from netsky_runtime.checks import check_start, checks
 from netsky_runtime.clock import Clock, Ids, SortableIds, SystemClock, iso
 from netsky_runtime.comms.envelope import Envelopes
 from netsky_runtime.comms.receiving import Inbox
@@ -115,19 +115,22 @@ class Daemon:
     async def _start(self) -> None:
         options, clock, home = self.options, self.clock, self.options.home
         stack = self._stack
+        if not home.database.exists():  # a first start that is refused creates nothing
+            check_start(home, settings.load({}, options.environ, **options.flags), options.cwd)
         home.prepare()
         stack.enter_context(HomeLock(home.lock))
 
         options.progress("opening the database")
         self.database = await Database.open(home.database, backups=home.backups, clock=clock)
         stack.push_async_callback(self.database.close)
+        stored = await self.database.read(setting_rows.get_all)
+        self.settings = settings.load(stored, options.environ, **options.flags)
+        check_start(home, self.settings, options.cwd)
         self.epoch = await self.database.write(
             lambda tx: daemon_row.take_epoch(tx, os.getpid(), clock.now())
         )
-        stored = await self.database.read(setting_rows.get_all)
-        self.settings = settings.load(stored, options.environ, **options.flags)
-        check_home(home, settings.allowed_roots(self.settings, options.cwd), self.settings)
-        await self.database.write(lambda tx: wiring.first_rows(tx, options.cwd, clock.now()))
+        folder = settings.work_dir(self.settings, options.cwd).resolve()
+        await self.database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
 
         self.log = Logbook(file=home.logs / "netsky.jsonl", clock=clock)
         self.tasks = Supervisor(report=self.log.failure)
@@ -394,9 +397,8 @@ async def run_headless(options: Options, *, narrate: Callable[[str], None]) -> i
     try:
         status = await daemon.verbs("status", {})
         runtime = status["runtime"]
-        narrate(f"ready: {runtime['name']} {runtime['codex_version']}, pid {os.getpid()}")
-        for notice in runtime["notices"]:
-            narrate(f"notice: {notice}")
+        for line in wiring.readiness(runtime, os.getpid()):
+            narrate(line)
         await daemon.asked_to_stop.wait()
         narrate("stopping")
     finally:
@@ -419,8 +421,9 @@ async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbT
         database = await Database.open(home.database, backups=home.backups, clock=clock)
         stack.push_async_callback(database.close)
         here = cwd or Path.cwd()
-        await database.write(lambda tx: wiring.first_rows(tx, here, clock.now()))
         chosen = settings.load(await database.read(setting_rows.get_all))
+        folder = settings.work_dir(chosen, here).resolve()
+        await database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
 
         def wake(_actor_id: str) -> None:
             """Nobody is there to be woken: the next daemon finds the queue."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -80,17 +81,39 @@ def load(
 
 
 def check(key: str, value: str) -> None:
-    """Raise ``NotFound`` for an unknown key, ``UsageError`` for a bad value."""
+    """Raise ``NotFound`` for an unknown key, ``UsageError`` for a bad value.
+
+    What a value names must be there when it is set; a folder may vanish later.
+    """
     if key not in Settings.model_fields:
         known = ", ".join(sorted(Settings.model_fields))
         msg = f"There is no setting {key!r}."
         raise NotFound(msg, hint=f"Settings are: {known}.")
     load({key: value}, environ={})
+    if key == "codex_bin" and value and shutil.which(Path(value).expanduser()) is None:
+        msg = f"There is no Codex at {value}, or it cannot be executed."
+        raise UsageError(msg, hint='Give the path of a Codex, or "" for the one on PATH.')
+    if key in {"work_dir", "allowed_roots"}:
+        for part in _parts(value) if key == "allowed_roots" else filter(None, [value]):
+            _check_folder(key, Path(part).expanduser())
+
+
+def _check_folder(key: str, folder: Path) -> None:
+    if not folder.is_absolute():
+        msg = f"{key} needs whole paths, and {folder} depends on where netsky is started."
+        raise UsageError(msg, hint=f"Perhaps {folder.absolute()}.")
+    if not folder.is_dir():
+        msg = f"There is no folder {folder}."
+        raise UsageError(msg, hint=f"Make it first, or give {key} another one.")
+
+
+def _parts(roots: str) -> list[str]:
+    return [part for part in roots.split(":") if part]
 
 
 def allowed_roots(settings: Settings, cwd: Path) -> tuple[Path, ...]:
     """Return the folders that actors may work in; ``cwd`` is where netsky was started."""
-    roots = [part for part in settings.allowed_roots.split(":") if part]
+    roots = _parts(settings.allowed_roots)
     chosen = [Path(part).expanduser() for part in roots] or [work_dir(settings, cwd)]
     return tuple(root.resolve() for root in chosen)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.agents import launch
 from netsky_runtime.agents.delegation import Limits
@@ -12,7 +12,7 @@ from netsky_runtime.codex.base import RuntimeInfo, ThreadRuntime
 from netsky_runtime.codex.scripted.demo import DemoScript
 from netsky_runtime.codex.scripted.language import OrdersInText
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
-from netsky_runtime.db import actors, engines
+from netsky_runtime.db import actors, engines, sessions
 from netsky_runtime.errors import NetskyError, Unhealthy
 from netsky_runtime.records import (
     MANAGER0,
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 
 async def first_rows(tx: Tx, cwd: Path, now: int) -> None:
-    """Make the owner and manager0 in a home that has none."""
+    """Make the owner and manager0 in a home that has none.
+
+    Until its first session manager0 has no other folder than ``cwd``.
+    """
     if await actors.get(tx, OWNER) is None:
         owner = Actor(
             id=OWNER,
@@ -48,7 +51,8 @@ async def first_rows(tx: Tx, cwd: Path, now: int) -> None:
             updated_at=now,
         )
         await actors.insert(tx, owner)
-    if await actors.get(tx, MANAGER0) is None:
+    present = await actors.get(tx, MANAGER0)
+    if present is None:
         manager0 = Actor(
             id=MANAGER0,
             kind=ActorKind.MANAGER,
@@ -59,6 +63,8 @@ async def first_rows(tx: Tx, cwd: Path, now: int) -> None:
             updated_at=now,
         )
         await actors.insert(tx, manager0)
+    elif present.cwd != str(cwd) and await sessions.current(tx, MANAGER0) is None:
+        await actors.set_cwd(tx, MANAGER0, str(cwd), now=now)
 
 
 class EngineRows:
@@ -191,3 +197,14 @@ def limits(settings: Settings, cwd: Path) -> Limits:
         work_dir=work_dir(settings, cwd).resolve(),
         allowed_roots=allowed_roots(settings, cwd),
     )
+
+
+def readiness(runtime: Mapping[str, Any], pid: int) -> list[str]:
+    """Return what a headless daemon says of its runtime, as ``status`` describes it."""
+    notices = list(runtime["notices"])
+    if runtime["codex_version"]:
+        first = f"ready: {runtime['name']} {runtime['codex_version']}, pid {pid}"
+    else:
+        why = notices.pop(0) if notices else "it has not been started yet."
+        first = f"ready, pid {pid}, but without Codex: {why}"
+    return [first, *(f"notice: {notice}" for notice in notices)]

@@ -10,18 +10,21 @@ import pytest
 from netsky_runtime.control.client import RemoteHandle
 from netsky_runtime.control.handle import PushKind
 from netsky_runtime.daemon import Daemon, Options, offline
-from netsky_runtime.db import approvals, messages
+from netsky_runtime.db import actors, approvals, messages
 from netsky_runtime.db.connection import ReadDatabase
 from netsky_runtime.errors import (
     Conflict,
     DaemonRunning,
+    NetskyError,
     NoDaemon,
     NotFound,
     Refused,
+    Unhealthy,
     UsageError,
 )
 from netsky_runtime.paths import Home
 from netsky_runtime.records import MAX_BODY_BYTES, ApprovalStatus
+from netsky_runtime.wiring import readiness
 
 
 def options(tmp_path, **changes):
@@ -101,6 +104,49 @@ async def test_a_home_that_actors_could_write_to_is_refused(tmp_path):
         await Daemon.host(options(tmp_path, cwd=tmp_path))
     async with daemon(tmp_path):
         pass  # and the refused start has left nothing locked
+
+
+async def test_a_refused_first_start_creates_nothing(tmp_path):
+    for wrong in (
+        {"cwd": tmp_path},
+        {"environ": {"AGENT_CODEX_SANDBOX": "nonsense"}},
+        {"flags": {"work_dir": str(tmp_path / "gone")}},
+    ):
+        given = options(tmp_path, **wrong)
+        with pytest.raises(NetskyError):
+            await Daemon.host(given)
+        assert not given.home.root.exists()
+
+
+async def test_a_work_dir_that_has_vanished_is_told_not_replaced(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    async with offline(options(tmp_path).home, cwd=tmp_path / "work") as verbs:
+        await verbs("settings.set", {"key": "work_dir", "value": str(gone)})
+    gone.rmdir()
+    with pytest.raises(Unhealthy, match="gone") as caught:
+        await Daemon.host(options(tmp_path))
+    assert "settings set work_dir" in caught.value.hint
+
+
+async def test_manager0_works_in_the_work_dir_that_was_set_before_its_first_start(tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    async with offline(options(tmp_path).home, cwd=tmp_path) as verbs:
+        await verbs("settings.set", {"key": "work_dir", "value": str(project)})
+    async with daemon(tmp_path) as running:
+        manager0 = await running.database.read(lambda tx: actors.get(tx, "manager0"))
+        assert manager0.cwd == str(project)
+
+
+def test_a_daemon_without_codex_does_not_just_say_that_it_is_ready():
+    runtime = {"name": "app_server", "codex_version": "", "notices": ["None was found.", "Old."]}
+    assert readiness(runtime, 7) == [
+        "ready, pid 7, but without Codex: None was found.",
+        "notice: Old.",
+    ]
+    runtime = {"name": "app_server", "codex_version": "0.163.0", "notices": []}
+    assert readiness(runtime, 7) == ["ready: app_server 0.163.0, pid 7"]
 
 
 async def test_a_bad_setting_in_the_environment_is_named(tmp_path):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from netsky_runtime.lock import HomeLock
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netsky_runtime.paths import Home
     from tests.cli.conftest import Netsky
 
@@ -36,6 +40,31 @@ def test_what_is_wrong_is_refused_offline_as_it_is_by_the_daemon(netsky: Netsky)
     assert netsky("tasks", "done", "t99").status == 3
     assert netsky("tasks", "add", "One").status == 0
     assert netsky("tasks", "depend", "t1", "t1").status == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("work_dir", "/nonexist", "no folder /nonexist"),
+        ("work_dir", "here", "whole paths"),
+        ("allowed_roots", "/:/nonexist", "no folder /nonexist"),
+        ("codex_bin", "/nope", "no Codex at /nope"),
+    ],
+)
+def test_a_setting_that_names_nothing_is_refused_and_its_default_is_not(
+    netsky: Netsky, home: Home, key: str, value: str, words: str
+) -> None:
+    ran = netsky("settings", "set", key, value)
+    assert ran.status == 2
+    assert words in ran.err
+    assert not home.root.exists()
+    assert netsky("settings", "set", key, "").status == 0
+
+
+def test_a_folder_that_is_there_can_be_set(netsky: Netsky, tmp_path: Path) -> None:
+    for key, value in (("work_dir", str(tmp_path)), ("allowed_roots", f"{tmp_path}:/")):
+        assert netsky("settings", "set", key, value).status == 0
+        assert netsky("settings", "get", key).out == f"{value}\n"
 
 
 def test_a_home_that_somebody_holds_is_not_written_to(netsky: Netsky, home: Home) -> None:
