@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.errors import NetskyError
@@ -24,6 +25,8 @@ BEAT = 0.04
 IDLE_PACE = 1.0
 """Seconds between two looks for changes nobody told of, and between two ticks of the ages."""
 STATUS_PACE = 2.0
+SCREENFUL = 50
+"""Rows of each list that are read for the first frame. All of them take four times as long."""
 _LOAD = 4
 """A read that took long is followed by a pause of this many times as long."""
 
@@ -54,6 +57,7 @@ class RoomFeed:
         self._dirty = asyncio.Event()
         self._live_dirty: frozenset[Part] = frozenset()
         self._again = asyncio.Event()
+        self._looked = asyncio.Event()
         self._rewatch = asyncio.Event()
         self._version = -1
 
@@ -105,6 +109,7 @@ class RoomFeed:
             problem = await self._refresh()
             if problem:
                 self._tell_room(problem)
+            self._looked.set()
             took = self._clock.monotonic() - started
             await self._clock.sleep(max(TABLE_PACE, took * _LOAD))
             if not self._dirty.is_set():
@@ -125,13 +130,18 @@ class RoomFeed:
             version = await self.source.version()
             if version == self._version:
                 return ""
-            snapshot = await self.source.snapshot(self.store.ask)
+            ask = self.store.ask
+            if first := not self.store.loaded:
+                ask = replace(ask, messages=SCREENFUL, events=SCREENFUL, tasks=SCREENFUL)
+            snapshot = await self.source.snapshot(ask)
         except NetskyError as error:
             # An older database is migrated by the daemon that is being started.
             return "" if self.store.daemon.link is LinkState.STARTING else str(error)
         except sqlite3.Error as error:
             return f"The database cannot be read: {error}. Run `netsky doctor`."
         self._version = version
+        if first:
+            self.touch()
         changed = self.store.apply(snapshot, self._clock.now())
         if snapshot.events_of != self.store.ask.actor_id:
             self.touch()
@@ -140,14 +150,9 @@ class RoomFeed:
         return ""
 
     def _tell_room(self, problem: str) -> None:
-        kept = tuple(text for text in self.store.room_notices if text != self._problem)
-        self._problem = problem
-        notices = (problem, *kept) if problem else kept
-        if notices != self.store.room_notices:
-            self.store.room_notices = notices
+        if problem != self.store.problem:
+            self.store.problem = problem
             self._changed(frozenset({Part.STATUS}))
-
-    _problem = ""
 
     async def _live_on_a_clock(self) -> None:
         while True:
@@ -181,6 +186,9 @@ class RoomFeed:
         self._told_to_stop(await self._connector.told_to_stop())
 
     async def _first_handle(self) -> Handle:
+        # To host takes the loop for half a second: what is stored is drawn before that.
+        await self._looked.wait()
+        await self._clock.sleep(BEAT)
         while True:
             self._changed(self.store.set_link(LinkState.STARTING))
             try:

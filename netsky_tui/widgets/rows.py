@@ -10,6 +10,7 @@ from rich.segment import Segment
 from textual.cache import LRUCache
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
 
 from netsky_tui.keymap import bindings
@@ -62,6 +63,9 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = bindings("rows")
+
+    virtual_size = Reactive(Size(0, 0))
+    """Its own, because Textual's lays the whole screen out anew whenever a row comes."""
 
     class Moved(Message):
         """The cursor is on another row, by the operator's hand or not."""
@@ -211,6 +215,11 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
                     offsets.append(total)
             self._offsets = offsets
         self.virtual_size = Size(self._room, total)
+        self._adjusting = True
+        try:
+            self._scroll_update(self.virtual_size)
+        finally:
+            self._adjusting = False
 
     def _drawn(self, row: T) -> Sequence[Line]:
         key = (row, self._width)
