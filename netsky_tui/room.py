@@ -16,7 +16,8 @@ from netsky_tui.driver import RoomDriver
 
 if TYPE_CHECKING:
     from netsky_runtime.control.handle import Handle
-    from netsky_runtime.daemon import Daemon, Options
+    from netsky_runtime.daemon import Daemon
+    from netsky_runtime.options import Options
     from netsky_tui.link import Say
     from netsky_tui.source import Source
 

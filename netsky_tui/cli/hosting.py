@@ -19,7 +19,7 @@ from netsky_tui.cli.output import narrate
 from netsky_tui.cli.reading import run
 
 if TYPE_CHECKING:
-    from netsky_runtime.daemon import Options
+    from netsky_runtime.options import Options
 
 
 def register(app: typer.Typer) -> None:
@@ -64,7 +64,7 @@ def _throw_away(here: Invocation) -> Iterator[Options]:
 
 
 def _options(here: Invocation) -> Options:
-    from netsky_runtime.daemon import Options
+    from netsky_runtime.options import Options
 
     flags = {"runtime": here.runtime} if here.runtime else {}
     return Options(home=here.home, environ=here.environ, flags=flags, progress=narrate)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from netsky_runtime.clock import SystemClock
-from netsky_runtime.daemon import Options
+from netsky_runtime.options import Options
 from netsky_runtime.paths import Home
 from netsky_runtime.records import InputStatus
 from netsky_tui.app import RoomApp

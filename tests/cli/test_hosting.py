@@ -12,7 +12,7 @@ from netsky_tui import room
 from netsky_tui.cli import hosting
 
 if TYPE_CHECKING:
-    from netsky_runtime.daemon import Options
+    from netsky_runtime.options import Options
     from netsky_runtime.paths import Home
     from tests.cli.conftest import Netsky
 
