@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -102,7 +103,8 @@ class Logbook:
     def _append(self, rows: list[LogRow]) -> None:
         if self._file.exists() and self._file.stat().st_size > FILE_LIMIT:
             self._file.replace(self._file.with_name(self._file.name + ".1"))
-        with self._file.open("ab") as file:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        with os.fdopen(os.open(self._file, flags, 0o600), "ab") as file:
             for row in rows:
                 line = {
                     "at": row.at,

@@ -78,6 +78,19 @@ class Home:
         """The operator's own keys for the room."""
         return self.root / "keys.toml"
 
+    def check_place(self) -> None:
+        """Raise ``Unhealthy`` when something that is no folder stands where the home would be."""
+        for place in (self.root, *self.root.parents):
+            try:
+                if stat.S_ISDIR(place.stat().st_mode):
+                    return
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                return  # who needs the home itself says what is wrong with it
+            msg = f"The home {self.root} cannot be: {place} is not a folder."
+            raise Unhealthy(msg, hint="Set NETSKY_HOME to a folder of your own.")
+
     def prepare(self) -> None:
         """Create the folders, private to this user.
 

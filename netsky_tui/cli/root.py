@@ -105,6 +105,7 @@ def netsky(
     Without a verb it opens the room: it hosts the daemon, or attaches to the one that runs.
     """
     here = Invocation.of(ctx)
+    here.home.check_place()
     if ctx.invoked_subcommand is None:
         return hosting.headless(here) if no_tui else hosting.room(here)
     if here.runtime is not None:

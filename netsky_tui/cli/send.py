@@ -8,18 +8,20 @@ import typer
 
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import DeadlineExceeded, NetskyError, UsageError
-from netsky_runtime.records import InputMode, InputStatus, Source
+from netsky_runtime.records import HealthState, InputMode, InputStatus, Source
+from netsky_tui.cli import roster
 from netsky_tui.cli.calling import call_or_store, daemon
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import ActorId, AsJson, body_text
 from netsky_tui.cli.output import emit, narrate, say
-from netsky_tui.cli.reading import run
+from netsky_tui.cli.reading import read, run
 
 if TYPE_CHECKING:
+    from netsky_runtime.control.handle import Handle
     from netsky_runtime.paths import Home
 
-_ROUND = 20.0
-"""Seconds one ``wait`` request may take; shorter than any idle limit on the way."""
+_ROUND = 5.0
+"""Seconds of one ``wait`` request; then it is looked again whether anything is in the way."""
 _GRACE = 10.0
 _LONGEST = 7 * 86_400.0
 
@@ -73,7 +75,12 @@ async def _send_and_wait(
             narrate(f"{sent['message_id']} to {params['target']}: waiting for the answer")
         answer = {**sent, "reply": None}
         end = clock.monotonic() + timeout
+        told = ""
         while _is_open(answer) and (left := end - clock.monotonic()) > 0:
+            obstacle = await _obstacle(home, handle, params["target"])
+            if obstacle and obstacle != told:
+                narrate(f"The message waits: {obstacle}")
+            told = obstacle
             patience = min(left, _ROUND)
             waited = {"input_id": sent["input_id"], "timeout": patience}
             answer = await handle.call("wait", waited, deadline=patience + _GRACE)
@@ -82,6 +89,20 @@ async def _send_and_wait(
     elif answer["reply"] is not None:
         say(answer["reply"]["body"])
     _raise_unless_answered(answer, actor=params["target"], timeout=timeout)
+
+
+async def _obstacle(home: Home, handle: Handle, actor: str) -> str:
+    """Say what keeps an actor from answering at all; nothing when it is only a matter of time."""
+    try:
+        runtime = (await handle.call("status", deadline=_GRACE))["runtime"]
+    except NetskyError:  # the waiting itself will tell
+        return ""
+    if not runtime["codex_version"]:
+        return " ".join(["there is no Codex.", *runtime["notices"][:1]])
+    found = await read(home, roster.one(actor), empty=None)
+    if found and (found["health"] == HealthState.UNHEALTHY or found["status"] != "active"):
+        return f"{actor} is {found['health']}: {found['health_reason']}."
+    return ""
 
 
 def _is_open(answer: dict[str, Any]) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = START_MS
+WELL = {"runtime": {"name": "app_server", "codex_version": "0.163.0", "notices": []}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class NoFacts:
 @pytest.fixture
 def daemon(home: Home) -> Iterator[FakeDaemon]:
     """A daemon on the home, in a thread of its own, as the verbs run a loop of their own."""
-    fake = FakeDaemon({}, [])
+    fake = FakeDaemon({"status": WELL}, [])
     started: Future[Callable[[], None]] = Future()
 
     async def serve() -> None:

@@ -241,6 +241,23 @@ def test_a_home_nobody_can_look_at_is_unhealthy(netsky: Netsky, line: list[str])
     assert "NETSKY_HOME" in ran.err
 
 
+@pytest.mark.parametrize(
+    "line",
+    [["status"], ["doctor"], ["tasks", "list"], ["send", "manager0", "hello"], ["--no-tui"]],
+)
+def test_a_home_that_is_no_folder_is_an_error_of_every_verb(
+    netsky: Netsky, tmp_path: Path, line: list[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    for home in (file, file / "below"):
+        ran = netsky("--home", str(home), *line)
+        assert (ran.status, ran.out) == (5, "")
+        error, hint = ran.err.splitlines()
+        assert error == f"error: The home {home} cannot be: {file} is not a folder."
+        assert "NETSKY_HOME" in hint
+
+
 def test_a_home_that_is_open_to_others_or_no_folder_is_told(home: Home) -> None:
     home.root.mkdir(mode=0o755)
     home.root.chmod(0o755)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from netsky_runtime.db import actors
 from netsky_runtime.errors import Conflict, NotFound, UsageError
-from netsky_runtime.records import MAX_BODY_BYTES
+from netsky_runtime.records import MAX_BODY_BYTES, ActorStatus
+from tests.cli import world
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import FakeDaemon, Netsky
+    from netsky_runtime.db.connection import Tx
+    from tests.cli.conftest import FakeDaemon, Netsky, Seed
 
 SENT = {"message_id": "m-1", "input_id": "i-1", "status": "queued"}
 REPLY = {"id": "m-2", "body": "Done: see \x1b[31mREADME"}
@@ -91,7 +94,8 @@ def test_waiting_asks_again_until_the_input_is_settled(netsky: Netsky, daemon: F
 
     daemon.answers |= {"send": SENT, "wait": wait}
     assert netsky("send", "manager0", "hello", "--wait").status == 0
-    assert [method for method, _ in daemon.calls] == ["send", "wait", "wait", "wait", "wait"]
+    asked = [method for method, _ in daemon.calls if method != "status"]
+    assert asked == ["send", "wait", "wait", "wait", "wait"]
 
 
 def _more(states: Any) -> bool:
@@ -107,6 +111,37 @@ def test_waiting_in_vain_exits_6_and_still_says_where_the_message_is(
     assert ran.data["status"] == "seen"
     assert ran.error["code"] == "timeout"
     assert "m-1" in ran.error["hint"]
+
+
+def test_waiting_without_a_codex_says_so_once_and_goes_on(
+    netsky: Netsky, daemon: FakeDaemon
+) -> None:
+    states = iter(["queued", "queued"])
+
+    def wait(_params: dict[str, Any]) -> dict[str, Any]:
+        return {**SENT, "reply": None, "status": next(states)} if _more(states) else ANSWERED
+
+    runtime = {"name": "app_server", "codex_version": "", "notices": ["None was found."]}
+    daemon.answers |= {"send": SENT, "wait": wait, "status": {"runtime": runtime}}
+    ran = netsky("send", "manager0", "hello", "--wait", "--json")
+    assert (ran.status, ran.data["status"]) == (0, "answered")
+    assert ran.err == "The message waits: there is no Codex. None was found.\n"
+    assert [method for method, _ in daemon.calls][:3] == ["send", "status", "wait"]
+
+
+def test_waiting_for_an_actor_that_is_parked_says_why(
+    netsky: Netsky, daemon: FakeDaemon, seed: Seed
+) -> None:
+    async def parked(tx: Tx) -> None:
+        await world.build(tx)
+        await actors.set_status(
+            tx, "manager0", ActorStatus.PARKED, reason="its thread is gone", now=world.NOW
+        )
+
+    seed(parked)
+    daemon.answers |= {"send": SENT, "wait": ANSWERED}
+    ran = netsky("send", "manager0", "hello", "--wait", "--json")
+    assert ran.err == "The message waits: manager0 is blocked: parked: its thread is gone.\n"
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted", "cancelled", "uncertain"])
