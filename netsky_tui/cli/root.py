@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
@@ -39,6 +40,8 @@ _EPILOG = (
 )
 
 
+_CLOSE = 0.75
+"""From 0 to 1: how much of a name must be as it was typed."""
 _COMPLETE = "_NETSKY_COMPLETE"
 _COMPLETION_WORDS = frozenset({"--install-completion", "--show-completion", "--help"})
 
@@ -62,7 +65,19 @@ class Verb(QuickHelp, TyperCommand):
 
 
 class Noun(QuickHelp, TyperGroup):
-    """A group of commands."""
+    """A group of commands, which suggests only names that are close to what was typed."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; typer's own suggestions would take ``bogus`` for ``logs``."""
+        self.suggest_commands = False
+        try:
+            return super().resolve_command(ctx, args)
+        except typer.TyperException as error:
+            close = get_close_matches(args[0], self.commands, cutoff=_CLOSE)
+            if close and hasattr(error, "message"):
+                names = ", ".join(repr(name) for name in close)
+                error.message = f"{error.message.rstrip('.')}. Did you mean {names}?"
+            raise
 
 
 class Root(Noun):

@@ -74,6 +74,22 @@ def test_a_wrong_command_line_says_what_is_wrong_and_what_to_do(
     assert hint.startswith("hint: ")
 
 
+@pytest.mark.parametrize(
+    ("line", "suggested"),
+    [
+        (["bogus"], ""),
+        (["sned"], " Did you mean 'send'?"),
+        (["stat"], " Did you mean 'status'?"),
+        (["tasks", "lst"], " Did you mean 'list'?"),
+    ],
+)
+def test_only_names_that_are_close_are_suggested(
+    netsky: Netsky, line: list[str], suggested: str
+) -> None:
+    said = netsky(*line).err.splitlines()[0]
+    assert said == f"error: No such command '{line[-1]}'.{suggested}"
+
+
 def test_with_json_a_usage_error_is_an_object_on_stderr(netsky: Netsky) -> None:
     ran = netsky("tasks", "nonsense", "--json")
     assert ran.status == 2
