@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 from contextlib import asynccontextmanager
 
 import psutil
@@ -104,6 +105,18 @@ async def test_a_home_that_actors_could_write_to_is_refused(tmp_path):
         await Daemon.host(options(tmp_path, cwd=tmp_path))
     async with daemon(tmp_path):
         pass  # and the refused start has left nothing locked
+
+
+async def test_every_file_of_a_home_is_private(tmp_path):
+    async with daemon(tmp_path) as running:
+        await ask(running.handle(), "SAY[hello]")
+        home = running.options.home
+        await running.log.flush(running.database)
+        assert (home.logs / "netsky.jsonl").exists()
+        open_to_others = {
+            file.name for file in home.root.rglob("*") if stat.S_IMODE(file.stat().st_mode) & 0o077
+        }
+        assert not open_to_others
 
 
 async def test_a_refused_first_start_creates_nothing(tmp_path):

