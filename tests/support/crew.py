@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,11 +21,14 @@ from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.comms.envelope import Envelopes
 from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.comms.replies import ReplyDesk
-from netsky_runtime.db import inputs, messages
+from netsky_runtime.db import approvals, inputs, messages
 from netsky_runtime.db.connection import Database, Tx
 from netsky_runtime.records import (
     OWNER,
     ActorInput,
+    Approval,
+    ApprovalStatus,
+    DecisionWord,
     InputMode,
     InputStatus,
     Message,
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from netsky_runtime.clock import Clock
     from netsky_runtime.codex.base import ThreadRuntime
     from netsky_runtime.db.posting import Posted
 
@@ -47,8 +52,10 @@ T = TypeVar("T")
 class Crew:
     """Everything a fleet needs, put together the way the daemon does it."""
 
-    def __init__(self, *, database: Database, runtime: ThreadRuntime, cwd: Path) -> None:
-        self.clock = SystemClock()
+    def __init__(
+        self, *, database: Database, runtime: ThreadRuntime, cwd: Path, clock: Clock
+    ) -> None:
+        self.clock = clock
         self.ids = SortableIds(self.clock)
         self.database = database
         self.runtime = runtime
@@ -120,6 +127,38 @@ class Crew:
             source=Source.CLI, sender=OWNER, target=to, body=body, mode=mode
         )
 
+    async def hire(self, body: str) -> None:
+        """Let manager0 start a worker with this task, and wait until it has."""
+        order = json.dumps({"title": "T", "body": body})
+        await self.reply_to(await self.send(f"TOOL[start_worker {order}]ENDTOOL"))
+
+    async def question(self, *, after: Approval | None = None) -> Approval:
+        """Wait for an approval that is pending, and is not ``after``."""
+
+        async def look(tx: Tx) -> Approval | None:
+            found = await approvals.list_(tx, statuses=[ApprovalStatus.PENDING])
+            return next((q for q in found if after is None or q.id != after.id), None)
+
+        asked = await self.until(look)
+        assert asked is not None
+        return asked
+
+    async def decide(
+        self, asked: Approval, word: DecisionWord = DecisionWord.ACCEPT, answer: Any = None
+    ) -> Approval:
+        """Decide as the owner."""
+        return await self.desk.decide(asked.id, word, answer=answer, decided_by=OWNER)
+
+    async def approval(self, asked: Approval) -> Approval:
+        """Return the approval as it is stored now."""
+        return await self.database.read(lambda tx: approvals.require(tx, asked.id))
+
+    async def input(self, posted: Posted) -> ActorInput:
+        """Return the message's input as it is stored now."""
+        assert posted.input is not None
+        input_id = posted.input.id
+        return await self.database.read(lambda tx: inputs.require(tx, input_id))
+
     async def until(self, look: Callable[[Tx], Awaitable[T]], *, seconds: float = 5.0) -> T:
         """Look again after every commit until what is seen is true; return it."""
         async with asyncio.timeout(seconds):
@@ -163,16 +202,28 @@ class Crew:
         return await self.database.read(lambda tx: messages.require(tx, row.reply_id))
 
 
-@asynccontextmanager
-async def crew(folder: Path, *, runtime: ThreadRuntime | None = None) -> AsyncIterator[Crew]:
-    """Run a fleet on ``folder``; coming back to the same folder is a restart."""
+def scripted(folder: Path) -> ScriptedRuntime:
+    """Return a runtime that keeps its threads in ``folder``."""
     clock = SystemClock()
-    database = await Database.open(folder / "meta.db", backups=folder / "backups", clock=clock)
-    await database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
-    scripted = runtime or ScriptedRuntime(
+    return ScriptedRuntime(
         directory=folder / "scripted", clock=clock, ids=SortableIds(clock), script=OrdersInText()
     )
-    made = Crew(database=database, runtime=scripted, cwd=folder)
+
+
+@asynccontextmanager
+async def crew(
+    folder: Path, *, runtime: ThreadRuntime | None = None, clock: Clock | None = None
+) -> AsyncIterator[Crew]:
+    """Run a fleet on ``folder``; coming back to the same folder is a restart.
+
+    ``clock`` is the fleet's alone: scripted turns and the database go on by the machine's.
+    """
+    machine = SystemClock()
+    clock = clock or machine
+    database = await Database.open(folder / "meta.db", backups=folder / "backups", clock=machine)
+    await database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
+    runtime = runtime or scripted(folder)
+    made = Crew(database=database, runtime=runtime, cwd=folder, clock=clock)
     made.supervisor.spawn("facts", made.facts.run())
     try:
         await made.fleet.start()
@@ -180,7 +231,8 @@ async def crew(folder: Path, *, runtime: ThreadRuntime | None = None) -> AsyncIt
     finally:
         await made.fleet.close()
         await made.facts.flush()
-        await scripted.close(keep_engine=False)
+        await runtime.close(keep_engine=False)
         await made.supervisor.close()
         await database.close()
     assert not made.failures
+    assert not [line for line in made.lines if line[1] == "runner failed"]

@@ -53,6 +53,17 @@ class ManualClock:
             await settle()
         self._elapsed = max(self._elapsed, end)
 
+    async def pass_next(self) -> float:
+        """Wait until somebody sleeps, let the first be due, and return how long that took.
+
+        Put it under a deadline.
+        """
+        await self.until_sleeping()
+        before = self._elapsed
+        due = min(due for due, _, future in self._sleepers if not future.done())
+        await self.advance(due - before)
+        return round(self._elapsed - before, 3)
+
     async def until_sleeping(self, count: int = 1) -> None:
         """Return when at least ``count`` tasks wait for this clock. Put it under a deadline."""
         while self.sleepers < count:
