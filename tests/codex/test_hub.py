@@ -1,15 +1,26 @@
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from netsky_runtime.codex.app_server import approvals
-from netsky_runtime.codex.app_server.hub import STRAYS_KEPT, Hub
+from netsky_runtime.codex.app_server.hub import (
+    NOT_SERVED,
+    NOT_UNDERSTOOD,
+    STRAYS_KEPT,
+    WAITING_KEPT,
+    Hub,
+)
 from netsky_runtime.codex.app_server.link import ThreadLink
 from netsky_runtime.codex.channel import ThreadChannel
 from netsky_runtime.codex.events import CodexEvent, EventKind
+from tests.codex.recorded import VERSIONS, messages
 from tests.support.fakes import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHANGES = [{"path": "/p/f", "kind": {"type": "add"}, "diff": "one\n"}]
 
@@ -19,14 +30,14 @@ class Desk:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.refused: list[tuple[int | str, str]] = []
+        self.refused: list[tuple[int | str, int]] = []
         self.looked_up: list[str] = []
         self.stirred: list[str] = []
         self.logged: list[str] = []
         self.hub = Hub(
             clock=self.clock,
             log=lambda level, message, fields: self.logged.append(message),
-            refuse=lambda request_id, method: self.refused.append((request_id, method)),
+            refuse=lambda request_id, code, message: self.refused.append((request_id, code)),
             look_up=self.looked_up.append,
             stirred=self.stirred.append,
         )
@@ -183,7 +194,7 @@ async def test_a_sub_agent_is_looked_up_as_soon_as_it_is_made(desk: Desk) -> Non
 async def test_a_request_netsky_does_not_serve_is_refused(desk: Desk) -> None:
     desk.hub.on_request(7, "account/chatgptAuthTokens/refresh", {})
 
-    assert desk.refused == [(7, "account/chatgptAuthTokens/refresh")]
+    assert desk.refused == [(7, NOT_SERVED)]
 
 
 @pytest.mark.parametrize("method", sorted(approvals.KINDS))
@@ -316,3 +327,129 @@ async def test_a_thread_attached_twice_ends_the_first_session_quietly(desk: Desk
 
     assert [event async for event in first.channel] == []
     assert await kinds(second) == ["turn.started"]
+
+
+ODD: list[Any] = [None, "x", 5, [], {}, [None], {"x": 5}]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, member in inner:
+        yield (*path, key)
+        if isinstance(member, dict | list):
+            yield from places(member, (*path, key))
+
+
+def bent(params: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the parameters with every member in turn replaced by what it never was."""
+    for path in places(params):
+        for odd in ODD:
+            copied = copy.deepcopy(params)
+            holder: Any = copied
+            for key in path[:-1]:
+                holder = holder[key]
+            holder[path[-1]] = odd
+            yield copied
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_no_member_of_a_strange_type_ends_the_reader(version: str) -> None:
+    spoken = {m["method"]: m for m in messages(version) if "method" in m}
+    assert len(spoken) > 10
+    for method, message in spoken.items():
+        for params in bent(message["params"]):
+            desk = Desk()
+            thread_id = params.get("threadId")
+            link = desk.link(thread_id if isinstance(thread_id, str) else "one")
+            if "id" in message:
+                desk.hub.on_request(message["id"], method, params)
+            else:
+                desk.hub.on_notification(method, params)
+                desk.hub.on_live_text(method, params)
+            for event in await told(link):
+                assert {type(event.thread_id), type(event.turn_id), type(event.item_id)} == {str}
+
+
+async def test_what_cannot_be_read_is_kept_raw_and_logged_once(desk: Desk) -> None:
+    link = desk.link("one")
+    params = {"threadId": "one", "turnId": 7, "item": {"id": "c", "type": "agentMessage"}}
+    for _ in range(3):
+        desk.hub.on_notification("item/completed", params)
+    desk.turn("one", "u1")
+
+    assert await kinds(link) == ["unknown", "unknown", "unknown", "turn.started"]
+    assert desk.logged == ["a message of Codex has another shape than is known"]
+
+
+async def test_an_end_of_a_turn_that_cannot_be_read_is_looked_for_in_history(desk: Desk) -> None:
+    link = desk.link("one")
+    desk.turn("one", "u1")
+    desk.hub.on_notification("turn/completed", {"threadId": "one", "turn": {"id": ["u1"]}})
+
+    assert link.active_turn == ""
+    assert await kinds(link) == ["turn.started", "unknown", "resync"]
+
+
+@pytest.mark.parametrize("resuming", [False, True])
+async def test_a_question_that_cannot_be_read_is_answered_with_an_error(
+    desk: Desk, resuming: bool
+) -> None:
+    link = desk.link("one", resuming=resuming)
+    desk.hub.on_request(5, approvals.COMMAND, {"threadId": "one", "turnId": ["u"]})
+    link.resumed([])
+
+    assert desk.refused == [(5, NOT_UNDERSTOOD)]
+    assert await kinds(link) == []
+
+
+async def test_a_kept_question_that_cannot_be_read_hides_no_other(desk: Desk) -> None:
+    link = desk.link("one")
+    desk.hub.on_request(5, approvals.COMMAND, {"threadId": "child", "turnId": ["u"]})
+    desk.ask("child", 6)
+
+    desk.hub.adopt("child", "one")
+
+    assert desk.refused == [(5, NOT_UNDERSTOOD)]
+    assert list(link.questions) == ["6"]
+
+
+async def test_a_question_kept_for_a_parent_to_come_is_dropped_when_answered(desk: Desk) -> None:
+    for request_id, turn_id in ((4, "u"), (5, "u"), (6, "u2")):
+        params = {"threadId": "child", "turnId": turn_id, "itemId": "i"}
+        desk.hub.on_request(request_id, approvals.COMMAND, params)
+    desk.hub.adopt("child", "one")
+    desk.resolved("child", 4)
+    desk.turn("child", "u2", ended=True)
+
+    link = desk.link("one")
+    desk.hub.adopt("child", "one")
+
+    assert list(link.questions) == ["5"]
+    assert desk.logged == []
+
+
+async def test_questions_kept_for_parents_to_come_are_bounded(desk: Desk) -> None:
+    for number in range(WAITING_KEPT + 3):
+        desk.ask(f"child{number}", number)
+        desk.hub.adopt(f"child{number}", "a thread of somebody else")
+
+    assert len(desk.logged) == 3
+
+
+async def test_threads_that_made_each_other_are_nobodys(desk: Desk) -> None:
+    for child, parent in (("a", "b"), ("b", "a"), ("c", "c")):
+        thread = {"id": child, "parentThreadId": parent}
+        desk.hub.on_notification("thread/started", {"thread": thread})
+
+    assert desk.hub.link("a") is None
+    assert desk.hub.link("c") is None
+
+
+async def test_a_sub_agent_that_was_unloaded_is_not_joined_again(desk: Desk) -> None:
+    desk.link("one")
+    for child in ("quiet", "busy"):
+        thread = {"id": child, "parentThreadId": "one"}
+        desk.hub.on_notification("thread/started", {"thread": thread})
+    desk.hub.on_notification("thread/closed", {"threadId": "quiet"})
+
+    assert dict(desk.hub.parents) == {"busy": "one"}

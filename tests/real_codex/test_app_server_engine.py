@@ -6,11 +6,13 @@ import asyncio
 import os
 import signal
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from netsky_runtime.codex.base import (
+    AnswerLost,
     Batch,
     Decision,
     HistoryUnavailable,
@@ -319,3 +321,24 @@ async def test_a_codex_that_answers_no_handshake_is_named_with_what_it_said(benc
     with pytest.raises(Unhealthy, match=r"Codex 0\.1\.0 .*what is an app-server"):
         await runtime.open()
     assert bench.store.engines == []
+
+
+async def test_an_engine_is_ended_though_its_reader_had_failed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object) -> None:
+        raise AssertionError("a bug of netsky")
+
+    runtime = await bench.opened()
+    session = await runtime.start(bench.spec())
+    engine = bench.engine()
+    assert works(engine)
+    monkeypatch.setattr("netsky_runtime.codex.app_server.hub.notification", broken)
+    with suppress(AnswerLost):
+        await session.submit(batch("SAY[one]"))
+    await Told(session).next(EventKind.SESSION_LOST)
+
+    with pytest.raises(AssertionError, match="a bug of netsky"):
+        await runtime.close(keep_engine=False)
+
+    assert not works(engine)

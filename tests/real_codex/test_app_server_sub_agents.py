@@ -67,3 +67,18 @@ async def test_a_sub_agents_question_is_asked_again_when_its_parent_is_resumed(
     repeated = await patch_question(Told(again))
 
     assert repeated["request_id"] == asked["request_id"]
+
+
+async def test_a_sub_agents_question_is_asked_again_through_the_same_runtime(bench: Bench) -> None:
+    runtime = await bench.opened()
+    session = await runtime.start(with_sub_agents(bench))
+    told = Told(session)
+    await session.submit(Batch(id="batch-1", text=SPAWN, input_ids=()))
+    asked = await patch_question(told)
+    await session.close()
+
+    again = await runtime.resume(session.thread_id, with_sub_agents(bench))
+    repeated = await patch_question(Told(again))
+
+    assert repeated["request_id"] == asked["request_id"]
+    await again.decide(repeated["request_id"], Decision(word=DecisionWord.ACCEPT))

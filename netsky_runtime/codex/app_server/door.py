@@ -11,10 +11,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.app_server import failures
-from netsky_runtime.codex.app_server.hub import REFUSED, Hub
+from netsky_runtime.codex.app_server.hub import GENERATIONS, Hub
+from netsky_runtime.codex.app_server.items import UNREADABLE, part
 from netsky_runtime.codex.app_server.normalise import history, parent_of
 from netsky_runtime.codex.base import HistoricTurn, HistoryUnavailable
-from netsky_runtime.wire.errors import PeerClosed, WireError
+from netsky_runtime.wire.errors import PeerClosed, RpcError, WireError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 PAGE: Final = 50
 MAX_PAGES: Final = 2000
+FIRST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 30.0
+"""Seconds between the tries to find, or to join, a sub-agent's thread."""
 
 
 class Door:
@@ -96,11 +100,14 @@ class Door:
                     self._paged = False
             params = {"threadId": thread_id, "includeTurns": True}
             answer = await self.ask("thread/read", params)
-            return history((answer.get("thread") or {}).get("turns"))
+            return history(part(answer, "thread").get("turns"))
         except WireError as error:
             if failures.no_turn_yet(error):
                 return ()
             msg = f"The history of thread {thread_id} cannot be read: {error.message}"
+            raise HistoryUnavailable(msg) from error
+        except UNREADABLE as error:
+            msg = f"The history of thread {thread_id} has another shape than is known: {error!r}."
             raise HistoryUnavailable(msg) from error
 
     async def _pages(self, thread_id: str) -> tuple[HistoricTurn, ...]:
@@ -124,16 +131,11 @@ class Door:
     async def adopt(self, child: str, parent: str) -> None:
         """Subscribe to a sub-agent's thread, under the thread that made it.
 
-        Its questions are not repeated when only its parent is resumed.
+        Its questions are not repeated when only its parent is resumed. What does not succeed
+        now is tried again for as long as the connection lives.
         """
-        turns: Any = ()
-        try:
-            answer = await self.ask("thread/resume", {"threadId": child})
-            turns = (answer.get("thread") or {}).get("turns")
-        except WireError as error:
-            fields = {"thread": child, "reason": error.message}
-            self.log("warning", "a sub-agent's thread could not be resumed", fields)
-        self.hub.adopt(child, parent, turns)
+        if not await self._adopted(child, parent):
+            self._spawn(self._adopt_later(child, parent), f"codex adopt {child}")
 
     async def close(self) -> None:
         """End both connections and the jobs; sessions end without ``SESSION_LOST``."""
@@ -141,24 +143,48 @@ class Door:
             job.cancel()
         if self._jobs:
             await asyncio.wait(self._jobs)
-        if self.live is not None:
-            await self.live.close()
-        if self._facts is not None:
-            await self._facts.close()
+        try:
+            if self.live is not None:
+                await self.live.close()
+        finally:
+            if self._facts is not None:
+                await self._facts.close()
+
+    async def _adopted(self, child: str, parent: str) -> bool:
+        turns: Any = ()
+        self.hub.hold(child)
+        try:
+            answer = await self.ask("thread/resume", {"threadId": child})
+            turns = part(answer, "thread").get("turns")
+        except WireError as error:
+            fields = {"thread": child, "reason": error.message}
+            self.log("warning", "a sub-agent's thread could not be resumed", fields)
+            final = isinstance(error, RpcError) and not failures.overloaded(error)
+            return final or not self.usable
+        finally:
+            self.hub.adopt(child, parent, turns)
+        return True
+
+    async def _adopt_later(self, child: str, parent: str) -> None:
+        pause = FIRST_PAUSE
+        await self.clock.sleep(pause)
+        while not await self._adopted(child, parent):
+            pause = min(2 * pause, LONGEST_PAUSE)
+            await self.clock.sleep(pause)
 
     def _spawn(self, job: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(job, name=name)
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
 
-    def _refuse(self, request_id: RequestId, method: str) -> None:
-        self._spawn(self._say_no(request_id, method), f"codex refuse {method}")
+    def _refuse(self, request_id: RequestId, code: int, message: str) -> None:
+        self._spawn(self._say_no(request_id, code, message), f"codex refuse {request_id}")
 
-    async def _say_no(self, request_id: RequestId, method: str) -> None:
-        self.log("info", "refused a request of Codex", {"method": method})
+    async def _say_no(self, request_id: RequestId, code: int, message: str) -> None:
+        self.log("info", "refused a request of Codex", {"reason": message})
         if self._facts is not None:
             try:
-                await self._facts.reply_error(request_id, REFUSED, f"netsky does not do {method}")
+                await self._facts.reply_error(request_id, code, message)
             except WireError:
                 return  # it is gone, and so is its question
 
@@ -166,24 +192,37 @@ class Door:
         self._spawn(self._find_parent(thread_id), f"codex look up {thread_id}")
 
     async def _find_parent(self, thread_id: str) -> None:
+        pause = FIRST_PAUSE
+        while not await self._found_parent(thread_id):
+            await self.clock.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _found_parent(self, thread_id: str) -> bool:
+        """Return whether there is nothing left to find out."""
         line: list[tuple[str, str]] = []
         thread = thread_id
         try:
-            while self.hub.link(thread) is None:
+            while self.hub.link(thread) is None and len(line) < GENERATIONS:
                 params = {"threadId": thread, "includeTurns": False}
-                answer = await self.ask("thread/read", params)
-                parent = parent_of(answer.get("thread"))
+                parent = parent_of(part(await self.ask("thread/read", params), "thread"))
                 if not parent:
-                    self.hub.forsake(thread_id)
-                    return
+                    break
                 line.append((thread, parent))
                 thread = parent
         except WireError as error:
-            self.log("warning", "a thread could not be looked up", {"reason": error.message})
+            fields = {"thread": thread, "reason": error.message}
+            self.log("warning", "a thread could not be looked up", fields)
+            if failures.unknown_thread(error) or failures.unknown_method(error):
+                self.hub.forsake(thread_id)
+                return True
+            return not self.usable
+        if not line and (known := self.hub.parents.get(thread_id)):
+            line.append((thread_id, known))  # told by a notification meanwhile
+        if not line:
             self.hub.forsake(thread_id)
-            return
         for child, parent in reversed(line):
             await self.adopt(child, parent)
+        return True
 
     def _stirred(self, thread_id: str) -> None:
         if self.live is not None:

@@ -76,6 +76,16 @@ def draining(error: WireError) -> bool:
     return data.get("reason") == "serverShuttingDown" or _says(error, ("draining",))
 
 
+def overloaded(error: RpcError) -> bool:
+    """Whether the same may be asked again in a while."""
+    return error.rpc_code == OVERLOADED or _says(error, ("overloaded", "busy"))
+
+
+def unknown_thread(error: WireError) -> bool:
+    """Whether Codex says that it has no such thread."""
+    return isinstance(error, RpcError) and _says(error, (*_NOT_NOW[:2], *_GONE))
+
+
 def unknown_method(error: WireError) -> bool:
     """Whether this version of Codex does not know the method."""
     return isinstance(error, RpcError) and (

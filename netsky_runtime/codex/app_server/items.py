@@ -11,6 +11,9 @@ PATCH_LIMIT = 512 * 1024
 """Characters of one file's diff that are kept: its head, and a line that says so."""
 RAW_DEPTH = 8
 
+UNREADABLE = (AttributeError, TypeError, LookupError, ValueError, ArithmeticError)
+"""What is raised where a message of Codex has another shape than is known."""
+
 Item = Mapping[str, Any]
 Data = dict[str, Any]
 
@@ -19,9 +22,22 @@ _HEADERS = ("--- ", "diff --git ")
 
 
 def item(raw: Item) -> Data:
-    """Return the ``data`` of ``ITEM_STARTED`` and ``ITEM_COMPLETED`` for an item."""
-    make = _MAKERS.get(raw.get("type", ""))
-    return make(raw) if make else _other(raw)
+    """Return the ``data`` of ``ITEM_STARTED`` and ``ITEM_COMPLETED`` for an item.
+
+    One that has another shape than is known is ``other``: a thread's history must be readable
+    in spite of it.
+    """
+    try:
+        make = _MAKERS.get(raw.get("type", ""))
+        return make(raw) if make else _other(raw)
+    except UNREADABLE:
+        return _other(raw)
+
+
+def part(value: Any, name: str) -> dict[str, Any]:
+    """Return a member of an answer or of a message, empty when it is not there."""
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def tail(text: str, limit: int = OUTPUT_LIMIT) -> str:
@@ -101,6 +117,13 @@ def _changes(changes: Any) -> list[Data]:
     return found
 
 
+def _words(value: Any) -> str:
+    if value is not None and not isinstance(value, str):
+        msg = "Words are no text."
+        raise TypeError(msg)
+    return value or ""
+
+
 def _user_message(raw: Item) -> Data:
     return {
         "type": "user_message",
@@ -110,7 +133,7 @@ def _user_message(raw: Item) -> Data:
 
 
 def _agent_message(raw: Item) -> Data:
-    return {"type": "agent_message", "text": raw.get("text") or ""}
+    return {"type": "agent_message", "text": _words(raw.get("text"))}
 
 
 def _reasoning(raw: Item) -> Data:
@@ -171,11 +194,12 @@ def _web_search(raw: Item) -> Data:
 
 
 def _plan(raw: Item) -> Data:
-    return {"type": "plan", "text": raw.get("text") or ""}
+    return {"type": "plan", "text": _words(raw.get("text"))}
 
 
 def _other(raw: Item) -> Data:
-    return {"type": "other", "name": raw.get("type") or "", "raw": bounded(raw)}
+    known = raw if isinstance(raw, Mapping) else {}
+    return {"type": "other", "name": str(known.get("type") or ""), "raw": bounded(known)}
 
 
 _MAKERS: dict[str, Callable[[Item], Data]] = {

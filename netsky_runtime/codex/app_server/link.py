@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.app_server import approvals
+from netsky_runtime.codex.app_server.normalise import last_turn, well_formed
 from netsky_runtime.codex.events import CodexEvent, EventKind
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class ThreadLink:
         """Held approvals by request id, as text."""
         self.tools: dict[str, Question] = {}
         """Held tool calls by call id."""
+        self.children: set[str] = set()
+        """Sub-agents' threads that were told of."""
         self._finished: deque[str] = deque(maxlen=FINISHED_KEPT)
         self._over: dict[str, asyncio.Event] = {}
         self._patches: dict[str, Any] = {}
@@ -75,24 +78,22 @@ class ThreadLink:
             self._learn_item(event)
         elif kind is EventKind.TURN_STARTED:
             self._learn_turn(event)
+        elif kind is EventKind.THREAD_STARTED:
+            self.children.add(event.thread_id)
         self.channel.put(event)
         if kind is EventKind.TURN_COMPLETED:
             self._end_turn(event)
 
     def ask(self, question: Question, at: int) -> None:
-        """Hold a request and tell about it."""
+        """Hold a request and tell about it. Raises ``UNREADABLE`` before it is held."""
+        event = self._asking(question, at)
         if self._held is not None:
             self._held.append((question, at))
             return
         if question.method == approvals.TOOL_CALL:
-            event = approvals.tool_requested(question.params, at=at)
             self.tools[event.item_id] = question
         else:
-            changes = self._patches.get(approvals.item_of(question.params))
             self.questions[str(question.id)] = question
-            event = approvals.requested(
-                str(question.id), question.method, question.params, at=at, changes=changes
-            )
         self.channel.put(event)
 
     def resolved(self, request_id: str, at: int) -> None:
@@ -113,7 +114,7 @@ class ThreadLink:
 
     def resumed(self, turns: Any) -> None:
         """Take in the turns that came with the answer to ``thread/resume``; ask what was held."""
-        last = turns[-1] if turns else {}
+        last = last_turn(turns)
         if last.get("status") == "inProgress":
             self.started(str(last.get("id") or ""))
         self.keep_patches(turns)
@@ -123,8 +124,9 @@ class ThreadLink:
 
     def keep_patches(self, turns: Any) -> None:
         """Remember the patches of the last turn: questions about them do not carry them."""
-        for raw in (turns[-1] if turns else {}).get("items") or ():
-            if raw.get("type") == "fileChange":
+        items = last_turn(turns).get("items")
+        for raw in items if isinstance(items, list) else ():
+            if isinstance(raw, dict) and raw.get("type") == "fileChange":
                 self._keep_patch(str(raw.get("id") or ""), raw.get("changes"))
 
     def started(self, turn_id: str) -> None:
@@ -148,6 +150,16 @@ class ThreadLink:
         self.questions.clear()
         self.tools.clear()
         self.channel.end(reason)
+
+    def _asking(self, question: Question, at: int) -> CodexEvent:
+        if question.method == approvals.TOOL_CALL:
+            return well_formed(approvals.tool_requested(question.params, at=at))
+        changes = self._patches.get(approvals.item_of(question.params))
+        return well_formed(
+            approvals.requested(
+                str(question.id), question.method, question.params, at=at, changes=changes
+            )
+        )
 
     def _learn_item(self, event: CodexEvent) -> None:
         if event.data["type"] == "file_change":

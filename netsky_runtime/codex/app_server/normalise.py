@@ -51,6 +51,20 @@ def history(turns: Any) -> tuple[HistoricTurn, ...]:
     return tuple(_historic_turn(turn) for turn in turns or ())
 
 
+def well_formed(event: CodexEvent) -> CodexEvent:
+    """Return the event. Raises ``TypeError`` when one of its ids is no text."""
+    if not (type(event.thread_id) is type(event.turn_id) is type(event.item_id) is str):
+        msg = "An id is no text."
+        raise TypeError(msg)
+    return event
+
+
+def last_turn(turns: Any) -> dict[str, Any]:
+    """Return the last turn of a thread as Codex tells it, empty when there is none."""
+    last = turns[-1] if isinstance(turns, list) and turns else None
+    return last if isinstance(last, dict) else {}
+
+
 def turn_id(params: Params) -> str:
     """Return the turn a notification or request is about, else nothing."""
     found = params.get("turnId")

@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.app_server import failures
+from netsky_runtime.codex.app_server.account import Account
 from netsky_runtime.codex.app_server.binary import CodexBinary, find, version_of, version_tuple
 from netsky_runtime.codex.app_server.connection import Connection, connect
 from netsky_runtime.codex.app_server.door import Door
 from netsky_runtime.codex.app_server.engine import EngineHost, EngineStore, Log, NoSocketEngine
+from netsky_runtime.codex.app_server.items import part
 from netsky_runtime.codex.app_server.launch import differences, resume_params, start_params
 from netsky_runtime.codex.app_server.link import ThreadLink
 from netsky_runtime.codex.app_server.live import LiveText
-from netsky_runtime.codex.app_server.normalise import FACTS_OPT_OUT, notification
+from netsky_runtime.codex.app_server.normalise import FACTS_OPT_OUT
 from netsky_runtime.codex.app_server.session import AppServerSession
 from netsky_runtime.codex.app_server.stdio import StdioEngine
 from netsky_runtime.codex.base import (
@@ -79,6 +81,7 @@ class AppServerRuntime:
         )
         self._stdio = StdioEngine(home=home, store=store, clock=clock, ids=ids, log=log)
         self._door: Door | None = None
+        self._account: Account | None = None
         self._binary: CodexBinary | None = None
         self._version = ""
         self._notice = ""
@@ -118,8 +121,8 @@ class AppServerRuntime:
             return RuntimeInfo(
                 name=self.name, version=self._version, detail="not open", notices=tuple(notices)
             )
-        if login := await self._login_notice(door, self._binary):
-            notices.append(login)
+        if self._account is not None and await self._account.logged_out():
+            notices.append(f"Codex is not logged in. Run: {self._binary.path} login")
         notices.extend(door.hub.notices)
         engine = self._host.engine or self._stdio.engine
         where = "engine" if self.capabilities.survives_netsky else "child"
@@ -140,7 +143,7 @@ class AppServerRuntime:
                 answer = await door.ask("thread/start", start_params(spec, version=door.version))
             except WireError as error:
                 raise failures.starting(error) from error
-            thread_id = str((answer.get("thread") or {}).get("id") or "")
+            thread_id = str(part(answer, "thread").get("id") or "")
             if not thread_id:
                 msg = "Codex started a thread and did not say which."
                 raise InputRejected(msg)
@@ -165,7 +168,7 @@ class AppServerRuntime:
             door.hub.remove(link)
             link.end(None)
             raise
-        link.resumed((answer.get("thread") or {}).get("turns"))
+        link.resumed(part(answer, "thread").get("turns"))
         await self._resume_children(door, thread_id)
         return AppServerSession(door=door, link=link, differences=differences(spec, answer))
 
@@ -176,11 +179,13 @@ class AppServerRuntime:
             if trimmer is not None:
                 trimmer.cancel()
                 await asyncio.wait([trimmer])
-            await self._shut()
-            if keep_engine:
-                self._host.let_go()
-            else:
-                await self._host.end("netsky was stopped")
+            try:
+                await self._shut()
+            finally:
+                if keep_engine:
+                    self._host.let_go()
+                else:
+                    await self._host.end("netsky was stopped")
 
     async def _open(self) -> None:
         self._binary = binary = find(self._settings.codex_bin, self._environ)
@@ -195,7 +200,7 @@ class AppServerRuntime:
         door = self._new_door(engine.id)
         live = LiveText(
             self._host.socket,
-            deliver=lambda method, params: self._deliver(door, method, params),
+            deliver=door.hub.on_live_text,
             deadline=self._settings.request_seconds,
             clock=self._clock,
             log=self._log,
@@ -242,14 +247,19 @@ class AppServerRuntime:
     def _opened(self, door: Door, facts: Connection, live: LiveText | None) -> None:
         self._version = facts.server.version
         door.opened(facts, version_tuple(self._version), live)
-        self._door = door
+        self._door, self._account = door, Account(door)
 
     async def _shut(self) -> None:
         door, self._door = self._door, None
-        if door is not None:
-            door.hub.end_all(None)
-            await door.close()
-        await self._stdio.close()
+        account, self._account = self._account, None
+        try:
+            if account is not None:
+                await account.close()
+            if door is not None:
+                door.hub.end_all(None)
+                await door.close()
+        finally:
+            await self._stdio.close()
 
     async def _resume(self, door: Door, thread_id: str, params: dict[str, Any]) -> Any:
         try:
@@ -258,22 +268,14 @@ class AppServerRuntime:
             raise failures.resuming(error) from error
 
     async def _resume_children(self, door: Door, thread_id: str) -> None:
+        # Those that were loaded when the engine was found, and those that were made since.
+        parents = {**self._host.parents, **door.hub.parents}
         family = {thread_id}
-        for _ in self._host.parents:  # as deep as sub-agents can have made sub-agents
-            for child, parent in self._host.parents.items():
+        for _ in parents:  # as deep as sub-agents can have made sub-agents
+            for child, parent in parents.items():
                 if parent in family and child not in family:
                     family.add(child)
                     await door.adopt(child, parent)
-
-    async def _login_notice(self, door: Door, binary: CodexBinary) -> str:
-        try:
-            answer = await door.ask("account/read", {"refreshToken": False})
-        except WireError as error:
-            self._log("info", "the account could not be read", {"reason": error.message})
-            return ""
-        if answer.get("account") or not answer.get("requiresOpenaiAuth"):
-            return ""
-        return f"Codex is not logged in. Run: {binary.path} login"
 
     async def _keep_trimmed(self) -> None:
         while True:
@@ -304,9 +306,3 @@ class AppServerRuntime:
             msg = "The engine has ended."
             raise ThreadUnavailable(msg)
         door.hub.add(link)
-
-    def _deliver(self, door: Door, method: str, params: dict[str, Any]) -> None:
-        event = notification(method, params, self._clock.now())
-        link = door.hub.link(event.thread_id) if event is not None else None
-        if event is not None and link is not None:
-            link.take(event)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.codex.app_server import approvals, failures
+from netsky_runtime.codex.app_server.items import part
 from netsky_runtime.codex.app_server.normalise import status_of
 from netsky_runtime.codex.base import (
     ApprovalGone,
@@ -63,7 +64,7 @@ class AppServerSession:
                 answer = await self._door.ask("turn/start", params, seconds=self._door.turn_seconds)
             except WireError as error:
                 raise failures.submitting(error) from error
-            self._link.started(str((answer.get("turn") or {}).get("id") or ""))
+            self._link.started(str(part(answer, "turn").get("id") or ""))
         finally:
             self._submitting = False
 
@@ -156,7 +157,7 @@ class AppServerSession:
         except WireError as error:
             msg = f"It was not sent: {error.message}"
             raise ThreadUnavailable(msg) from error
-        status = status_of(answer.get("thread"))
+        status = status_of(part(answer, "thread"))
         if status == "active":
             raise TurnRunning(_BUSY)
         if status == "not_loaded":

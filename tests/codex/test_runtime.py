@@ -1,0 +1,171 @@
+"""The whole runtime over a stand-in for Codex that does what no real one does on request."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from netsky_runtime.clock import SortableIds, SystemClock
+from netsky_runtime.codex.app_server import AppServerRuntime
+from netsky_runtime.codex.base import Batch, LaunchSpec
+from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.paths import Home
+from netsky_runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from netsky_runtime.records import Engine, EngineState
+
+CODEX = """\
+import json, sys
+if sys.argv[1:] == ["--version"]:
+    print("codex-cli 0.120.0"); sys.exit()
+if "--listen" in sys.argv:
+    sys.exit("no such option")
+def say(**message):
+    print(json.dumps(message), flush=True)
+threads = 0
+asked = 0
+for line in sys.stdin:
+    message = json.loads(line)
+    method, params = message.get("method"), message.get("params") or {}
+    if "id" not in message:
+        continue
+    result = {}
+    if method == "initialize":
+        result = {"userAgent": "netsky/0.120.0 (stand-in)"}
+    elif method == "account/read":
+        asked += 1
+        if asked > 1:
+            continue
+        result = {"account": None, "requiresOpenaiAuth": True}
+    elif method == "thread/start":
+        threads += 1
+        result = {"thread": {"id": f"t{threads}"}}
+    elif method == "thread/read":
+        result = {"thread": {"id": params["threadId"], "status": {"type": "idle"}}}
+    elif method == "turn/start":
+        thread = params["threadId"]
+        if threads > 1:
+            say(method="item/completed", params={"threadId": "t1", "turnId": 7, "item": "?"})
+            say(method="item/commandExecution/requestApproval", id=9,
+                params={"threadId": "t1", "turnId": ["u"], "command": "x"})
+        turn = {"id": "u1", "status": "completed"}
+        say(method="turn/completed", params={"threadId": thread, "turn": turn})
+        result = {"turn": turn}
+    say(id=message["id"], result=result)
+"""
+SPEC = LaunchSpec(
+    cwd="/", instructions="", sandbox="read-only", approval_policy="never", config={}, tools=()
+)
+BATCH = Batch(id="b", text="hello", input_ids=())
+
+
+class Rows:
+    def __init__(self) -> None:
+        self.engines: list[Engine] = []
+
+    async def load(self) -> Engine | None:
+        return None
+
+    async def save(self, engine: Engine) -> None:
+        self.engines.append(engine)
+
+    async def ended(self, engine_id: str, state: EngineState, reason: str) -> None:
+        assert engine_id in {engine.id for engine in self.engines}
+
+
+class Stand:
+    def __init__(self, root: Path) -> None:
+        program = root / "codex"
+        program.write_text(f"#!{sys.executable} -S\n{CODEX}")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        home = Home.locate({"NETSKY_HOME": str(root / "home")})
+        home.prepare()
+        self.rows = Rows()
+        self.logged: list[str] = []
+        clock = SystemClock()
+        self.runtime = AppServerRuntime(
+            settings=Settings(codex_bin=str(program)),
+            home=home,
+            store=self.rows,
+            clock=clock,
+            ids=SortableIds(clock),
+            environ={"HOME": str(root), "PATH": os.environ["PATH"]},
+            log=lambda level, message, fields: self.logged.append(message),
+        )
+
+
+@pytest.fixture
+async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+    stand = Stand(tmp_path)
+    async with asyncio.timeout(20):
+        await stand.runtime.open()
+    yield stand
+    for engine in stand.rows.engines:
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(engine.pid).kill()
+    await stand.runtime.close(keep_engine=False)
+
+
+async def until(events: AsyncIterator[CodexEvent], kind: EventKind) -> CodexEvent:
+    async with asyncio.timeout(5):
+        async for event in events:
+            if event.kind is kind:
+                return event
+    raise AssertionError(f"the events ended before {kind}")
+
+
+async def test_a_message_of_a_strange_shape_ends_no_thread(stand: Stand) -> None:
+    one, two = [await stand.runtime.start(SPEC) for _ in range(2)]
+
+    await two.submit(BATCH)
+
+    await until(two.events(), EventKind.TURN_COMPLETED)
+    told = one.events()
+    raw = await until(told, EventKind.UNKNOWN)
+    assert raw.data["method"] == "item/completed"
+    await one.submit(BATCH)
+    await until(told, EventKind.TURN_COMPLETED)
+    strange = "a message of Codex has another shape than is known"
+    assert stand.logged.count(strange) == 2  # once a method, however often it came
+    assert "refused a request of Codex" in stand.logged
+
+
+async def test_who_asks_for_news_does_not_wait_for_an_engine_that_hangs(stand: Stand) -> None:
+    async with asyncio.timeout(5):  # the request itself has 30 s
+        first = await stand.runtime.info()
+        again = await stand.runtime.info()
+        more = await stand.runtime.info()
+
+    told = [n for n in first.notices if "not logged in" in n]
+    assert told
+    assert first.notices == again.notices == more.notices
+
+
+async def test_the_engine_is_ended_though_its_reader_had_failed(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> None:
+        raise AssertionError("a bug of netsky")
+
+    session = await stand.runtime.start(SPEC)
+    monkeypatch.setattr("netsky_runtime.codex.app_server.hub.notification", broken)
+    with suppress(Exception):
+        await session.submit(BATCH)
+    await until(session.events(), EventKind.SESSION_LOST)
+
+    with pytest.raises(AssertionError, match="a bug of netsky"):
+        await stand.runtime.close(keep_engine=False)
+
+    [engine] = stand.rows.engines
+    assert not psutil.pid_exists(engine.pid)
