@@ -194,30 +194,16 @@ class Effects:
 
 
 async def _list_tasks(tx: Tx, actor: Actor) -> Outcome:
-    match role_of(actor):
-        case Role.WORKER:
-            seen = list(await tasks.of_owner(tx, actor.id))
-        case Role.MANAGER:
-            everything = await tasks.list_(tx)
-            seen = [task for task in everything if actor.id in {task.manager_id, task.owner_id}]
-        case Role.MANAGER0:
-            seen = list(await tasks.list_(tx))
-    going = sorted((task for task in seen if not task.status.closed), key=_urgency)
-    closed = sorted((task for task in seen if task.status.closed), key=_closed_at, reverse=True)
+    # In the writer's transaction: one more than is shown tells that there are others.
+    lane = None if role_of(actor) is Role.MANAGER0 else actor.id
+    going = await tasks.open_in(tx, lane, limit=OPEN_SHOWN + 1)
+    closed = await tasks.closed_in(tx, lane, limit=CLOSED_SHOWN + 1)
     lines = [_line(task) for task in (*going[:OPEN_SHOWN], *closed[:CLOSED_SHOWN])]
     if len(going) > OPEN_SHOWN:
-        lines.append(f"and {len(going) - OPEN_SHOWN} less urgent open tasks")
+        lines.append(f"Left out: open tasks less urgent than these {OPEN_SHOWN}.")
     if len(closed) > CLOSED_SHOWN:
-        lines.append(f"and {len(closed) - CLOSED_SHOWN} older closed tasks")
+        lines.append(f"Left out: tasks closed before the last {CLOSED_SHOWN}.")
     return Outcome("\n".join(lines) or "There are no tasks.")
-
-
-def _urgency(task: Task) -> str:
-    return task.priority.value  # sorting keeps the older one first
-
-
-def _closed_at(task: Task) -> int:
-    return task.closed_at or 0
 
 
 def _line(task: Task) -> str:

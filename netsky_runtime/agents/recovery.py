@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 QUOTE = 400
 """Characters quoted of each message that the cut turn was about."""
+SHOWN = 50
+"""How many open tasks are named, the most urgent."""
 
 
 async def recovery_text(tx: Tx, actor: Actor, inputs: Sequence[ActorInput]) -> str:
     """Return the recovery message of an actor for the ``inputs`` of its cut turn."""
-    held = await tasks.of_owner(tx, actor.id)
-    if actor.kind is ActorKind.MANAGER:
-        held = tuple(task for task in await tasks.list_(tx) if task.manager_id == actor.id)
+    held = await tasks.open_in(tx, actor.id, limit=SHOWN + 1)
     causes = [await messages.require(tx, item.message_id) for item in inputs]
-    return compose(actor, [task for task in held if not task.status.closed], causes)
+    return compose(actor, held, causes)
 
 
 def compose(actor: Actor, tasks: Sequence[Task], causes: Sequence[Message]) -> str:
@@ -37,7 +37,9 @@ def compose(actor: Actor, tasks: Sequence[Task], causes: Sequence[Message]) -> s
     else:
         paragraphs.append("Your task:" if tasks else "You have no open task.")
         check = "Look at what your cut turn had already changed"
-    paragraphs += [f"- {task.id} {task.status}: {task.title}" for task in tasks]
+    paragraphs += [f"- {task.id} {task.status}: {task.title}" for task in tasks[:SHOWN]]
+    if len(tasks) > SHOWN:
+        paragraphs.append("- and less urgent ones, which are left out here")
     paragraphs.append(
         f"{check}, do nothing twice, finish what is missing, and end as usual: your last message "
         f"answers {'it' if len(causes) == 1 else 'all of it'}."

@@ -23,6 +23,16 @@ SELECT {COLUMNS} FROM tasks
 WHERE number > ?1 AND (?2 IS NULL OR status IN (SELECT value FROM json_each(?2)))
 ORDER BY number LIMIT ?3
 """  # noqa: S608 - constants only
+_LANE = "(?1 IS NULL OR manager_id = ?1 OR owner_id = ?1)"
+OPEN_IN = f"""
+SELECT {COLUMNS} FROM tasks INDEXED BY tasks_open
+WHERE status IN ('open', 'blocked', 'in_progress', 'reported') AND {_LANE}
+ORDER BY priority, number LIMIT ?2
+"""  # noqa: S608 - constants only
+CLOSED_IN = f"""
+SELECT {COLUMNS} FROM tasks INDEXED BY tasks_closed WHERE closed_at IS NOT NULL AND {_LANE}
+ORDER BY closed_at DESC, number DESC LIMIT ?2
+"""  # noqa: S608 - constants only
 _OF_OWNER = f"SELECT {COLUMNS} FROM tasks WHERE owner_id = ? ORDER BY number"  # noqa: S608 - as above
 _NEXT_NUMBER = "SELECT coalesce(max(number), 0) + 1 FROM tasks"
 _SET_STATUS = """
@@ -128,6 +138,19 @@ async def list_(
     """Return tasks, oldest first, those numbered above ``after_number``."""
     wanted = None if statuses is None else rows.words(statuses)
     return await _many(tx, _LIST, after_number, wanted, -1 if limit is None else limit)
+
+
+async def open_in(tx: Tx, lane: str | None, *, limit: int) -> tuple[Task, ...]:
+    """Return tasks that are not closed, the most urgent first.
+
+    ``lane`` is the actor that manages or owns them; ``None`` means all.
+    """
+    return await _many(tx, OPEN_IN, lane, limit)
+
+
+async def closed_in(tx: Tx, lane: str | None, *, limit: int) -> tuple[Task, ...]:
+    """Return closed tasks of a lane, or of all, the last closed first."""
+    return await _many(tx, CLOSED_IN, lane, limit)
 
 
 async def set_status(tx: Tx, task_id: str, status: TaskStatus, *, now: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from netsky_runtime.agents.recovery import QUOTE, compose, recovery_text
+from netsky_runtime.agents.recovery import QUOTE, SHOWN, compose, recovery_text
 from netsky_runtime.records import (
     MANAGER0,
     Actor,
@@ -67,6 +67,13 @@ def test_a_manager_is_told_its_objective_and_its_open_tasks() -> None:
     assert "- t5 in_progress: Roof" in text
     assert "list_tasks" in text
     assert "answers all of it" in text
+
+
+def test_of_very_many_open_tasks_the_most_urgent_are_named() -> None:
+    text = compose(MANAGER, [replace(TASK, id=f"t{n}") for n in range(SHOWN + 1)], [CAUSE])
+    assert f"- t{SHOWN - 1} in_progress" in text
+    assert f"- t{SHOWN} in_progress" not in text
+    assert "less urgent ones, which are left out" in text
 
 
 def test_long_messages_are_quoted_in_part() -> None:

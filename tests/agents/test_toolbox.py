@@ -269,7 +269,7 @@ async def test_a_listed_task_says_who_what_and_how_urgent(threads: Threads) -> N
     )
 
 
-async def test_a_long_list_shows_the_urgent_and_the_latest_and_counts_the_rest(
+async def test_a_long_list_shows_the_urgent_and_the_latest_and_says_what_is_left_out(
     threads: Threads,
 ) -> None:
     async def many(tx: Tx) -> None:
@@ -281,7 +281,12 @@ async def test_a_long_list_shows_the_urgent_and_the_latest_and_counts_the_rest(
     await threads.people.database.write(many)
     listed = (await threads.done(MANAGER0, "list_tasks")).split("\n")
     assert len(listed) == OPEN_SHOWN + CLOSED_SHOWN + 2
-    assert listed[-2:] == ["and 3 less urgent open tasks", "and 4 older closed tasks"]
+    assert listed[-2:] == [
+        f"Left out: open tasks less urgent than these {OPEN_SHOWN}.",
+        f"Left out: tasks closed before the last {CLOSED_SHOWN}.",
+    ]
+    mine = (await threads.done("manager1", "list_tasks")).split("\n")
+    assert [line.split()[0] for line in mine] == ["t2", "t3"]
 
 
 async def test_messages_go_down_to_workers_with_their_task(threads: Threads) -> None:

@@ -47,6 +47,27 @@ async def test_a_task_comes_back_as_it_was_stored(making):
     assert await making.read(lambda tx: tasks.of_owner(tx, "worker1")) == (made,)
 
 
+async def test_a_lane_is_read_as_far_as_it_is_shown(making):
+    mine = [await add(making, owner_id="worker1", priority=p) for p in (Priority.P2, Priority.P0)]
+    theirs = await add(making, manager_id=MANAGER0)
+    shut = [await add(making, owner_id="worker1") for _ in range(3)]
+    for now, task_id in enumerate(shut):
+        await making.write(
+            lambda tx, now=now, task_id=task_id: tasks.set_status(
+                tx, task_id, TaskStatus.DONE, now=now
+            )
+        )
+
+    async def ids(read, lane, limit=9):
+        return [task.id for task in await making.read(lambda tx: read(tx, lane, limit=limit))]
+
+    assert await ids(tasks.open_in, "worker1") == [mine[1], mine[0]]
+    assert await ids(tasks.open_in, None) == [mine[1], mine[0], theirs]
+    assert await ids(tasks.open_in, None, 1) == [mine[1]]
+    assert await ids(tasks.closed_in, "worker1", 2) == [shut[2], shut[1]]
+    assert await ids(tasks.closed_in, MANAGER0) == []
+
+
 async def test_a_task_without_a_title_is_refused(making):
     with pytest.raises(UsageError, match="no title"):
         await add(making, " ")
