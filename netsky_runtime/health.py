@@ -10,7 +10,10 @@ from netsky_runtime.records import (
     Session,
     SessionState,
     Turn,
+    TurnStatus,
 )
+
+LAST_TURN_FAILED = "last turn failed"
 
 
 def derive(
@@ -22,13 +25,15 @@ def derive(
     question_since: int | None,
     uncertain: int,
     waiting: int,
+    last_turn: TurnStatus | None,
     last_event_at: int | None,
 ) -> Health:
     """Return the actor's health.
 
     ``turn`` is the running one; ``pending_since`` the time of its oldest pending approval,
     ``question_since`` of its oldest open question to a human, both ms; ``uncertain`` and
-    ``waiting`` count inputs; ``last_event_at`` is the time of the last fact of its threads.
+    ``waiting`` count inputs; ``last_turn`` is how its latest turn ended; ``last_event_at`` the time
+    of the last fact of its threads.
     """
     if actor.status is ActorStatus.STOPPED:
         return Health(state=HealthState.IDLE, reason="stopped", since=actor.updated_at)
@@ -48,6 +53,9 @@ def derive(
         return Health(state=HealthState.BUSY, reason="turn running", since=turn.started_at)
     if question_since is not None:
         return Health(state=HealthState.BLOCKED, reason="question", since=question_since)
+    if last_turn is TurnStatus.FAILED:
+        since = last_event_at or actor.updated_at
+        return Health(state=HealthState.UNHEALTHY, reason=LAST_TURN_FAILED, since=since)
     if waiting:
         reason = f"{waiting} input{'s' if waiting > 1 else ''} waiting"
         return Health(state=HealthState.HEALTHY, reason=reason, since=actor.updated_at)

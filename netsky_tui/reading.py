@@ -88,13 +88,15 @@ class DatabaseSource:
     async def _all_tasks(self, tx: Tx, ask: Ask) -> tuple[TaskFacts, ...]:
         row = await rows.one(tx, _TASKS_STAMP)
         stamp = (*tuple(row or ()), ask.tasks)
-        if stamp != self._tasks_stamp:
+        failed = await views.failed_reports(tx)
+        if (stamp, failed) != self._tasks_stamp:
             unfinished = await views.open_tasks(tx, limit=ask.tasks)
             closed = await views.closed_tasks(tx, limit=ask.tasks)
             self._tasks = tuple(
-                TaskFacts(task=view.task, unmet=view.unmet) for view in (*unfinished, *closed)
+                TaskFacts(task=view.task, unmet=view.unmet, failed=view.task.id in failed)
+                for view in (*unfinished, *closed)
             )
-            self._tasks_stamp = stamp
+            self._tasks_stamp = (stamp, failed)
         return self._tasks
 
     async def task(self, task_id: str) -> tuple[Task, Sequence[Note], Sequence[MessageFacts]]:
@@ -147,6 +149,7 @@ def _facts(view: ActorView) -> ActorFacts:
             question_since=view.question_since,
             uncertain=view.uncertain,
             waiting=view.open_inputs,
+            last_turn=view.last_turn,
             last_event_at=view.last_event_at,
         ),
         session=view.session,

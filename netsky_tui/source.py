@@ -44,6 +44,8 @@ class TaskFacts:
 
     task: Task
     unmet: tuple[str, ...] = ()
+    failed: bool = False
+    """Whether its last report tells of a failed turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

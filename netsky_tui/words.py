@@ -43,6 +43,7 @@ TASK = {
     TaskStatus.FAILED: Mark("✗", "failed", "bad"),
     TaskStatus.CANCELLED: Mark("⊘", "cancelled", "faint"),
 }
+FAILED_TURN = Mark("✗", "failed turn", "bad")
 PRIORITY_TONE = {
     Priority.P0: "bad",
     Priority.P1: "warn",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import actors, approvals, inputs, messages, rows, sessions, tasks, turns
+from netsky_runtime.records import TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,9 @@ SELECT actors.*,
      WHERE m.sender = actors.id AND m.kind = 'question' AND m.status = 'routed')
         AS question_since,
     (SELECT e.at FROM events AS e
-     WHERE e.actor_id = actors.id ORDER BY e.seq DESC LIMIT 1) AS last_event_at
+     WHERE e.actor_id = actors.id ORDER BY e.seq DESC LIMIT 1) AS last_event_at,
+    (SELECT t.status FROM turns AS t
+     WHERE t.actor_id = actors.id ORDER BY t.started_at DESC, t.rowid DESC LIMIT 1) AS last_turn
 FROM actors
 """
 ALL_ACTORS = _ACTORS + "WHERE (created_at, id) > (?, ?) ORDER BY created_at, id LIMIT ?"
@@ -51,6 +54,12 @@ SELECT {tasks.COLUMNS}, {_UNMET} FROM tasks
 WHERE closed_at IS NOT NULL AND (closed_at, number) < (?, ?)
 ORDER BY closed_at DESC, number DESC LIMIT ?
 """  # noqa: S608 - constants only
+FAILED_REPORTS = """
+SELECT id FROM tasks INDEXED BY tasks_open
+WHERE status IN ('open', 'blocked', 'in_progress', 'reported')
+    AND (SELECT json_extract(m.metadata_json, '$.status') FROM messages AS m
+         WHERE m.task_id = tasks.id AND m.kind = 'report' ORDER BY m.seq DESC LIMIT 1) = 'failed'
+"""
 QUESTIONS = """
 SELECT * FROM messages INDEXED BY messages_questions
 WHERE target = 'owner' AND kind = 'question' AND status = 'routed'
@@ -79,6 +88,8 @@ class ActorView:
     """When its oldest open question was asked."""
     last_event_at: int | None
     """When the last fact of its threads happened."""
+    last_turn: TurnStatus | None
+    """How its latest turn ended, or that it runs; ``None``: it had none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +148,11 @@ async def closed_tasks(
     return await _task_views(tx, CLOSED_TASKS, *place, limit)
 
 
+async def failed_reports(tx: Tx) -> frozenset[str]:
+    """Return the open tasks whose last report tells of a failed turn."""
+    return frozenset(row["id"] for row in await rows.many(tx, FAILED_REPORTS))
+
+
 async def attention(tx: Tx, *, limit: int = 200) -> Attention:
     """Return what waits for the owner."""
     return Attention(
@@ -167,6 +183,7 @@ async def _views(tx: Tx, found: Sequence[Row]) -> tuple[ActorView, ...]:
             pending_since=row["pending_since"],
             question_since=row["question_since"],
             last_event_at=row["last_event_at"],
+            last_turn=TurnStatus(row["last_turn"]) if row["last_turn"] else None,
         )
         for row in found
     )

@@ -63,6 +63,7 @@ def _shape(view: ActorView) -> dict[str, Any]:
         question_since=view.question_since,
         uncertain=view.uncertain,
         waiting=view.open_inputs,
+        last_turn=view.last_turn,
         last_event_at=view.last_event_at,
     )
     return {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.records import Priority, TaskStatus
 from netsky_tui.text import Line, beside, columns, one_line, pad
-from netsky_tui.words import PRIORITY_TONE, TASK
+from netsky_tui.words import FAILED_TURN, PRIORITY_TONE, TASK, Mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +38,18 @@ class TaskRow:
     owner: str
     hint: str
     """What it waits for, or who decides."""
+    failed: bool = False
+    """Whether the last turn on it failed."""
+
+    @property
+    def mark(self) -> Mark:
+        """How it stands."""
+        return FAILED_TURN if self.failed else TASK[self.status]
 
     @property
     def search(self) -> str:
         """The words a filter looks at."""
-        status = TASK[self.status].word
+        status = self.mark.word
         return f"{self.key} {self.priority} {status} {self.title} {self.owner} {self.hint}"
 
 
@@ -80,6 +87,7 @@ def _row(fact: TaskFacts) -> TaskRow:
         title=one_line(task.title)[:400],
         owner=one_line(task.owner_id or ""),
         hint=hint,
+        failed=fact.failed,
     )
 
 
@@ -90,7 +98,7 @@ def height(width: int) -> int:
 
 def draw(row: TaskRow, width: int) -> list[Line]:
     """Draw id, priority, status word, title, owner and hint."""
-    mark = TASK[row.status]
+    mark = row.mark
     title_tone = "faint" if row.status.closed else "text"
     priority = (row.priority.value, 2, PRIORITY_TONE[row.priority])
     if width >= _WIDE:

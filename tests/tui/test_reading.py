@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netsky_runtime.clock import SortableIds
-from netsky_runtime.db import actors, approvals, events, inputs, posting, tasks
+from netsky_runtime.db import actors, approvals, events, inputs, posting, tasks, turns
 from netsky_runtime.db.connection import Database, ReadDatabase
 from netsky_runtime.errors import NotFound
 from netsky_runtime.records import (
@@ -16,11 +16,14 @@ from netsky_runtime.records import (
     ActorStatus,
     ApprovalKind,
     ApprovalStatus,
+    HealthState,
     InputStatus,
     MessageKind,
     Priority,
     Source,
     TaskStatus,
+    Turn,
+    TurnStatus,
 )
 from netsky_tui.reading import DatabaseSource
 from netsky_tui.source import Ask
@@ -134,6 +137,53 @@ async def test_tasks_are_read_again_when_one_has_changed(spine):
     await database.write(lambda tx: tasks.set_status(tx, "t1", TaskStatus.DONE, now=NOW + 1))
     changed = await source.snapshot(Ask())
     assert {fact.task.id: fact.unmet for fact in changed.tasks} == {"t1": (), "t2": ()}
+
+
+async def test_a_failed_turn_shows_at_its_worker_and_its_task_until_one_succeeds(spine):
+    database, source, _ = spine
+
+    async def end(number: int, status: TurnStatus) -> None:
+        async def body(tx):
+            turn = Turn(
+                thread_id="th-1",
+                id=f"tu-{number}",
+                actor_id="worker1",
+                status=TurnStatus.IN_PROGRESS,
+                started_at=NOW + number,
+            )
+            await turns.start(tx, turn)
+            await turns.complete(
+                tx, "th-1", turn.id, status=status, completed_at=NOW + number, error="401"
+            )
+            draft = posting.Draft(
+                source=Source.ACTOR,
+                kind=MessageKind.REPORT,
+                sender="worker1",
+                target=MANAGER0,
+                body="over",
+                task_id="t1",
+                metadata={"status": status.value},
+            )
+            await posting.post(tx, draft, ids=SortableIds(SteadyClock()), now=NOW)
+
+        await database.write(body)
+
+    (asked,) = (await source.snapshot(Ask())).approvals
+    await database.write(
+        lambda tx: approvals.decide(
+            tx, asked.id, status=ApprovalStatus.ACCEPTED, answer=None, decided_by="cli", now=NOW
+        )
+    )
+    await end(1, TurnStatus.FAILED)
+    shown = await source.snapshot(Ask())
+    health = {fact.actor.id: fact.health for fact in shown.actors}["worker1"]
+    assert (health.state, health.reason) == (HealthState.UNHEALTHY, "last turn failed")
+    assert {fact.task.id: fact.failed for fact in shown.tasks} == {"t1": True, "t2": False}
+    await end(2, TurnStatus.COMPLETED)
+    shown = await source.snapshot(Ask())
+    health = {fact.actor.id: fact.health for fact in shown.actors}["worker1"]
+    assert health.state is HealthState.IDLE
+    assert not any(fact.failed for fact in shown.tasks)
 
 
 async def test_details_tell_the_path_of_a_message(spine):
