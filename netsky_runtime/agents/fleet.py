@@ -35,6 +35,7 @@ class Fleet:
         self._runners: dict[str, ActorRunner] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._watched: frozenset[str] = frozenset()
+        self._draining = False
 
     async def start(self) -> None:
         """Bring back every actor that is not stopped."""
@@ -69,6 +70,7 @@ class Fleet:
         runner = ActorRunner(
             actor_id, kit=self._kit, supervisor=self._supervisor, on_thread=self._on_thread
         )
+        runner.seat.closing = self._draining
         self._runners[actor_id] = runner
         self._tasks[actor_id] = self._supervisor.spawn(f"runner of {actor_id}", self._run(runner))
 
@@ -184,6 +186,7 @@ class Fleet:
 
         From here on nothing more is handed to any thread.
         """
+        self._draining = True
         await self._interrupt_and_wait(list(self._runners))
 
     async def close(self) -> None:

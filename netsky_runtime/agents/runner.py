@@ -80,6 +80,8 @@ class ActorRunner:
             await attach(seat)
             seat.problem = ""
             if seat.thread is not None:
+                # Its start was heard by an earlier netsky; its end is awaited by this one.
+                seat.open_turn = seat.thread.active_turn
                 await self._compare(seat.thread)
         self.attached.set()
 

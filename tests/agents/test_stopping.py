@@ -1,0 +1,241 @@
+"""Stopping one actor and all of them: bounded, nothing new begun, nothing left hanging."""
+
+import asyncio
+
+import pytest
+
+from netsky_runtime.agents import fleet as fleet_module
+from netsky_runtime.agents import listener, runner
+from netsky_runtime.agents.settlement import settle_turn
+from netsky_runtime.codex.scripted.session import ScriptedSession
+from netsky_runtime.comms.replies import ReplyDesk
+from netsky_runtime.db import inputs, messages, sessions, tasks
+from netsky_runtime.records import (
+    ActorStatus,
+    InputMode,
+    InputStatus,
+    MessageKind,
+    TaskStatus,
+)
+from tests.support.crew import crew
+from tests.support.fakes import ManualClock, settle
+
+
+def named(name):
+    """The task of this name that runs now, if one does."""
+    return next((task for task in asyncio.all_tasks() if task.get_name() == name), None)
+
+
+async def working(fleet, body="HANG", *, worker="worker1"):
+    """Hire a worker and return its task's input once its turn runs."""
+    await fleet.hire(body)
+
+    async def look(tx):
+        found = await inputs.open_for(tx, worker)
+        return next((i for i in found if i.status is InputStatus.SEEN), None)
+
+    return await fleet.until(look)
+
+
+async def as_stored(fleet, row):
+    return await fleet.database.read(lambda tx: inputs.require(tx, row.id))
+
+
+async def reported(tx):
+    """The report of worker1 and the input that it became."""
+    found = [m for _, m in await messages.recent(tx, limit=50)]
+    reports = [m for m in found if (m.kind, m.sender) == (MessageKind.REPORT, "worker1")]
+    return reports[0] if reports else None
+
+
+async def all_heard(tx):
+    return not await inputs.open_for(tx, "manager0")
+
+
+async def test_a_stopped_workers_task_is_open_again_and_its_manager_is_told(tmp_path):
+    async with crew(tmp_path) as fleet:
+        cut = await working(fleet)
+        queued = await fleet.send("SAY[later]", to="worker1")
+        await fleet.fleet.stop_actor("worker1")
+        task = await fleet.database.read(lambda tx: tasks.require(tx, "t1"))
+        assert (task.status, task.owner_id) == (TaskStatus.OPEN, None)
+        assert (await as_stored(fleet, cut)).status is InputStatus.INTERRUPTED
+        assert (await fleet.input(queued)).status is InputStatus.CANCELLED
+        report = await fleet.database.read(reported)
+        assert report.target == "manager0"
+        assert "t1 is open again" in report.body
+        await fleet.until(all_heard)
+
+
+async def test_what_a_stop_heard_no_end_of_is_uncertain_and_the_resumed_actor_works_on(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fleet_module, "DRAIN_SECONDS", 0)
+    async with crew(tmp_path) as fleet:
+        cut = await working(fleet)
+        await fleet.fleet.stop_actor("worker1")
+        left = await as_stored(fleet, cut)
+        assert left.status is InputStatus.UNCERTAIN
+        assert "stopped by the owner" in left.reason
+        await fleet.fleet.resume_actor("worker1")
+        assert (await fleet.reply_to(await fleet.send("SAY[fresh]", to="worker1"))).body == "fresh"
+        assert (await as_stored(fleet, cut)).status is InputStatus.UNCERTAIN
+
+
+async def test_what_was_being_sent_when_its_actor_was_stopped_blocks_nothing_later(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fleet_module, "DRAIN_SECONDS", 0)
+    sending = asyncio.Event()
+
+    async def hang(self, batch):
+        sending.set()
+        await asyncio.Event().wait()
+
+    async with crew(tmp_path) as fleet:
+        await fleet.hire("SAY[one]")
+        await fleet.until(reported)
+        with monkeypatch.context() as slow:
+            slow.setattr(ScriptedSession, "submit", hang)
+            cut = await fleet.send("SAY[cut]", to="worker1")
+            async with asyncio.timeout(5):
+                await sending.wait()
+            await fleet.fleet.stop_actor("worker1")
+        assert (await fleet.input(cut)).status is InputStatus.UNCERTAIN
+        await fleet.fleet.resume_actor("worker1")
+        urgent = await fleet.send("SAY[urgent]", to="worker1", mode=InputMode.INTERRUPT)
+        after = await fleet.send("SAY[after]", to="worker1")
+        assert (await fleet.reply_to(urgent)).body == "urgent"
+        assert (await fleet.reply_to(after)).body == "after"
+
+
+async def test_a_stop_starts_no_new_turn(tmp_path):
+    async with crew(tmp_path) as fleet:
+        running = await fleet.send("HANG")
+        await fleet.reached(running, InputStatus.SEEN)
+        waiting = await fleet.send("SAY[never in this life]")
+        await fleet.fleet.drain()
+        assert (await fleet.input(running)).status is InputStatus.INTERRUPTED
+        left = await fleet.input(waiting)
+        assert (left.status, left.attempts) == (InputStatus.QUEUED, 0)
+        assert fleet.fleet.running() == {}
+
+
+async def test_a_worker_that_is_hired_during_a_stop_begins_after_the_next_start(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.fleet.drain()
+
+        async def hire(tx):
+            return await fleet.delegation.start_worker(
+                tx, manager_id="manager0", title="T", body="SAY[hello]"
+            )
+
+        await fleet.database.write(hire)
+        fleet.wake("worker1")
+        async with asyncio.timeout(5):
+            while named("wake of worker1") is None:  # then its runner has nothing more to do
+                await settle()
+        session = await fleet.database.read(lambda tx: sessions.current(tx, "worker1"))
+        assert session.thread_id == ""
+    async with crew(tmp_path) as fleet:
+        assert (await fleet.until(reported)).body == "hello"
+
+
+async def test_a_stop_waits_no_longer_than_it_says_for_threads_that_do_not_answer(
+    tmp_path, monkeypatch
+):
+    asked = []
+
+    async def deaf(self, turn_id):
+        asked.append(turn_id)
+        await asyncio.Event().wait()
+
+    clock = ManualClock()
+    async with crew(tmp_path, clock=clock) as fleet:
+        for number in range(1, 4):
+            await working(fleet, worker=f"worker{number}")
+        monkeypatch.setattr(ScriptedSession, "interrupt", deaf)
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            draining = group.create_task(fleet.fleet.drain())
+            await clock.until_sleeping()
+            await clock.advance(fleet_module.DRAIN_SECONDS - 0.1)
+            assert not draining.done()
+            assert len(asked) == 3
+            await clock.advance(0.2)
+
+
+async def test_a_stop_does_not_wait_for_a_thread_that_does_not_let_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "CLOSE_SECONDS", 0.01)
+
+    async def deaf(self):
+        await asyncio.Event().wait()
+
+    async with crew(tmp_path) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        with monkeypatch.context() as hanging:
+            hanging.setattr(ScriptedSession, "close", deaf)
+            async with asyncio.timeout(5):
+                await fleet.fleet.close()
+        assert fleet.lines[-1][1] == "thread was not let go"
+
+
+async def test_a_stop_waits_until_the_end_of_a_turn_that_an_earlier_netsky_started_is_recorded(
+    tmp_path, monkeypatch
+):
+    ended, recorded = asyncio.Event(), asyncio.Event()
+
+    async def slow(*args):
+        ended.set()
+        await recorded.wait()
+        await settle_turn(*args)
+
+    async def over(tx):
+        return (await inputs.require(tx, item.id)).status is InputStatus.INTERRUPTED
+
+    clock = ManualClock()
+    async with crew(tmp_path, clock=clock) as fleet:
+        item = await working(fleet)
+        await fleet.fleet.close()
+        await fleet.fleet.start()
+        await fleet.fleet.settled(seconds=5)
+        monkeypatch.setattr(listener, "settle_turn", slow)
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            stopping = group.create_task(fleet.fleet.stop_actor("worker1"))
+            await ended.wait()
+            await clock.advance(fleet_module.DRAIN_SECONDS / 2)
+            assert not stopping.done()
+            recorded.set()
+            await fleet.until(over)
+            await clock.advance(fleet_module.DRAIN_SECONDS / 4)
+            # Nothing sleeps any more: the stop goes on because the end is recorded.
+
+
+async def test_waking_a_stopped_actor_starts_no_session(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.hire("SAY[one]")
+        await fleet.until(reported)
+        await fleet.fleet.stop_actor("worker1")
+        fleet.wake("worker1")
+        done, _ = await asyncio.wait([named("runner of worker1")], timeout=5)
+        assert done
+        assert await fleet.database.read(lambda tx: sessions.current(tx, "worker1")) is None
+
+
+async def test_a_manager_hears_a_report_though_the_workers_listener_was_cancelled_meanwhile(
+    tmp_path, monkeypatch
+):
+    real = ReplyDesk.settle
+
+    async def cut(self, tx, **given):
+        woken = await real(self, tx, **given)
+        if given["actor"].id == "worker1":
+            named("runner of worker1").cancel()
+            await settle()
+        return woken
+
+    monkeypatch.setattr(ReplyDesk, "settle", cut)
+    async with crew(tmp_path) as fleet:
+        await fleet.hire("ASK[make] SAY[done]")
+        await fleet.decide(await fleet.question())
+        assert (await fleet.until(reported)).body == "done"
+        await fleet.until(all_heard)
