@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
 from textual.app import App
-from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
 from netsky_runtime.errors import NetskyError
-from netsky_runtime.records import MANAGER0, InputMode, InputStatus
+from netsky_runtime.records import MANAGER0, InputMode
 from netsky_tui import theme
-from netsky_tui.drawing import details
 from netsky_tui.feed import RoomFeed
-from netsky_tui.keymap import SCOPES, Keymap, bindings, pretty
+from netsky_tui.keymap import Keymap, bindings
+from netsky_tui.leaving import Leaving
 from netsky_tui.operations import Operations
+from netsky_tui.pages import Pages
 from netsky_tui.palette import RoomCommands
 from netsky_tui.screens.approval import ApprovalScreen
-from netsky_tui.screens.dialogs import ChoiceScreen, Option
-from netsky_tui.screens.page import PageScreen
 from netsky_tui.screens.room import RoomScreen
 from netsky_tui.store import LinkState, Part, Store
 from netsky_tui.widgets.approvals import Decide, Refuse
@@ -28,10 +25,9 @@ from netsky_tui.widgets.composer import Composer
 from netsky_tui.widgets.panes import Wants
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
-    from textual.binding import Binding, BindingType
-    from textual.dom import DOMNode
+    from textual.binding import BindingType
     from textual.driver import Driver
 
     from netsky_runtime.clock import Clock
@@ -64,23 +60,24 @@ class RoomApp(App[int]):
         driver_class: type[Driver] | None = None,
     ) -> None:
         super().__init__(driver_class=driver_class)
-        self._connector, self._clock = connector, clock
+        self._clock = clock
         self._eyes_until = 0.0
         self._last_key: events.Key | None = None
         self._key_at, self._key_gap = float("-inf"), float("inf")
         self._reading: frozenset[str] = frozenset()
-        self._leaving = False
         self.own_keys = keymap
-        self.store = Store(room_notices=keymap.errors)
+        self.store = Store(key_problems=keymap.errors, notices_key=keymap.say("room.notices"))
         self.feed = RoomFeed(
             store=self.store,
             connector=connector,
             clock=clock,
-            changed=self._changed,
+            changed=self.changed,
             progress=self._progress,
             told_to_stop=self.stop_soon,
         )
         self.operations = Operations(self)
+        self.pages = Pages(self, clock=clock)
+        self.leaving = Leaving(self, connector=connector)
         self.room = RoomScreen(
             store=self.store,
             keymap=keymap,
@@ -113,7 +110,8 @@ class RoomApp(App[int]):
 
     # -- from the feed ---------------------------------------------------------------------
 
-    def _changed(self, parts: frozenset[Part]) -> None:
+    def changed(self, parts: frozenset[Part]) -> None:
+        """Show what changed in the store."""
         if not parts or not self.room.is_mounted:
             return
         first = Part.MESSAGES in parts and not self._seeded
@@ -170,12 +168,6 @@ class RoomApp(App[int]):
         row = self.room.actors.view.current
         return row.key if row is not None else ""
 
-    @property
-    def selected_task(self) -> str:
-        """The task under the cursor."""
-        row = self.room.tasks.view.current
-        return row.key if row is not None else ""
-
     @on(Wants)
     def _wanted(self, event: Wants) -> None:
         key, operations = event.key, self.operations
@@ -189,22 +181,23 @@ class RoomApp(App[int]):
             "note.add": lambda: operations.add_note(key),
         }
         simple: dict[str, Callable[[str], None]] = {
-            "target": self._aim,
+            "target": self.aim,
             "reply": self._reply,
             "older": self._older,
             "retry": lambda _key: self.feed.retry(),
             "tasks.closed": lambda _key: self._toggle_closed(),
-            "open.actors": self._open_actor,
-            "open.tasks": self._open_task,
-            "open.messages": self._open_message,
-            "open.approvals": self._open_approval,
+            "open.actors": self.pages.actor,
+            "open.tasks": self.pages.task,
+            "open.messages": self.pages.message,
+            "open.approvals": self.pages.approval,
         }
         if (job := jobs.get(event.verb)) is not None:
             self.do(job(), event.verb)
         elif (act := simple.get(event.verb)) is not None:
             act(key)
 
-    def _aim(self, actor_id: str) -> None:
+    def aim(self, actor_id: str) -> None:
+        """Write to an actor, without one to manager0."""
         self.room.composer.aim(actor_id or MANAGER0)
         self.room.composer.focus()
 
@@ -226,54 +219,6 @@ class RoomApp(App[int]):
         self.room.show_closed = not self.room.show_closed
         self.room.show_tasks()
 
-    # -- pages -----------------------------------------------------------------------------
-
-    def _open_actor(self, actor_id: str) -> None:
-        async def read() -> Any:
-            if (source := self.feed.source) is None:
-                return ()
-            return details.actor_page(*await source.actor(actor_id), self._clock.now())
-
-        self.push_screen(PageScreen(actor_id, read))
-
-    def _open_task(self, task_id: str) -> None:
-        async def read() -> Any:
-            source = self.feed.source
-            return (
-                details.task_page(*await source.task(task_id), self._clock.now()) if source else ()
-            )
-
-        self.push_screen(PageScreen(f"task {task_id}", read))
-
-    def _open_message(self, message_id: str) -> None:
-        async def read() -> Any:
-            if (source := self.feed.source) is None:
-                return ()
-            return details.message_page(*await source.message(message_id), self._clock.now())
-
-        fact = self.store.message(message_id)
-        if fact is not None and fact.input_status is InputStatus.UNCERTAIN and fact.input_id:
-            self.do(self.operations.resolve_input(fact.input_id), "uncertain input")
-            return
-        self.push_screen(PageScreen("message", read))
-
-    def _open_approval(self, approval_id: str) -> None:
-        approval = self.store.approval(approval_id)
-        if approval is None:
-            return
-        keys = " · ".join(
-            f"{pretty(self.own_keys.of(entry))} {entry.label}" for entry in SCOPES["approvals"]
-        )
-        self.push_screen(ApprovalScreen(approval, self._lookup, foot=f"{keys} · Esc closes"))
-
-    def _lookup(self, approval_id: str) -> Any:
-        return self.store.approval(approval_id), self.store.doing(approval_id)
-
-    def action_help(self) -> None:
-        """Show all keys."""
-        if not isinstance(self.screen, PageScreen):
-            self.push_screen(PageScreen("keys", details.help_page(self.own_keys)))
-
     # -- approvals -------------------------------------------------------------------------
 
     @on(Refuse)
@@ -282,7 +227,7 @@ class RoomApp(App[int]):
 
     @on(Decide)
     def _decided(self, event: Decide) -> None:
-        if self._key_gap < _BURST:
+        if self.hurried():
             text = "Keys came faster than fingers: nothing was decided. Press the key again."
             self.notify(text, severity="warning", timeout=4, markup=False)
             return
@@ -292,15 +237,20 @@ class RoomApp(App[int]):
         approval = self.store.approval(event.approval_id)
         if approval is None or self.store.doing(approval.id):
             return
-        self._changed(self.store.deciding(approval.id, event.word, self._clock.now()))
+        self.changed(self.store.deciding(approval.id, event.word, self._clock.now()))
         problem = await self.operations.decide(approval, event.word)
         if problem:
-            self._changed(self.store.deciding(approval.id, None, self._clock.now()))
+            self.changed(self.store.deciding(approval.id, None, self._clock.now()))
             self.say(problem, bad=True)
             return
         if isinstance(self.screen, ApprovalScreen):
             self.screen.dismiss()
-        self.room.approvals.next_waiting(approval.id)
+        if not self.room.approvals.next_waiting(approval.id):
+            self.room.back_from_approvals()
+
+    def hurried(self) -> bool:
+        """Whether the last key came faster than fingers are: it was pasted, or not meant."""
+        return self._key_gap < _BURST
 
     # -- composer --------------------------------------------------------------------------
 
@@ -366,83 +316,18 @@ class RoomApp(App[int]):
 
     async def action_quit(self) -> None:
         """Leave, asking first when turns run or others watch."""
-        self._ask_to_quit()
-
-    def _ask_to_quit(self) -> None:
-        if not self._leaving:
-            self.run_worker(self._quit(), name="quit", group="quit", exit_on_error=False)
-
-    async def _quit(self) -> None:
-        if self.store.daemon.link is not LinkState.HOSTING:
-            self.exit(0)
-            return
-        try:
-            answer = await self.operations.call("status")
-        except NetskyError:
-            answer = {}
-        running = int((answer.get("counts") or {}).get("turns_running") or 0)
-        rooms = int(answer.get("rooms") or 0)
-        if not running and not rooms:
-            await self.leave(keep_engine=False)
-            return
-        parts = [f"{running} turn{'s run' if running != 1 else ' runs'}"] if running else []
-        parts += (
-            [f"{rooms} other client{'s are' if rooms != 1 else ' is'} attached"] if rooms else []
-        )
-        options = (
-            Option("keep", "l", "leave them working: netsky ends, Codex goes on"),
-            Option("stop", "s", "stop everything: turns are interrupted"),
-            Option("stay", "t", "stay"),
-        )
-        text = " and ".join(parts) + "."
-        choice = await self.push_screen_wait(ChoiceScreen("Leave the room?", text, options))
-        if choice in {"keep", "stop"}:
-            await self.leave(keep_engine=choice == "keep")
+        self.leaving.ask()
 
     def stop_soon(self, keep_engine: bool) -> None:
         """Leave without asking: a signal, or somebody else's `netsky stop`."""
-        self.run_worker(
-            self.leave(keep_engine=keep_engine), name="stop", group="quit", exit_on_error=False
-        )
+        self.leaving.soon(keep_engine)
 
-    async def leave(self, *, keep_engine: bool, status: int = 0) -> None:
-        """End the daemon this room hosts, if it does, and the room."""
-        if self._leaving:
-            return
-        self._leaving = True
-        self._changed(self.store.set_link(LinkState.STOPPING))
-        self.say("Leaving; Codex goes on." if keep_engine else "Stopping…")
-        try:
-            await self._connector.stop(keep_engine=keep_engine)
-        finally:
-            self.exit(status)
+    # -- pages -----------------------------------------------------------------------------
 
-    # -- commands --------------------------------------------------------------------------
+    def action_help(self) -> None:
+        """Show all keys."""
+        self.pages.keys()
 
-    def commands(self) -> Iterator[tuple[str, str, Callable[[], None]]]:
-        """Yield everything for the palette: name, help, what to do."""
-        for name, about, work in self.operations.commands():
-            yield name, about, partial(self._command, work, name)
-        for target in self.store.targets:
-            yield f"Write to {target}", "change the composer's target", partial(self._aim, target)
-        for entry in SCOPES["room"]:
-            if entry.action.startswith("go(") and not entry.priority:
-                name = entry.action.split("'")[1]
-                go = partial(self.room.action_go, name)
-                yield f"Go to {name}", pretty(self.own_keys.of(entry)), go
-        yield "Theme…", "colours of the room", self.search_themes
-        yield "Keys", "everything a key does", self.action_help
-        if self.store.daemon.link is LinkState.HOSTING:
-            leave = partial(self.stop_soon, True)
-            yield "Leave, Codex goes on", "keep the engine and quit", leave
-        yield "Quit", "asks first when turns run", self._ask_to_quit
-
-    def _command(self, work: Callable[[], Awaitable[None]], name: str) -> None:
-        self.do(work(), name)
-
-    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
-        """Say that keys.toml put two things on one key."""
-        names = ", ".join(sorted(str(binding.id) for binding in clashed_bindings))
-        text = f"keys.toml puts two things on one key: {names}."
-        if text not in self.store.room_notices and isinstance(node, Widget):
-            self.store.room_notices = (*self.store.room_notices, text)
+    def action_notices(self) -> None:
+        """Show all notices, whole."""
+        self.pages.notices()

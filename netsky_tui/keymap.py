@@ -32,6 +32,7 @@ SCOPES: dict[str, tuple[Key, ...]] = {
     "app": (
         Key("room.help", "f1", "help", "help", "this help", priority=True),
         Key("room.palette", "ctrl+p", "command_palette", "commands", "all commands", priority=True),
+        Key("room.notices", "f2", "notices", "", "what netsky has to tell you", priority=True),
         Key("room.quit", "ctrl+q", "quit", "quit", "leave the room", priority=True),
     ),
     "room": (
@@ -108,6 +109,9 @@ SCOPES: dict[str, tuple[Key, ...]] = {
         Key("composer.mode", "ctrl+r", "mode", "mode", "when busy: queue, steer or interrupt"),
         Key("composer.leave", "escape", "leave", "lists", "back to the lists; the text stays"),
     ),
+    "notices": (
+        Key("notices.put_away", "d", "put_away", "put away", "put these away for this session"),
+    ),
     "page": (
         Key("page.close", "escape,q", "close", "close", "close"),
         Key("page.help", "f1", "close", "", "close"),
@@ -122,6 +126,7 @@ TITLES = {
     "messages": "Messages",
     "approvals": "Approvals (only while their pane or page has the focus)",
     "composer": "Composer",
+    "notices": "In the notices",
     "page": "In a page",
 }
 _PRETTY = {
@@ -171,9 +176,14 @@ class Keymap:
         """Return the keys in force for an entry of the table."""
         return self.keys.get(key.id, key.keys)
 
+    def say(self, name: str) -> str:
+        """Return the keys in force for the entry of that name, as people say them."""
+        entry = next(key for keys in SCOPES.values() for key in keys if key.id == name)
+        return pretty(self.of(entry))
+
 
 def load(path: Path) -> Keymap:
-    """Read keys.toml (``"room.help" = "f2"``). What is wrong in it is told, the rest holds."""
+    """Read keys.toml (``"room.help" = "f3"``). What is wrong in it is told, the rest holds."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -210,13 +220,27 @@ def _flatten(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, o
     return out
 
 
+def _contexts() -> tuple[tuple[Key, ...], ...]:
+    """Return the keys that are in force together, one group for each place to be in."""
+    everywhere = tuple(key for key in (*SCOPES["app"], *SCOPES["room"]) if key.priority)
+    panes = ("actors", "tasks", "messages", "approvals")
+    pages = ("approvals", "notices")
+    return (
+        *((*SCOPES["app"], *SCOPES["room"], *SCOPES["rows"], *SCOPES[name]) for name in panes),
+        (*everywhere, *SCOPES["composer"]),
+        *((*everywhere, *SCOPES["page"], *SCOPES["rows"], *SCOPES[name]) for name in pages),
+    )
+
+
 def _clashes(keys: Mapping[str, str], name: str) -> list[str]:
-    errors = []
-    for scope in SCOPES.values():
-        taken: dict[str, str] = {}
-        for entry in scope:
+    """Say which of the operator's own keys stand for two things in one place."""
+    errors: dict[str, None] = {}
+    for entries in _contexts():
+        taken: dict[str, Key] = {}
+        for entry in entries:
             for key in keys.get(entry.id, entry.keys).split(","):
-                other = taken.setdefault(key, entry.id)
-                if other != entry.id and {other, entry.id} & set(keys):
-                    errors.append(f"{name}: {entry.id} and {other} are both on {pretty(key)}.")
-    return errors
+                other = taken.setdefault(key, entry)
+                if other.action != entry.action and {other.id, entry.id} & set(keys):
+                    both = " and ".join(sorted((entry.id, other.id)))
+                    errors[f"{name}: {both} are both on {pretty(key)}."] = None
+    return list(errors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.errors import DatabaseError, NetskyError, NoDaemon
@@ -131,9 +131,13 @@ class Operations:
     async def resolve_input(self, input_id: str) -> None:
         """Let the operator decide about an uncertain input."""
         text = "netsky cannot tell whether the thread has this message. Look at its events first."
-        options = (Option("resend", "r", "send it again"), Option("drop", "d", "let it go"))
-        choice = await self._app.push_screen_wait(ChoiceScreen("Uncertain", text, options))
-        if choice is not None:
+        options = (
+            Option("resend", "r", "send it again"),
+            Option("drop", "d", "let it go"),
+            Option("later", "l", "decide later"),
+        )
+        choice = await self._choice("Uncertain", text, options, safe="later")
+        if choice in {"resend", "drop"}:
             params = {"input_id": input_id, "action": choice}
             await self.tell("It is {status} now.", "inputs.resolve", params)
 
@@ -189,7 +193,13 @@ class Operations:
 
     async def _sure(self, text: str, yes: str) -> bool:
         options = (Option("yes", "y", yes), Option("no", "n", "leave it"))
-        return await self._app.push_screen_wait(ChoiceScreen("Sure?", text, options)) == "yes"
+        return await self._choice("Sure?", text, options, safe="no") == "yes"
+
+    async def _choice(
+        self, title: str, text: str, options: Sequence[Option], *, safe: str
+    ) -> str | None:
+        screen = ChoiceScreen(title, text, options, safe=safe, hurried=self._app.hurried)
+        return await self._app.push_screen_wait(screen)
 
     async def _form(
         self, title: str, text: str, fields: tuple[Field, ...]
@@ -198,7 +208,8 @@ class Operations:
 
     def commands(self) -> tuple[tuple[str, str, Callable[[], Awaitable[None]]], ...]:
         """Return what the command palette offers: name, help, what to do."""
-        actor, task = self._app.selected_actor, self._app.selected_task
+        actor, row = self._app.selected_actor, self._app.room.tasks.view.current
+        task, closed = (row.key, row.status.closed) if row is not None else ("", False)
         out: list[tuple[str, str, Callable[[], Awaitable[None]]]] = [
             ("Start a manager…", "a lane with an objective of its own", self.start_manager),
             ("Start a worker…", "one concrete task", self.start_worker),
@@ -211,12 +222,15 @@ class Operations:
                 (f"Stop {actor}", "it takes no more messages", lambda: self.stop_actor(actor)),
                 (f"Resume {actor}", "after a stop or a loss", lambda: self.resume(actor)),
             ]
-        if task:
+        if task and not closed:
             out += [
                 (f"Mark {task} done", "its dependents start", lambda: self.task_done(task)),
                 (f"Cancel {task}", "nobody does it", lambda: self.task_cancel(task)),
-                (f"Add a note to {task}…", "kept with the task", lambda: self.add_note(task)),
             ]
+        if task:
+            out.append(
+                (f"Add a note to {task}…", "kept with the task", lambda: self.add_note(task))
+            )
         return tuple(out)
 
 

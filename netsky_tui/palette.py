@@ -2,22 +2,64 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
+from netsky_tui.keymap import SCOPES, pretty
+from netsky_tui.store import LinkState
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from netsky_tui.app import RoomApp
 
 
-class RoomCommands(Provider):
-    """Offers what ``RoomApp.commands`` lists."""
+Command = tuple[str, str, "Callable[[], None]"]
+"""Name, help, what to do."""
 
-    def _commands(self) -> Iterator[tuple[str, str, Callable[[], None]]]:
+
+def commands(app: RoomApp) -> Iterator[Command]:
+    """Yield everything the room can do at this moment."""
+    for name, about, work in app.operations.commands():
+        yield name, about, partial(_start, app, work, name)
+    for target in app.store.targets:
+        yield f"Write to {target}", "change the composer's target", partial(app.aim, target)
+    for entry in SCOPES["room"]:
+        if entry.action.startswith("go(") and not entry.priority:
+            name = entry.action.split("'")[1]
+            go = partial(app.room.action_go, name)
+            if name == "approvals":
+                yield "Approvals: go to", _deciding(app), go
+            else:
+                yield f"Go to {name}", pretty(app.own_keys.of(entry)), go
+    yield "Theme…", "colours of the room", app.search_themes
+    count = len(app.store.notices)
+    yield "Notices", f"what netsky has to tell you, whole ({count} now)", app.action_notices
+    yield "Keys", "everything a key does", app.action_help
+    if app.store.daemon.link is LinkState.HOSTING and app.store.daemon.survives:
+        leave = partial(app.stop_soon, True)
+        yield "Leave, Codex goes on", "keep the engine and quit", leave
+    yield "Quit", "asks first when turns run", app.leaving.ask
+
+
+def _start(app: RoomApp, work: Callable[[], Awaitable[None]], name: str) -> None:
+    app.do(work(), name)
+
+
+def _deciding(app: RoomApp) -> str:
+    """Say which keys decide; a command that decides could hit what was not read."""
+    keys = (f"{pretty(app.own_keys.of(key))} {key.label}" for key in SCOPES["approvals"])
+    return "decide there: " + " · ".join(keys)
+
+
+class RoomCommands(Provider):
+    """Offers what ``commands`` lists."""
+
+    def _commands(self) -> Iterator[Command]:
         app: RoomApp = self.app  # type: ignore[assignment]  # the one app that uses this provider
-        yield from app.commands()
+        return commands(app)
 
     async def discover(self) -> Hits:
         """Offer everything while nothing is typed."""

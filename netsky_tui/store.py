@@ -13,7 +13,9 @@ from netsky_runtime.records import (
     ApprovalStatus,
     DecisionWord,
 )
+from netsky_tui import notices
 from netsky_tui.drawing import actors, approvals, events, messages, tasks
+from netsky_tui.notices import Notice, Weight
 from netsky_tui.source import ActorFacts, Ask, MessageFacts, Snapshot
 
 if TYPE_CHECKING:
@@ -72,6 +74,9 @@ class Daemon:
     runtime: str = ""
     codex_version: str = ""
     rooms: int = 0
+    detail_of_runtime: str = ""
+    survives: bool = True
+    """Whether turns go on without netsky."""
     notices: tuple[str, ...] = ()
 
 
@@ -89,8 +94,13 @@ class Store:
     approvals: tuple[ApprovalRow, ...] = ()
     loaded: bool = False
     """Whether the database has been read at least once."""
-    room_notices: tuple[str, ...] = ()
-    """What the room itself has to say: broken keys.toml, unreadable database."""
+    key_problems: tuple[str, ...] = ()
+    """What is wrong in keys.toml."""
+    problem: str = ""
+    """Why the database cannot be read."""
+    notices_key: str = "F2"
+    put_away: frozenset[str] = frozenset()
+    """Notices that the operator has read and wants out of the way."""
     _live: Mapping[str, Any] | None = None
     _facts: tuple[EventRow, ...] = ()
     _deciding: dict[str, DecisionWord] = field(default_factory=dict)
@@ -118,7 +128,9 @@ class Store:
     def _derive(self, before: Snapshot, now: int) -> set[Part]:
         changed: set[Part] = set()
         snapshot = self.snapshot
-        if (actor_rows := actors.rows(snapshot.actors, now)) != self.actors:
+        why = f"{self.no_codex}: {self.notices_key} notices" if self.no_codex else ""
+        actor_rows = actors.rows(snapshot.actors, now, no_codex=why)
+        if actor_rows != self.actors:
             self.actors = actor_rows
             changed.add(Part.ACTORS)
         if snapshot.tasks is not before.tasks or not self.tasks:
@@ -253,6 +265,8 @@ class Store:
         daemon.runtime = str(runtime.get("name") or "")
         daemon.codex_version = str(runtime.get("codex_version") or "")
         daemon.notices = tuple(str(notice) for notice in runtime.get("notices") or ())
+        daemon.detail_of_runtime = str(runtime.get("detail") or "")
+        daemon.survives = bool(runtime.get("survives_netsky", True))
         daemon.rooms = int(answer.get("rooms") or 0)
         return frozenset({Part.STATUS}) if daemon != before else frozenset()
 
@@ -262,6 +276,34 @@ class Store:
         return frozenset({Part.STATUS})
 
     @property
-    def notices(self) -> tuple[str, ...]:
-        """Sentences for the operator, the most pressing first."""
-        return (*self.room_notices, *self.daemon.notices)
+    def no_codex(self) -> str:
+        """Two or three words for why no turn can run; empty when one can."""
+        daemon = self.daemon
+        version, detail = daemon.codex_version, daemon.detail_of_runtime
+        return notices.no_codex(daemon.notices, version=version, detail=detail)
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """Everything there is to tell, the most pressing first."""
+        return notices.arrange(
+            problem=self.problem,
+            own=self.key_problems,
+            told=self.daemon.notices,
+            why=self.no_codex,
+        )
+
+    @property
+    def fresh_notices(self) -> tuple[Notice, ...]:
+        """Those that were not put away."""
+        return tuple(each for each in self.notices if each.text not in self.put_away)
+
+    @property
+    def alarm(self) -> str:
+        """What has a line of its own; empty when nothing is as bad."""
+        first = next(iter(self.fresh_notices), None)
+        return first.text if first is not None and first.weight is Weight.ALARM else ""
+
+    def put_notices_away(self) -> frozenset[Part]:
+        """Show the present notices only on their page from now on."""
+        self.put_away |= {notice.text for notice in self.notices}
+        return frozenset({Part.STATUS})

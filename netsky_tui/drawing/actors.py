@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.records import OWNER, ActorKind, ActorStatus, HealthState
@@ -42,8 +42,11 @@ class ActorRow:
         return f"{self.key} {self.mark.word} {self.why} {self.objective}"
 
 
-def rows(facts: Sequence[ActorFacts], now: int) -> tuple[ActorRow, ...]:
-    """Arrange actors as a tree: manager0, its managers, their workers; stopped ones last."""
+def rows(facts: Sequence[ActorFacts], now: int, *, no_codex: str = "") -> tuple[ActorRow, ...]:
+    """Arrange actors as a tree: manager0, its managers, their workers; stopped ones last.
+
+    ``no_codex`` says why what waits for an actor stays stored.
+    """
     known = {fact.actor.id for fact in facts}
     children: dict[str, list[ActorFacts]] = {}
     for fact in facts:
@@ -57,6 +60,8 @@ def rows(facts: Sequence[ActorFacts], now: int) -> tuple[ActorRow, ...]:
         group.sort(key=_order)
     out: list[ActorRow] = []
     _descend(children, OWNER, "", now, out, seen=set())
+    if no_codex:
+        out = [replace(row, why=no_codex) if row.waiting and not row.why else row for row in out]
     return tuple(out)
 
 
@@ -126,7 +131,9 @@ def draw(row: ActorRow, width: int) -> list[Line]:
     if row.waiting:
         left.append((f" ✉{row.waiting}", "dim"))
     lines = [beside(left, right, width)]
-    second, tone = (row.why, row.mark.tone) if row.why else ("", "faint")
+    second, tone = (
+        (row.why, "bad" if row.mark.tone == "bad" else "warn") if row.why else ("", "faint")
+    )
     if row.approvals:
         second = "an approval waits" if row.approvals == 1 else f"{row.approvals} approvals wait"
         tone = "warn"

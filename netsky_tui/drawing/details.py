@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from netsky_tui.drawing.messages import mark_of
 from netsky_tui.drawing.paragraphs import Para, Writer
 from netsky_tui.keymap import SCOPES, TITLES, Keymap, pretty
+from netsky_tui.notices import Weight
 from netsky_tui.text import clock_time, one_line
 from netsky_tui.words import HEALTH, KIND_WORD, TASK
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from netsky_runtime.records import Note, Task, Turn, Usage
+    from netsky_tui.notices import Notice
     from netsky_tui.source import ActorFacts, MessageFacts
 
 
@@ -119,13 +121,36 @@ def help_page(keymap: Keymap) -> tuple[Para, ...]:
             keys = pretty(keymap.of(entry))
             out.add(f"{entry.help}   ({entry.id})", "soft", label=f"{keys:<20}")
     out.heading("Your own keys")
-    out.add('keys.toml in the home folder, one line a key:  "room.help" = "f2"', "soft")
+    out.add('keys.toml in the home folder, one line a key:  "room.help" = "f3"', "soft")
     for error in keymap.errors:
         out.add(error, "bad")
     out.heading("Signs")
     out.add("▶ busy   ○ idle   ▲ blocked, waits for you   ✗ unhealthy or failed", "soft")
     out.add("· stored   → handed to Codex   » seen in the thread   ✓ answered", "soft")
     out.add("? uncertain: open the message (Enter) to decide whether to send it again", "soft")
+    return out.done()
+
+
+_HEADINGS = {
+    Weight.ALARM: "What keeps work from going on",
+    Weight.TROUBLE: "Your own keys",
+    Weight.ADVICE: "Good to know",
+}
+
+
+def notices_page(told: Sequence[Notice]) -> tuple[Para, ...]:
+    """Write every notice, whole."""
+    out = Writer()
+    before: Weight | None = None
+    for notice in told:
+        if notice.weight is not before:
+            before = notice.weight
+            out.heading(_HEADINGS[notice.weight])
+        else:
+            out.add("")
+        out.add(notice.text, "bad" if notice.weight is Weight.ALARM else "text")
+    if not told:
+        out.add("There is nothing to tell.", "dim")
     return out.done()
 
 

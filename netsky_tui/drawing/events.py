@@ -66,9 +66,16 @@ class EventRow:
 def rows(events: Sequence[StoredEvent], now: int) -> tuple[EventRow, ...]:
     """Turn facts, oldest first, into rows; an item's end replaces its beginning."""
     out: dict[tuple[str, str, str], EventRow] = {}
+    warned: set[tuple[str, str]] = set()
     for event in events:
         if event.kind in _QUIET:
             continue
+        if event.kind == EventKind.WARNING:
+            # Codex says some of them at every turn, and they are its developers' affair.
+            text = (event.thread_id, str(event.data.get("message", "")))
+            if text in warned:
+                continue
+            warned.add(text)
         kind = event.kind
         item = kind in {EventKind.ITEM_STARTED, EventKind.ITEM_COMPLETED}
         key = (event.thread_id, event.turn_id, event.item_id if item else f"{kind}{event.seq}")
@@ -149,7 +156,7 @@ def _notable(key: str, time: str, event: StoredEvent) -> EventRow:
     match event.kind:
         case EventKind.ERROR | EventKind.WARNING:
             again = "  tries again" if data.get("will_retry") else ""
-            tone = "bad" if event.kind == EventKind.ERROR else "warn"
+            tone = "bad" if event.kind == EventKind.ERROR else "dim"
             text = one_line(str(data.get("message", ""))) + again
             return EventRow(key, time, "✗" if tone == "bad" else "!", tone, text)
         case EventKind.SESSION_LOST:

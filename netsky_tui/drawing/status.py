@@ -66,9 +66,10 @@ def _notice(store: Store) -> Line:
     daemon = store.daemon
     if daemon.link in {LinkState.RECONNECTING, LinkState.FAILED} and daemon.detail:
         return ((one_line(daemon.detail), "bad"),)
-    if store.notices:
-        more = f" (+{len(store.notices) - 1})" if len(store.notices) > 1 else ""
-        return (("! " + one_line(store.notices[0]) + more, "warn"),)
+    count = len(store.fresh_notices) - bool(store.alarm)
+    if count:
+        words = "1 notice" if count == 1 else f"{count} notices"
+        return ((f"! {words}: {store.notices_key}", "warn"),)
     if daemon.link is LinkState.STARTING and daemon.detail:
         return ((one_line(daemon.detail), "dim"),)
     return ()

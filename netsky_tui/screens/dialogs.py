@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import events, on
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label
 
 from netsky_tui.drawing import paragraphs
 from netsky_tui.drawing.paragraphs import Para
+from netsky_tui.screens.once import OnceScreen
 from netsky_tui.text import harmless
 from netsky_tui.widgets.rows import RowsView
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from textual.app import ComposeResult
     from textual.binding import BindingType
@@ -32,14 +32,27 @@ class Option:
     label: str
 
 
-class ChoiceScreen(ModalScreen[str | None]):
-    """One question, some options; Esc means none of them."""
+class ChoiceScreen(OnceScreen[str | None]):
+    """One question, some options; Esc means none of them.
+
+    ``safe`` is the option that changes nothing: it is under the cursor at first, and any other is
+    refused while ``hurried`` says that keys come faster than fingers.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "dismiss(None)", "neither")]
 
-    def __init__(self, title: str, text: str, options: Sequence[Option]) -> None:
+    def __init__(
+        self,
+        title: str,
+        text: str,
+        options: Sequence[Option],
+        *,
+        safe: str = "",
+        hurried: Callable[[], bool] = lambda: False,
+    ) -> None:
         super().__init__()
         self._title, self._text, self._options = title, text, options
+        self._safe, self._hurried = safe, hurried
 
     def compose(self) -> ComposeResult:
         """Lay out question and options."""
@@ -50,6 +63,7 @@ class ChoiceScreen(ModalScreen[str | None]):
             yield Label(Content(harmless(self._text)), id="dialog-text")
             view: RowsView[Any] = RowsView(paragraphs.draw, id="dialog-view")
             view.set_rows(rows)
+            view.cursor = next((i for i, row in enumerate(rows) if row.key == self._safe), 0)
             view.styles.height = len(rows) + sum(len(row.text) // 60 for row in rows)
             yield view
 
@@ -59,15 +73,22 @@ class ChoiceScreen(ModalScreen[str | None]):
 
     @on(RowsView.Chosen)
     def _chosen(self, event: RowsView.Chosen) -> None:
-        self.dismiss(event.key)
+        self._choose(event.key)
 
     def on_key(self, event: events.Key) -> None:
         """Choose the option whose own key was pressed."""
         for option in self._options:
             if event.character == option.key:
                 event.stop()
-                self.dismiss(option.id)
+                self._choose(option.id)
                 return
+
+    def _choose(self, option: str) -> None:
+        if self._safe and option != self._safe and self._hurried():
+            text = "Keys came faster than fingers: nothing is done. Press the key again."
+            self.query_one("#dialog").border_subtitle = Content(text)
+            return
+        self.dismiss(option)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +103,7 @@ class Field:
     secret: bool = False
 
 
-class FormScreen(ModalScreen[dict[str, str] | None]):
+class FormScreen(OnceScreen[dict[str, str] | None]):
     """Some fields; Enter goes on and at the last one sends, Esc gives up."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 
 from netsky_runtime.errors import NetskyError
 from netsky_tui.drawing import paragraphs
 from netsky_tui.drawing.paragraphs import Para
 from netsky_tui.keymap import bindings
+from netsky_tui.screens.once import OnceScreen
 from netsky_tui.widgets.rows import RowsView
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Document = Sequence[Para]
 
 
-class PageScreen(ModalScreen[None]):
+class PageScreen(OnceScreen[None]):
     """A document in a frame; arrows and page keys scroll, Esc closes."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("page")

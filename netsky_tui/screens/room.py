@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Input, Label
+from textual.widgets import Input, Label, Static
 
 from netsky_tui.drawing import approvals as approval_lines
 from netsky_tui.drawing import bars, paragraphs, status
@@ -16,6 +17,7 @@ from netsky_tui.drawing.bars import TABS
 from netsky_tui.drawing.paragraphs import Writer
 from netsky_tui.keymap import SCOPES, Keymap, bindings, pretty
 from netsky_tui.store import LinkState, Part, Store
+from netsky_tui.text import one_line
 from netsky_tui.widgets.approvals import ApprovalsPane
 from netsky_tui.widgets.composer import Composer
 from netsky_tui.widgets.panes import ActorsPane, EventsPane, MessagesPane, Pane, TasksPane, Wants
@@ -59,11 +61,14 @@ class RoomScreen(Screen[None]):
         )
         self.composer = Composer(keymap=keymap)
         self.strip, self.tabs = LineView(id="strip"), LineView(id="tabs")
+        self.alarm = Static(id="alarm")
         self.status, self.keys = LineView(id="status"), LineView(id="keys")
         self.boot: RowsView[Any] = RowsView(paragraphs.draw, cursor=False, id="boot")
         self._boot_lines: list[str] = []
         self.active = "messages"
         self.zoomed = False
+        self._came_from: Widget | None = None
+        self._linked = False
         self.show_closed = True
 
     def compose(self) -> ComposeResult:
@@ -80,6 +85,7 @@ class RoomScreen(Screen[None]):
                 yield self.events_pane
         yield self.boot
         yield self.strip
+        yield self.alarm
         yield self.composer
         yield self.status
         yield self.keys
@@ -111,6 +117,7 @@ class RoomScreen(Screen[None]):
                 f"netsky needs at least {need} characters; this terminal has {width} by {height}."
             )
             self.query_one("#tiny", Label).update(text)
+        self.call_after_refresh(self._keep_focus)
         self._draw_bars()
 
     # -- what the store says ---------------------------------------------------------------
@@ -136,6 +143,12 @@ class RoomScreen(Screen[None]):
             self.approvals.show_approvals(
                 store.approvals, lambda key: (store.approval(key), store.doing(key))
             )
+            if not store.approvals:
+                self.back_from_approvals()
+        linked = store.daemon.link in {LinkState.HOSTING, LinkState.ATTACHED}
+        if linked and not self._linked:
+            self.composer.problem("")
+        self._linked = linked
         self._show_boot()
         self._draw_bars()
 
@@ -180,13 +193,25 @@ class RoomScreen(Screen[None]):
         width = self.size.width
         waiting = self.store.waiting
         self.set_class(bool(waiting), "-waiting")
-        decide = pretty(self._keymap_shown.of(_key("room.decide")))
+        decide = self._keymap_shown.say("room.decide")
         self.strip.set_line(approval_lines.strip(self.store.approvals, width, decide))
+        self._draw_alarm()
         unread = self.store.snapshot.totals.unread
         self.tabs.set_line(bars.tabs(self.active, len(waiting), unread, width))
         self.status.set_line(status.draw(self.store, width))
         typing = isinstance(self.focused, (Composer, Input))
         self.keys.set_line(bars.keys(self._scopes(), self._keymap_shown, width, typing=typing))
+
+    def _draw_alarm(self) -> None:
+        alarm, why = self.store.alarm, self.store.no_codex
+        key = self.store.notices_key
+        if alarm != self._alarm_shown:
+            self._alarm_shown = alarm
+            self.alarm.update(Content(f"✗ {one_line(alarm)}  ({key} notices)"))
+            self.set_class(bool(alarm), "-alarm")
+        self.composer.explain(f"{why}, what you send is kept: {key} notices" if why else "")
+
+    _alarm_shown = ""
 
     def _scopes(self) -> list[str]:
         focused = self.focused
@@ -198,9 +223,26 @@ class RoomScreen(Screen[None]):
         own = [str(pane.id)] if pane.id in SCOPES else []
         return [*own, "rows", "app", "room"]
 
+    def back_from_approvals(self) -> None:
+        """Put the operator back where he came from, if he is still at the approvals."""
+        if pane_of(self.focused) is self.approvals:
+            back = self._came_from
+            (back if back is not None and back.is_attached else self.composer).focus()
+
+    def on_descendant_blur(self) -> None:
+        """Leave no moment in which keys go nowhere."""
+        self.call_after_refresh(self._keep_focus)
+
+    def _keep_focus(self) -> None:
+        idle = self.has_class("-tiny") or self.has_class("-booting")
+        if self.is_mounted and self.focused is None and not idle:
+            self.composer.focus()
+
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Make the pane that has the focus the active one."""
         pane = pane_of(event.widget)
+        if pane is not self.approvals:
+            self._came_from = event.widget
         if pane is not None and pane.id in TABS:
             self._activate(str(pane.id))
         self._draw_bars()
@@ -269,10 +311,12 @@ class RoomScreen(Screen[None]):
     def _older(self, event: RowsView.Top) -> None:
         self.post_message(Wants("older", str(event.view.id).removesuffix("-view")))
 
-    def on_click(self, event: events.Click) -> None:
+    async def on_click(self, event: events.Click) -> None:
         """Go from the strip to what waits, from a tab to its pane."""
         if event.widget is self.strip:
             self.action_go("approvals")
+        elif event.widget is self.alarm or (event.widget is self.status and self.store.notices):
+            await self.app.run_action("notices")
         elif event.widget is self.tabs:
             position = 0
             for name, (text, _) in zip(TABS, self.tabs.line[::2], strict=False):
@@ -294,7 +338,3 @@ def pane_of(widget: Widget | None) -> Pane | None:
         parent = widget.parent
         widget = parent if isinstance(parent, Widget) else None
     return widget
-
-
-def _key(name: str) -> Any:
-    return next(entry for keys in SCOPES.values() for entry in keys if entry.id == name)

@@ -137,12 +137,16 @@ class ApprovalsPane(Pane):
             return
         self.post_message(Decide(row.key, decision))
 
-    def next_waiting(self, after: str) -> None:
-        """Put the cursor on the next question that waits, as if it had just come up."""
+    def next_waiting(self, after: str) -> bool:
+        """Put the cursor on the next question that waits, as if it had just come up.
+
+        False when none waits.
+        """
         rows = self.view.rows
         place = next((i for i, row in enumerate(rows) if row.key == after), -1)
         for row in [*rows[place + 1 :], *rows[: max(0, place)]]:
             if row.waits and row.key != after:
                 self.view.select(row.key)
                 self._came_up = self._monotonic()
-                return
+                return True
+        return False

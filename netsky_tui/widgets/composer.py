@@ -66,6 +66,7 @@ class Composer(TextArea):
         self._place = 0
         self._draft = ""
         self._problem = ""
+        self._why = ""
 
     def on_mount(self) -> None:
         """Show the prompt."""
@@ -83,8 +84,9 @@ class Composer(TextArea):
         if self.reply_to:
             parts.append("as a reply")
         self.border_title = Content(" · ".join(parts))
-        note = self._problem or (_EXPLAIN[self.mode] if self.mode is not InputMode.QUEUE else "")
-        self.border_subtitle = Content(note)
+        mode = _EXPLAIN[self.mode] if self.mode is not InputMode.QUEUE else ""
+        notes = (self._problem or self._why or mode, self._hidden())
+        self.border_subtitle = Content(" · ".join(note for note in notes if note))
         self.set_class(bool(self._problem), "-problem")
 
     def problem(self, text: str) -> None:
@@ -93,9 +95,26 @@ class Composer(TextArea):
             self._problem = text
             self._prompt()
 
+    def explain(self, why: str) -> None:
+        """Say why what is sent will stay stored; empty when it will not."""
+        if why != self._why:
+            self._why = why
+            self._prompt()
+
+    def _hidden(self) -> str:
+        """Say how long a text is of which not everything can be seen."""
+        lines = self.document.line_count
+        room = self.content_size.height
+        return f"{lines} lines" if room and self.wrapped_document.height > room else ""
+
     def on_text_area_changed(self) -> None:
         """Give an edited text a new chance."""
-        self.problem("")
+        self._problem = ""
+        self._prompt()
+
+    def on_resize(self) -> None:
+        """Tell of lines that are not in view any more."""
+        self._prompt()
 
     # -- keys ------------------------------------------------------------------------------
 

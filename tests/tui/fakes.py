@@ -136,6 +136,8 @@ class FakeHandle:
         self.turns_running = 0
         self.rooms = 0
         self.notices: list[str] = []
+        self.version = "0.169.0"
+        self.survives = True
         self.closed = False
         self._pushes: asyncio.Queue[FakePush | None] = asyncio.Queue()
 
@@ -165,8 +167,9 @@ class FakeHandle:
             "daemon": {"state": "ready", "pid": 4242, "epoch": 7, "since": "2026-11-20T09:00:00Z"},
             "runtime": {
                 "name": "app_server",
-                "codex_version": "0.169.0",
+                "codex_version": self.version,
                 "notices": self.notices,
+                "survives_netsky": self.survives,
             },
             "counts": {"turns_running": self.turns_running},
             "rooms": self.rooms,

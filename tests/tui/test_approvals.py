@@ -7,8 +7,9 @@ from netsky_runtime.errors import Conflict
 from netsky_runtime.records import ApprovalKind, ApprovalStatus
 from netsky_tui.screens.approval import ApprovalScreen
 from netsky_tui.screens.dialogs import ChoiceScreen
+from netsky_tui.screens.room import pane_of
 from tests.tui import story
-from tests.tui.rooms import NARROW, open_room
+from tests.tui.rooms import NARROW, WIDE, open_room
 
 
 async def test_letters_typed_in_the_composer_decide_nothing():
@@ -42,9 +43,42 @@ async def test_a_decision_is_echoed_until_the_database_confirms_it_and_then_goes
         await room.until(lambda: "declined" in room.text())
         assert [row.key for row in room.app.store.waiting] == ["a4"]
         room.clock.pass_seconds(10)
-        room.app._changed(room.app.store.tick(room.clock.now()))
+        room.app.changed(room.app.store.tick(room.clock.now()))
         await room.pilot.pause()
         assert "declined" not in room.text()
+
+
+async def test_after_the_last_decision_the_operator_writes_on_where_he_was():
+    async with open_room(story.day(approvals=story.approvals()[:1])) as room:
+        await room.press(*"dra", "f5")
+        await room.settle()
+        await room.press("y")
+        await room.until(lambda: room.connector.handle.asked("approvals.decide"))
+        await room.until(lambda: room.app.focused is room.app.room.composer)
+        await room.press(*"ft")
+        assert room.app.room.composer.text == "draft"
+
+
+async def test_approvals_that_others_decide_give_the_focus_back_when_they_go():
+    for size in (NARROW, (120, 36), WIDE):
+        async with open_room(story.day(approvals=story.approvals()[:1]), size=size) as room:
+            await room.press("escape", "1", "f5")
+            assert pane_of(room.app.focused) is room.app.room.approvals
+            room.connector.handle.settle("a3", ApprovalStatus.RESOLVED_ELSEWHERE)
+            await room.until(lambda room=room: not room.app.store.waiting)
+            room.clock.pass_seconds(10)
+            await room.until(lambda room=room: not room.app.store.approvals)
+            await room.until(lambda room=room: room.app.focused is room.app.room.actors.view)
+
+
+async def test_a_terminal_that_was_too_small_for_a_while_takes_words_again():
+    async with open_room() as room:
+        await room.pilot.resize_terminal(40, 10)
+        await room.pilot.pause()
+        await room.pilot.resize_terminal(*WIDE)
+        await room.until(lambda: room.app.focused is not None)
+        await room.press(*"hi")
+        assert room.app.room.composer.text == "hi"
 
 
 async def test_a_decision_that_fails_is_told_and_the_question_waits_on():
@@ -61,7 +95,7 @@ async def test_a_question_that_slips_under_the_finger_is_not_decided():
         room.connector.handle.settle("a3", ApprovalStatus.RESOLVED_ELSEWHERE)
         await room.until(lambda: len(room.app.store.waiting) == 1)
         room.clock.pass_seconds(6)
-        room.app._changed(room.app.store.tick(room.clock.now()))
+        room.app.changed(room.app.store.tick(room.clock.now()))
         await room.until(lambda: room.app.room.approvals.view.current.key == "a4")
         await room.press("y")
         assert room.connector.handle.asked("approvals.decide") == []

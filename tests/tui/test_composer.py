@@ -6,7 +6,7 @@ from textual import events
 
 from netsky_runtime.errors import NoDaemon
 from netsky_runtime.records import MAX_BODY_BYTES
-from tests.tui.rooms import open_room
+from tests.tui.rooms import NARROW, open_room
 
 
 async def test_enter_sends_to_manager0_and_empties_the_composer():
@@ -145,3 +145,12 @@ async def test_before_the_daemon_is_there_a_text_stays_in_the_composer():
         await room.press("a", "enter")
         await room.until(lambda: "The daemon is not there yet." in room.text())
         assert room.app.room.composer.text == "a"
+
+
+async def test_a_text_longer_than_the_composer_says_how_many_lines_it_has():
+    async with open_room(size=NARROW) as room:
+        room.app.post_message(events.Paste("one\ntwo"))
+        await room.until(lambda: "two" in room.text())
+        assert "2 lines" not in room.text()
+        room.app.post_message(events.Paste("\nmore" * 30))
+        await room.until(lambda: "32 lines" in room.text())

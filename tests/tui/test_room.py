@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+from netsky_runtime.codex.events import EventKind
 from netsky_runtime.errors import CodexMissing, NoDaemon
-from netsky_runtime.records import HealthState
+from netsky_runtime.records import HealthState, TaskStatus
 from netsky_tui import keymap
+from netsky_tui.drawing import events
 from netsky_tui.screens.dialogs import ChoiceScreen, FormScreen
 from netsky_tui.screens.page import PageScreen
 from netsky_tui.source import Snapshot
@@ -45,6 +48,45 @@ async def test_an_attached_room_reconnects_and_says_so_meanwhile():
         room.connector.trouble = None
         room.connector.handle.closed = False
         await room.until(lambda: room.app.store.daemon.link is LinkState.ATTACHED)
+
+
+async def test_a_text_that_was_not_sent_is_no_problem_any_more_after_the_reconnection():
+    async with open_room(hosting=False) as room:
+        room.connector.trouble = NoDaemon("No daemon runs on this home.")
+        room.connector.handle.vanish()
+        await room.until(lambda: room.app.feed.handle is None)
+        await room.press("h", "i", "enter")
+        await room.until(lambda: "Not sent, your text is still here" in room.text())
+        room.connector.trouble = None
+        room.connector.handle.closed = False
+        await room.until(lambda: room.app.store.daemon.link is LinkState.ATTACHED)
+        assert "Not sent" not in room.text()
+        assert room.app.room.composer.text == "hi"
+
+
+async def test_a_worker_whose_turn_failed_does_not_look_like_a_success():
+    lost = story.actor("worker9", "manager0", HealthState.UNHEALTHY, "last turn failed", 1)
+    failed = replace(
+        story.task(10, "Measure", TaskStatus.REPORTED, owner_id="worker9"), failed=True
+    )
+    day = story.day(actors=(*story.actors(), lost), tasks=(*story.tasks(), failed))
+    async with open_room(day) as room:
+        assert "last turn failed" in room.text()
+        assert "✗ failed turn" in room.text()
+        await room.press("escape", "2", "slash", *"failed turn", "enter")
+        assert [row.key for row in room.app.room.tasks.view.rows] == ["t10"]
+
+
+async def test_a_warning_that_codex_repeats_is_one_dim_line():
+    def warn(number, text):
+        return story.event(number, "manager0", EventKind.WARNING, 90 - number, message=text)
+
+    long = "Model metadata for `x` not found. " * 9
+    said = [warn(n, long if n % 2 else "Full-history hydration is deprecated") for n in range(9)]
+    async with open_room(story.day(events=said)) as room:
+        rows = room.app.store.events
+        assert [row.tone for row in rows] == ["dim", "dim"]
+        assert all(len(events.draw(row, 60)) == 1 for row in rows)
 
 
 async def test_the_list_of_actors_tells_health_by_sign_and_word():
@@ -207,12 +249,6 @@ async def test_a_click_on_a_tab_opens_its_pane():
     async with open_room(size=NARROW) as room:
         await room.pilot.click("#tabs", offset=(14, 0))
         await room.until(lambda: room.app.room.active == "tasks")
-
-
-async def test_notices_of_the_runtime_are_in_the_status_line():
-    async with open_room() as room:
-        room.connector.handle.notices = ["Not logged in: run `codex login`."]
-        await room.until(lambda: "Not logged in: run `codex login`." in room.text())
 
 
 async def test_every_theme_draws_the_room():

@@ -1,0 +1,90 @@
+"""Opens pages: what there is to read about a row, the keys, the notices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from netsky_runtime.records import InputStatus
+from netsky_tui.drawing import details
+from netsky_tui.keymap import SCOPES, pretty
+from netsky_tui.screens.approval import ApprovalScreen
+from netsky_tui.screens.notices import NoticesScreen
+from netsky_tui.screens.page import PageScreen
+
+if TYPE_CHECKING:
+    from netsky_runtime.clock import Clock
+    from netsky_tui.app import RoomApp
+
+
+class Pages:
+    """Reads when a page is opened, from the source of that moment."""
+
+    def __init__(self, app: RoomApp, *, clock: Clock) -> None:
+        self._app, self._clock = app, clock
+
+    def actor(self, actor_id: str) -> None:
+        """Show an actor with its session and turns."""
+
+        async def read() -> Any:
+            if (source := self._app.feed.source) is None:
+                return ()
+            return details.actor_page(*await source.actor(actor_id), self._clock.now())
+
+        self._app.push_screen(PageScreen(actor_id, read))
+
+    def task(self, task_id: str) -> None:
+        """Show a task with its notes and messages."""
+
+        async def read() -> Any:
+            if (source := self._app.feed.source) is None:
+                return ()
+            return details.task_page(*await source.task(task_id), self._clock.now())
+
+        self._app.push_screen(PageScreen(f"task {task_id}", read))
+
+    def message(self, message_id: str) -> None:
+        """Show a message with its path; let the operator decide about an uncertain one."""
+
+        async def read() -> Any:
+            if (source := self._app.feed.source) is None:
+                return ()
+            return details.message_page(*await source.message(message_id), self._clock.now())
+
+        fact = self._app.store.message(message_id)
+        if fact is not None and fact.input_status is InputStatus.UNCERTAIN and fact.input_id:
+            self._app.do(self._app.operations.resolve_input(fact.input_id), "uncertain input")
+            return
+        self._app.push_screen(PageScreen("message", read))
+
+    def approval(self, approval_id: str) -> None:
+        """Show a question as large as the terminal."""
+        approval = self._app.store.approval(approval_id)
+        if approval is None:
+            return
+        keys = " · ".join(
+            f"{pretty(self._app.own_keys.of(entry))} {entry.label}" for entry in SCOPES["approvals"]
+        )
+        foot = f"{keys} · Esc closes"
+        self._app.push_screen(ApprovalScreen(approval, self._lookup, foot=foot))
+
+    def _lookup(self, approval_id: str) -> Any:
+        return self._app.store.approval(approval_id), self._app.store.doing(approval_id)
+
+    def keys(self) -> None:
+        """Show all keys."""
+        if not isinstance(self._app.screen, PageScreen):
+            self._app.push_screen(PageScreen("keys", details.help_page(self._app.own_keys)))
+
+    def notices(self) -> None:
+        """Show all notices, whole."""
+        if isinstance(self._app.screen, PageScreen):
+            return
+        (key,) = SCOPES["notices"]
+        foot = f"{pretty(self._app.own_keys.of(key))} {key.help} · Esc closes"
+        store = self._app.store
+        document = details.notices_page(store.notices)
+
+        def put_away() -> None:
+            self._app.changed(store.put_notices_away())
+
+        self._app.push_screen(NoticesScreen(document, foot=foot, put_away=put_away))
