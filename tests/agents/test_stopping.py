@@ -2,8 +2,6 @@
 
 import asyncio
 
-import pytest
-
 from netsky_runtime.agents import fleet as fleet_module
 from netsky_runtime.agents import listener, runner
 from netsky_runtime.agents.settlement import settle_turn
@@ -11,7 +9,6 @@ from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.comms.replies import ReplyDesk
 from netsky_runtime.db import inputs, messages, sessions, tasks
 from netsky_runtime.records import (
-    ActorStatus,
     InputMode,
     InputStatus,
     MessageKind,
