@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from netsky_runtime.errors import DatabaseError
@@ -16,6 +17,9 @@ T = TypeVar("T")
 
 READ_SECONDS = 30.0
 """Past it a reading is given up: an open snapshot keeps the write-ahead log growing."""
+STOP_SECONDS = 5.0
+"""How long a reading that was stopped may take to give its connection back."""
+_INTERRUPT_SECONDS = 0.05
 
 
 class ReadPool:
@@ -28,6 +32,7 @@ class ReadPool:
             self._free.put_nowait(connection)
         self._holders: set[asyncio.Task[object] | None] = set()
         self._closed = False
+        self._drained = False
 
     async def read(self, body: Callable[[Tx], Awaitable[T]]) -> T:
         """Run ``body`` in a read transaction.
@@ -54,25 +59,41 @@ class ReadPool:
             raise DatabaseError(msg, hint="Ask for less at a time.") from error
 
     async def _take(self) -> Tx:
-        if self._closed:
-            msg = "The database is closed."
-            raise DatabaseError(msg)
-        return await self._free.get()
+        if not self._closed:
+            connection = await self._free.get()
+            if not self._drained:
+                return connection
+            self._free.put_nowait(connection)  # for the next one that waits, to be told the same
+        msg = "The database is closed."
+        raise DatabaseError(msg)
 
     async def drain(self, seconds: float) -> None:
-        """Accept no more readings and wait for those under way; past ``seconds`` stop them."""
+        """Accept no more readings and wait for those under way; past ``seconds`` stop them.
+
+        Those are waited for too: what is still to be rolled back must not find its connection
+        closed.
+        """
         self._closed = True
         taken: list[Tx] = []
         try:
+            if not await self._take_back(taken, seconds):
+                # Again and again: an interruption between two statements stops neither.
+                for _ in range(round(STOP_SECONDS / _INTERRUPT_SECONDS)):
+                    for connection in self._connections:
+                        await connection.interrupt()
+                    if await self._take_back(taken, _INTERRUPT_SECONDS):
+                        break
+        finally:
+            self._drained = True
+            for connection in taken:
+                self._free.put_nowait(connection)
+
+    async def _take_back(self, taken: list[Tx], seconds: float) -> bool:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while len(taken) < len(self._connections):
                     taken.append(await self._free.get())
-        except TimeoutError:
-            for connection in self._connections:
-                await connection.interrupt()
-        finally:
-            for connection in taken:
-                self._free.put_nowait(connection)
+        return len(taken) == len(self._connections)
 
 
 async def _snapshot(connection: Tx, body: Callable[[Tx], Awaitable[T]]) -> T:

@@ -153,6 +153,31 @@ async def test_closing_ends_a_reading_that_never_ends(path, clock, monkeypatch):
             await reading
 
 
+async def test_a_reading_that_closing_has_stopped_still_has_its_connection(
+    path, clock, monkeypatch
+):
+    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.05)
+    endless = (
+        "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i FROM n) SELECT count(*) FROM n"
+    )
+    async with asyncio.timeout(10):
+        database = await Database.open(path, backups=path.parent, clock=clock)
+        entered = asyncio.Event()
+
+        async def body(tx: Tx) -> dict[str, str]:
+            entered.set()
+            with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+                await rows.many(tx, endless)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            return await settings.get_all(tx)
+
+        reading = asyncio.ensure_future(database.read(body))
+        await entered.wait()
+        await database.close()
+        assert await reading == {}
+
+
 async def test_closing_twice_or_from_a_cancelled_task_closes_once(path, clock):
     async with asyncio.timeout(5):
         database = await Database.open(path, backups=path.parent, clock=clock)
