@@ -14,7 +14,9 @@ from netsky_tui.cli.text import cells, cut, escape_json, harmless, one_line, pad
 
 _RED, _GREEN, _YELLOW, _BLUE, _DIM = "31", "32", "33", "34", "2"
 _COLOURS = {
-    **dict.fromkeys(("unhealthy", "failed", "fail", "lost", "uncertain", "error", "P0"), _RED),
+    **dict.fromkeys(
+        ("unhealthy", "failed", "failed turn", "fail", "lost", "uncertain", "error", "P0"), _RED
+    ),
     **dict.fromkeys(("ok", "ready", "healthy", "done", "answered", "live", "accepted"), _GREEN),
     **dict.fromkeys(
         ("blocked", "pending", "queued", "reported", "parked", "warn", "warning", "unresponsive"),

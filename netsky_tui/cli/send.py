@@ -8,7 +8,8 @@ import typer
 
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import DeadlineExceeded, NetskyError, UsageError
-from netsky_runtime.records import HealthState, InputMode, InputStatus, Source
+from netsky_runtime.health import LAST_TURN_FAILED
+from netsky_runtime.records import ActorStatus, HealthState, InputMode, InputStatus, Source
 from netsky_tui.cli import roster
 from netsky_tui.cli.calling import call_or_store, daemon
 from netsky_tui.cli.invocation import Invocation
@@ -100,7 +101,9 @@ async def _obstacle(home: Home, handle: Handle, actor: str) -> str:
     if not runtime["codex_version"]:
         return " ".join(["there is no Codex.", *runtime["notices"][:1]])
     found = await read(home, roster.one(actor), empty=None)
-    if found and (found["health"] == HealthState.UNHEALTHY or found["status"] != "active"):
+    if found is None or found["health_reason"] == LAST_TURN_FAILED:  # the next one may not
+        return ""
+    if found["health"] == HealthState.UNHEALTHY or found["status"] != ActorStatus.ACTIVE:
         return f"{actor} is {found['health']}: {found['health_reason']}."
     return ""
 

@@ -77,27 +77,29 @@ def list_(
 ) -> None:
     """List tasks, oldest first."""
 
-    async def body(tx: Tx) -> tuple[Task, ...]:
-        from netsky_runtime.db import tasks
+    async def body(tx: Tx) -> tuple[tuple[Task, ...], frozenset[str]]:
+        from netsky_runtime.db import tasks, views
 
-        return await tasks.list_(tx, statuses=status or None)
+        return await tasks.list_(tx, statuses=status or None), await views.failed_reports(tx)
 
-    found = run(read(Invocation.of(ctx).home, body, empty=()))
+    nothing: tuple[tuple[Task, ...], frozenset[str]] = ((), frozenset())
+    found, failed = run(read(Invocation.of(ctx).home, body, empty=nothing))
     chosen = [task for task in found if not owner or task.owner_id == owner]
     if as_json:
-        emit([shapes.task(task) for task in chosen])
+        emit([{**shapes.task(task), "last_turn_failed": task.id in failed} for task in chosen])
     elif not chosen:
         say("No tasks." if found or status else "No tasks yet. Add one: netsky tasks add TITLE")
     else:
         now = SystemClock().now()
-        table(_COLUMNS, [_row(task, now) for task in chosen])
+        table(_COLUMNS, [_row(task, now, failed=task.id in failed) for task in chosen])
 
 
-def _row(task: Task, now: int) -> tuple[object, ...]:
+def _row(task: Task, now: int, *, failed: bool) -> tuple[object, ...]:
     needs = " ".join(task.depends_on)
     since = age(task.created_at, now)
     who = (task.owner_id, task.manager_id)
-    return (task.id, task.priority, task.status, task.title, *who, needs, since)
+    how = "failed turn" if failed else task.status
+    return (task.id, task.priority, how, task.title, *who, needs, since)
 
 
 @app.command("show")

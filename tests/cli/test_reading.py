@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from netsky_runtime.db import posting, turns
+from netsky_runtime.records import MessageKind, Source, TurnStatus
 from tests.cli import world
 from tests.cli.world import EVIL, PATCH, STORED
+from tests.support.fakes import CountingIds
 
 if TYPE_CHECKING:
+    from netsky_runtime.db.connection import Tx
     from netsky_runtime.paths import Home
     from tests.cli.conftest import Netsky, Seed
 
@@ -30,6 +34,40 @@ READS = [
     ["logs", "tail"],
     ["settings", "list"],
 ]
+
+
+def test_a_worker_whose_last_turn_failed_stands_out_in_both_lists(
+    netsky: Netsky, seed: Seed
+) -> None:
+    async def failed(tx: Tx) -> None:
+        await world.build(tx)
+        await tx.execute("DELETE FROM approvals")  # a waiting one is told before anything else
+        await turns.complete(
+            tx,
+            "th-1",
+            "turn-1",
+            status=TurnStatus.FAILED,
+            completed_at=world.NOW,
+            error="no",
+            final_text="",
+        )
+        draft = posting.Draft(
+            source=Source.ACTOR,
+            kind=MessageKind.REPORT,
+            sender="worker1",
+            target="manager0",
+            body="The turn failed.",
+            task_id="t1",
+            metadata={"status": "failed"},
+        )
+        await posting.post(tx, draft, ids=CountingIds(), now=world.NOW)
+
+    seed(failed)
+    listed = netsky("tasks", "list", "--json").data
+    assert {task["id"]: task["last_turn_failed"] for task in listed} == {"t1": True, "t2": False}
+    assert "failed turn" in netsky("tasks", "list").out.splitlines()[1]
+    (worker,) = [a for a in netsky("actors", "list", "--json").data if a["id"] == "worker1"]
+    assert (worker["health"], worker["health_reason"]) == ("unhealthy", "last turn failed")
 
 
 @pytest.fixture
