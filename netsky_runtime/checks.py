@@ -48,7 +48,8 @@ def check_home(home: Home, roots: Sequence[Path], settings: Settings) -> None:
         if place.is_relative_to(root):
             msg = f"The home {place} lies inside {root}, where actors may write."
             hint = (
-                "Start netsky in a project folder, or set work_dir, allowed_roots or NETSKY_HOME."
+                "Start netsky in a project's folder: cd DIR && netsky. "
+                "Or name one for good: netsky settings set work_dir DIR"
             )
             raise Refused(msg, hint=hint)
 
