@@ -144,6 +144,20 @@ def test_waiting_for_an_actor_that_is_parked_says_why(
     assert ran.err == "The message waits: manager0 is blocked: parked: its thread is gone.\n"
 
 
+def test_a_failed_turn_keeps_no_message_waiting(
+    netsky: Netsky, daemon: FakeDaemon, seed: Seed
+) -> None:
+    async def failed(tx: Tx) -> None:
+        await world.build(tx)
+        await tx.execute("DELETE FROM approvals")
+        await tx.execute("UPDATE turns SET status = 'failed'")
+
+    seed(failed)
+    daemon.answers |= {"send": SENT, "wait": ANSWERED}
+    assert netsky("actors", "show", "worker1", "--json").data["health"] == "unhealthy"
+    assert netsky("send", "worker1", "hello", "--wait", "--json").err == ""
+
+
 @pytest.mark.parametrize("status", ["failed", "interrupted", "cancelled", "uncertain"])
 def test_waiting_for_an_input_that_got_no_answer_exits_1(
     netsky: Netsky, daemon: FakeDaemon, status: str
