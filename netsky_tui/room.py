@@ -89,6 +89,7 @@ def run_room(options: Options) -> int:
 async def _run(options: Options) -> int:
     # Modules stay: searched for garbage again and again they cost frames of 0.1 s.
     gc.freeze()
+    gc.enable()
     connector = HomeConnector(options)
     app = RoomApp(
         connector=connector,

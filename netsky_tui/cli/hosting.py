@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -77,6 +78,7 @@ def _headless(options: Options) -> int:
 
 
 def _room(options: Options) -> int:
+    gc.disable()  # until the room runs: nothing of what is loaded for it is garbage
     from netsky_tui.room import run_room
 
     return run_room(options)
