@@ -157,7 +157,7 @@ def test_a_worker_cannot_be_put_where_there_is_no_folder_or_no_permission(home):
     outside = here.root / "outside"
     outside.mkdir()
     told = here.run(*start, str(outside))
-    refused(told, FAILED, "outside")
+    refused(told, USAGE, "outside")
     assert here.json("tasks", "list") == []
 
 
