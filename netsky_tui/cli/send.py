@@ -99,7 +99,7 @@ async def _obstacle(home: Home, handle: Handle, actor: str) -> str:
     except NetskyError:  # the waiting itself will tell
         return ""
     if not runtime["codex_version"]:
-        return " ".join(["there is no Codex.", *runtime["notices"][:1]])
+        return next(iter(runtime["notices"]), "there is no Codex.")
     found = await read(home, roster.one(actor), empty=None)
     if found is None or found["health_reason"] == LAST_TURN_FAILED:  # the next one may not
         return ""

@@ -125,7 +125,7 @@ def test_waiting_without_a_codex_says_so_once_and_goes_on(
     daemon.answers |= {"send": SENT, "wait": wait, "status": {"runtime": runtime}}
     ran = netsky("send", "manager0", "hello", "--wait", "--json")
     assert (ran.status, ran.data["status"]) == (0, "answered")
-    assert ran.err == "The message waits: there is no Codex. None was found.\n"
+    assert ran.err == "The message waits: None was found.\n"
     assert [method for method, _ in daemon.calls][:3] == ["send", "status", "wait"]
 
 
