@@ -55,8 +55,8 @@ WHERE closed_at IS NOT NULL AND (closed_at, number) < (?, ?)
 ORDER BY closed_at DESC, number DESC LIMIT ?
 """  # noqa: S608 - constants only
 FAILED_REPORTS = """
-SELECT id FROM tasks INDEXED BY tasks_open
-WHERE status IN ('open', 'blocked', 'in_progress', 'reported')
+SELECT id FROM tasks INDEXED BY tasks_by_status
+WHERE status IN ('in_progress', 'reported')
     AND (SELECT json_extract(m.metadata_json, '$.status') FROM messages AS m
          WHERE m.task_id = tasks.id AND m.kind = 'report' ORDER BY m.seq DESC LIMIT 1) = 'failed'
 """
@@ -149,7 +149,7 @@ async def closed_tasks(
 
 
 async def failed_reports(tx: Tx) -> frozenset[str]:
-    """Return the open tasks whose last report tells of a failed turn."""
+    """Return the tasks in somebody's hands whose last report tells of a failed turn."""
     return frozenset(row["id"] for row in await rows.many(tx, FAILED_REPORTS))
 
 

@@ -16,6 +16,7 @@ from netsky_tui.drawing import bars, paragraphs, status
 from netsky_tui.drawing.bars import TABS
 from netsky_tui.drawing.paragraphs import Writer
 from netsky_tui.keymap import SCOPES, Keymap, bindings, pretty
+from netsky_tui.notices import NO_CODEX
 from netsky_tui.store import LinkState, Part, Store
 from netsky_tui.text import one_line
 from netsky_tui.widgets.approvals import ApprovalsPane
@@ -209,7 +210,8 @@ class RoomScreen(Screen[None]):
             self._alarm_shown = alarm
             self.alarm.update(Content(f"✗ {one_line(alarm)}  ({key} notices)"))
             self.set_class(bool(alarm), "-alarm")
-        self.composer.explain(f"{why}, what you send is kept: {key} notices" if why else "")
+        kept = ", what you send is kept" if why == NO_CODEX else ""
+        self.composer.explain(f"{why}{kept}: {key} notices" if why else "")
 
     _alarm_shown = ""
 

@@ -87,10 +87,12 @@ async def test_an_actor_is_shown_with_all_its_health_is_derived_from(making):
     assert (busy.open_inputs, busy.uncertain) == (1, 1)
     assert (busy.pending_approvals, busy.pending_since) == (2, 20)
     assert (busy.question_since, busy.last_event_at) == (making.clock.now(), 42)
+    assert busy.last_turn is TurnStatus.IN_PROGRESS
     idle = found[OWNER]
     assert (idle.session, idle.turn, idle.open_inputs, idle.uncertain) == (None, None, 0, 0)
     assert (idle.pending_approvals, idle.pending_since) == (0, None)
     assert (idle.question_since, idle.last_event_at) == (None, None)
+    assert idle.last_turn is None
     assert await making.read(lambda tx: views.actor_view(tx, "worker1")) == busy
     assert await making.read(lambda tx: views.actor_view(tx, "ghost")) is None
 
@@ -184,6 +186,7 @@ DRAWN: dict[str, Callable[[Tx], Awaitable[Any]]] = {
     "one actor": lambda tx: views.actor_view(tx, "worker1"),
     "open tasks": views.open_tasks,
     "closed tasks": views.closed_tasks,
+    "failed reports": views.failed_reports,
     "attention": views.attention,
     "messages": lambda tx: messages.recent(tx, before_seq=50),
     "an actor's messages": lambda tx: messages.recent(tx, actor_id="worker1"),

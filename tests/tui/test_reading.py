@@ -174,6 +174,7 @@ async def test_a_failed_turn_shows_at_its_worker_and_its_task_until_one_succeeds
             tx, asked.id, status=ApprovalStatus.ACCEPTED, answer=None, decided_by="cli", now=NOW
         )
     )
+    await database.write(lambda tx: tasks.set_status(tx, "t1", TaskStatus.REPORTED, now=NOW))
     await end(1, TurnStatus.FAILED)
     shown = await source.snapshot(Ask())
     health = {fact.actor.id: fact.health for fact in shown.actors}["worker1"]
