@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import NetskyError
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
+from netsky_runtime.options import Options
 from netsky_runtime.supervise import Supervisor
 from netsky_runtime.verbs import LiveVerbs, RecordVerbs, Verb, VerbTable
 
@@ -50,22 +50,6 @@ FLUSH_SECONDS = 5.0
 """How long a stop waits for a database that does not take the last facts; Codex keeps them."""
 _READING = frozenset({"status", "doctor", "wait"})
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a daemon is started with."""
-
-    home: Home
-    cwd: Path = field(default_factory=Path.cwd)
-    """Where new actors work unless a setting says otherwise."""
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    flags: Mapping[str, Any] = field(default_factory=dict)
-    """Settings from the command line, by name."""
-    demo: bool = False
-    """Let the scripted runtime play the demo instead of orders in the text."""
-    progress: Callable[[str], None] = lambda _line: None
-    """Told, in a few words, what the start is doing."""
 
 
 class Daemon:
