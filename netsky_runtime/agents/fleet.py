@@ -138,6 +138,7 @@ class Fleet:
             return await self._kit.give_back(tx, actor_id) | await self._kit.start_ready(tx)
 
         await self._kit.database.write(body, then=self._wake_all)
+        await self._end_runners([actor_id])  # one that a late message woke before this was stored
 
     async def resume_actor(self, actor_id: str) -> Actor:
         """Bring a parked or stopped actor back to work. Raises ``NotFound``."""

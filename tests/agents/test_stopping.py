@@ -218,6 +218,26 @@ async def test_waking_a_stopped_actor_starts_no_session(tmp_path):
         assert await fleet.database.read(lambda tx: sessions.current(tx, "worker1")) is None
 
 
+async def test_a_message_that_comes_while_its_actor_is_stopped_leaves_no_runner(
+    tmp_path, monkeypatch
+):
+    real = fleet_module.abandon
+
+    async def abandon(tx, actor_id, **given):
+        fleet.wake(actor_id)
+        # Its runner reads that the actor is active: the stop is not committed yet.
+        await fleet.database.read(lambda tx: sessions.current(tx, actor_id))
+        await real(tx, actor_id, **given)
+
+    monkeypatch.setattr(fleet_module, "abandon", abandon)
+    async with crew(tmp_path) as fleet:
+        await fleet.hire("SAY[one]")
+        await fleet.until(reported)
+        await fleet.fleet.stop_actor("worker1")
+        assert named("runner of worker1") is None
+        assert await fleet.database.read(lambda tx: sessions.current(tx, "worker1")) is None
+
+
 async def test_a_manager_hears_a_report_though_the_workers_listener_was_cancelled_meanwhile(
     tmp_path, monkeypatch
 ):
