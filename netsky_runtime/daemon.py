@@ -32,7 +32,6 @@ from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import NetskyError
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
-from netsky_runtime.options import Options
 from netsky_runtime.supervise import Supervisor
 from netsky_runtime.verbs import LiveVerbs, RecordVerbs, Verb, VerbTable
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 
     from netsky_runtime.codex.base import ThreadSession
     from netsky_runtime.control import protocol
+    from netsky_runtime.options import Options
     from netsky_runtime.paths import Home
     from netsky_runtime.records import LogRow
 
