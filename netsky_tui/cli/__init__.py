@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
+
+_COMPLETE = "_NETSKY_COMPLETE"
+"""Set by a shell that asks for completions."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``netsky`` and return its exit status."""
-    from netsky_tui.cli import root  # the room shares text.py and needs no command line
+    # The room shares text.py and needs no command line, nor does `netsky` alone.
+    if not (sys.argv[1:] if argv is None else argv) and _COMPLETE not in os.environ:
+        from netsky_tui.cli import opening
+
+        return opening.main()
+    from netsky_tui.cli import root
 
     return root.main(argv)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netsky_runtime.errors import UsageError
 from netsky_runtime.records import RuntimeName
+from netsky_tui.cli import opening
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.output import narrate
 from netsky_tui.cli.reading import run
@@ -28,15 +26,9 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
-def room(here: Invocation) -> int:
-    """Open the room: attach to the daemon that runs, or host one."""
-    _need_terminal()
-    return _room(_options(here))
-
-
 def headless(here: Invocation) -> int:
     """Run the daemon in the foreground until it is told to stop."""
-    return _headless(_options(here))
+    return _headless(opening.options(here))
 
 
 def demo(
@@ -45,10 +37,10 @@ def demo(
 ) -> int:
     """Open the room on scripted threads in a throw-away home: no account, no network."""
     if not no_tui:
-        _need_terminal()
+        opening.need_terminal()
     with _throw_away(Invocation.of(ctx)) as options:
         if not no_tui:
-            return _room(options)
+            return opening.open_room(options)
         narrate(f"home: {options.home.root}")
         return _headless(options)
 
@@ -60,31 +52,11 @@ def _throw_away(here: Invocation) -> Iterator[Options]:
         work = Path(folder, "work")
         work.mkdir()
         own = Invocation.build({"--home": str(Path(folder, "home"))}, here.environ)
-        scripted = replace(_options(own), cwd=work, demo=True)
+        scripted = replace(opening.options(own), cwd=work, demo=True)
         yield replace(scripted, flags={"runtime": RuntimeName.SCRIPTED.value})
-
-
-def _options(here: Invocation) -> Options:
-    from netsky_runtime.options import Options
-
-    flags = {"runtime": here.runtime} if here.runtime else {}
-    return Options(home=here.home, environ=here.environ, flags=flags, progress=narrate)
 
 
 def _headless(options: Options) -> int:
     from netsky_runtime.daemon import run_headless
 
     return run(run_headless(options, narrate=narrate))
-
-
-def _room(options: Options) -> int:
-    gc.disable()  # until the room runs: nothing of what is loaded for it is garbage
-    from netsky_tui.room import run_room
-
-    return run_room(options)
-
-
-def _need_terminal() -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        msg = "The room needs a terminal, and standard input or output is none."
-        raise UsageError(msg, hint="Without one: netsky --no-tui")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-
-import typer
+from typing import TYPE_CHECKING
 
 from netsky_runtime.errors import UsageError
 from netsky_runtime.paths import Home
+
+if TYPE_CHECKING:
+    import typer
 
 _VALUED = ("--home", "--runtime")
 

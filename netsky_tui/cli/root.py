@@ -23,6 +23,7 @@ from netsky_tui.cli import (
     logs,
     messages,
     notes,
+    opening,
     send,
     settings,
     status,
@@ -122,7 +123,7 @@ def netsky(
     here = Invocation.of(ctx)
     here.home.check_place()
     if ctx.invoked_subcommand is None:
-        return hosting.headless(here) if no_tui else hosting.room(here)
+        return hosting.headless(here) if no_tui else opening.room(here)
     if here.runtime is not None:
         msg = "--runtime only means something to a command that starts a daemon."
         raise UsageError(msg, hint="Set it for good with `netsky settings set runtime NAME`.")

@@ -66,6 +66,7 @@ class RoomScreen(Screen[None]):
         self.status, self.keys = LineView(id="status"), LineView(id="keys")
         self.boot: RowsView[Any] = RowsView(paragraphs.draw, cursor=False, id="boot")
         self._boot_lines: list[str] = []
+        self._booting = False
         self.active = "messages"
         self.zoomed = False
         self._came_from: Widget | None = None
@@ -172,7 +173,7 @@ class RoomScreen(Screen[None]):
         daemon = self.store.daemon
         failed = daemon.link is LinkState.FAILED
         booting = failed or (daemon.link is LinkState.STARTING and not self.store.loaded)
-        self.set_class(booting, "-booting")
+        self._boot_shown(booting)
         if not booting:
             return
         out = Writer()
@@ -188,12 +189,25 @@ class RoomScreen(Screen[None]):
             out.add("r tries again, Ctrl+Q leaves.", "dim")
         self.boot.set_rows(out.done())
 
+    def _boot_shown(self, booting: bool) -> None:
+        # A class on the screen would restyle every widget (0.1 s), at the worst of moments.
+        if booting == self._booting:
+            return
+        self._booting = booting
+        self.boot.set_class(booting, "-shown")
+        for widget in (self.query_one("#body"), self.tabs):
+            if booting:
+                widget.styles.display = "none"
+            else:
+                widget.styles.clear_rule("display")
+                widget.refresh(layout=True)
+
     # -- bars ------------------------------------------------------------------------------
 
     def _draw_bars(self) -> None:
         width = self.size.width
         waiting = self.store.waiting
-        self.set_class(bool(waiting), "-waiting")
+        self.strip.set_class(bool(waiting), "-shown")
         decide = self._keymap_shown.say("room.decide")
         self.strip.set_line(approval_lines.strip(self.store.approvals, width, decide))
         self._draw_alarm()
@@ -209,7 +223,7 @@ class RoomScreen(Screen[None]):
         if alarm != self._alarm_shown:
             self._alarm_shown = alarm
             self.alarm.update(Content(f"✗ {one_line(alarm)}  ({key} notices)"))
-            self.set_class(bool(alarm), "-alarm")
+            self.alarm.set_class(bool(alarm), "-shown")
         kept = ", what you send is kept" if why == NO_CODEX else ""
         self.composer.explain(f"{why}{kept}: {key} notices" if why else "")
 
@@ -236,7 +250,7 @@ class RoomScreen(Screen[None]):
         self.call_after_refresh(self._keep_focus)
 
     def _keep_focus(self) -> None:
-        idle = self.has_class("-tiny") or self.has_class("-booting")
+        idle = self.has_class("-tiny") or self._booting
         if self.is_mounted and self.focused is None and not idle:
             self.composer.focus()
 
@@ -329,7 +343,7 @@ class RoomScreen(Screen[None]):
 
     def seen_messages(self) -> list[str]:
         """Return the owner's unread messages that are on the screen."""
-        if not self.messages.view.is_on_screen or self.has_class("-booting"):
+        if not self.messages.view.is_on_screen or self._booting:
             return []
         return [row.key for row in self.messages.view.visible_rows() if row.unread]
 

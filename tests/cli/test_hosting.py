@@ -9,7 +9,7 @@ import pytest
 
 from netsky_runtime import daemon
 from netsky_tui import room
-from netsky_tui.cli import hosting
+from netsky_tui.cli import opening
 
 if TYPE_CHECKING:
     from netsky_runtime.options import Options
@@ -39,7 +39,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     started = Started()
     monkeypatch.setattr(daemon, "run_headless", started.headless)
     monkeypatch.setattr(room, "run_room", started.room)
-    monkeypatch.setattr(hosting, "_need_terminal", lambda: None)
+    monkeypatch.setattr(opening, "need_terminal", lambda: None)
     return started
 
 
