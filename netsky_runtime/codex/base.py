@@ -165,11 +165,15 @@ class ThreadSession(Protocol):
         ...
 
     async def decide(self, request_id: str, decision: Decision) -> None:
-        """Answer an approval. Raises ``ApprovalGone`` when nobody waits for it."""
+        """Answer an approval.
+
+        Raises ``ApprovalGone`` when nobody waits for it, ``UsageError`` when it lacks content that
+        was asked for, ``ThreadUnavailable`` when it cannot be sent now.
+        """
         ...
 
     async def answer_tool(self, call_id: str, result: ToolResult) -> None:
-        """Answer a tool call. Raises ``ApprovalGone`` when nobody waits for it."""
+        """Answer a tool call. Raises ``ApprovalGone`` or ``ThreadUnavailable`` likewise."""
         ...
 
     def events(self) -> AsyncIterator[CodexEvent]:

@@ -91,6 +91,7 @@ class AppServerSession:
         Raises ``ApprovalGone`` when nobody waits for it, ``UsageError`` when the decision lacks
         the content that was asked for, ``ThreadUnavailable`` when it could not be sent.
         """
+        self._check_reachable()  # a lost thread may ask again: its questions are not gone
         question = self._link.questions.get(request_id)
         if question is None:
             msg = "Nobody waits for this answer any more."
@@ -106,6 +107,7 @@ class AppServerSession:
 
     async def answer_tool(self, call_id: str, result: ToolResult) -> None:
         """Answer a tool call. Raises ``ApprovalGone`` or ``ThreadUnavailable``."""
+        self._check_reachable()
         call = self._link.tools.get(call_id)
         if call is None:
             msg = "Nobody waits for the result of this tool call any more."

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.codex import answers
 from netsky_runtime.codex.base import (
-    ApprovalGone,
     HistoryUnavailable,
     ThreadUnavailable,
 )
@@ -82,7 +81,10 @@ class ScriptedSession:
             raise ThreadUnavailable(f"The turn could not be interrupted: {error}.") from error
 
     async def decide(self, request_id: str, decision: Decision) -> None:
-        """Answer an approval. Raises ``ApprovalGone``, or ``UsageError`` for a missing answer."""
+        """Answer an approval.
+
+        Raises ``ApprovalGone``, ``UsageError`` for a missing answer, ``ThreadUnavailable``.
+        """
         self._check_waiting()
         held = self._thread.held(request_id)
         if held is not None:
@@ -95,7 +97,7 @@ class ScriptedSession:
         self._thread.answer(request_id, EventKind.APPROVAL_REQUESTED, decision)
 
     async def answer_tool(self, call_id: str, result: ToolResult) -> None:
-        """Answer a tool call. Raises ``ApprovalGone``."""
+        """Answer a tool call. Raises ``ApprovalGone`` or ``ThreadUnavailable``."""
         self._check_waiting()
         self._thread.answer(call_id, EventKind.TOOL_REQUESTED, result)
 
@@ -131,4 +133,4 @@ class ScriptedSession:
 
     def _check_waiting(self) -> None:
         if self._engine.dead:
-            raise ApprovalGone(f"Nobody waits for the answer: {self._engine.dead}.")
+            raise ThreadUnavailable(f"Nobody is there to take the answer: {self._engine.dead}.")
