@@ -74,6 +74,21 @@ class Home:
         return self.root / "scripted"
 
     @property
+    def channels(self) -> Path:
+        """The file bus: a folder for each actor and each program that writes to one."""
+        return self.root / "channels"
+
+    @property
+    def attach(self) -> Path:
+        """What a resident Codex is started with and says at the end of its turns, by actor."""
+        return self.root / "attach"
+
+    @property
+    def tmux_socket(self) -> Path:
+        """Where the tmux server of this home's resident Codexes listens."""
+        return self.sockets / "tmux.sock"
+
+    @property
     def keymap(self) -> Path:
         """The operator's own keys for the room."""
         return self.root / "keys.toml"

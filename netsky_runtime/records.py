@@ -28,6 +28,17 @@ class RuntimeName(StrEnum):
     SCRIPTED = "scripted"
 
 
+class ToolsDoor(StrEnum):
+    """How a thread reaches netsky's tools; a thread keeps the door it was started with."""
+
+    NONE = ""
+    """The thread has not been started."""
+    DYNAMIC = "dynamic"
+    """Codex asks netsky on the connection that carries the thread."""
+    MCP = "mcp"
+    """A small MCP server of netsky's, which Codex starts for the thread."""
+
+
 class ActorKind(StrEnum):
     """What an actor is."""
 
@@ -296,6 +307,14 @@ class Session:
     """Random marker that netsky's envelopes in this thread carry."""
     differences: str = ""
     """What came back other than stored at the last resume, in words; empty if nothing."""
+    tools_door: ToolsDoor = ToolsDoor.NONE
+    token: str = ""
+    """Proves to the daemon that a call of ``netsky tools`` comes from this session's thread."""
+    previous_thread_id: str = ""
+    """The thread that could not be continued and that this session's thread takes over from."""
+    blocked: str = ""
+    """Why nothing can be typed into its pane, in words; empty when all is well."""
+    blocked_at: int | None = None
     started_at: int
     ended_at: int | None = None
     end_reason: str = ""

@@ -23,10 +23,13 @@ class Capabilities:
     """What a runtime can do. What it cannot, the room shows as unavailable, with the reason."""
 
     resume: bool
+    """Can continue a thread that another process or another door has started."""
     steer: bool
     interrupt: bool
     approvals: bool
+    """Questions come as events and are answered by ``decide``."""
     tools: bool
+    """Carries the calls of ``LaunchSpec.tools`` itself; without it they need an MCP server."""
     history: bool
     survives_netsky: bool
     """Turns go on when netsky is killed."""
@@ -54,6 +57,15 @@ class LaunchSpec:
     effort: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     tools: Sequence[ToolSpec] = ()
+    mark: str = ""
+    """Random word that every text netsky sends into the thread carries: by it a thread is found
+    whose id was never learned, and a human's words are told from netsky's."""
+    label: str = ""
+    """Short name for people, unique among the threads of a home: of a tmux session, of a folder."""
+    companion: Sequence[str] = ()
+    """Command that runs beside the thread and ends with it, where the door is a terminal."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables for that command and for Codex, where each thread has a process of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +143,11 @@ class ThreadSession(Protocol):
 
     @property
     def thread_id(self) -> str:
-        """Codex's durable id."""
+        """Codex's durable id.
+
+        Empty until the first ``submit`` has returned (or raised ``AnswerLost``) where the door
+        names a thread only when it hears its first words.
+        """
         ...
 
     @property
@@ -152,12 +168,16 @@ class ThreadSession(Protocol):
     async def submit(self, batch: Batch) -> None:
         """Start a turn. The turn's id is learned from the user message in ``events``.
 
-        Raises ``InputRejected``, ``ThreadUnavailable``, ``AnswerLost`` or ``TurnRunning``.
+        Raises ``InputRejected``, ``ThreadUnavailable``, ``ThreadBlocked``, ``AnswerLost`` or
+        ``TurnRunning``.
         """
         ...
 
     async def steer(self, batch: Batch, *, turn_id: str) -> None:
-        """Add to the running turn. Raises ``NoActiveTurn`` when it has ended or is another."""
+        """Add to the running turn. Raises ``NoActiveTurn`` when it has ended or is another.
+
+        Raises ``Unsupported`` where the capabilities say so; so do all the methods below.
+        """
         ...
 
     async def interrupt(self, turn_id: str) -> None:
@@ -189,6 +209,21 @@ class ThreadSession(Protocol):
 
     async def history(self) -> Sequence[HistoricTurn]:
         """All turns, oldest first. Raises ``HistoryUnavailable``."""
+        ...
+
+    def terminal(self) -> Sequence[str]:
+        """Return the command that shows Codex's own screen of this thread to a human.
+
+        Raises ``Unsupported`` with the reason and what to do instead.
+        """
+        ...
+
+    async def release(self) -> None:
+        """Let go of the thread so that another door can write to it: this one never does again.
+
+        Raises ``TurnRunning``; then nothing has changed. Raises ``ThreadUnavailable`` when it is
+        not certain that this door is done with the thread.
+        """
         ...
 
     async def close(self) -> None:
@@ -231,6 +266,13 @@ class ThreadRuntime(Protocol):
         """
         ...
 
+    async def find(self, mark: str) -> str:
+        """Return the id of the thread that was started with this mark; empty when none was.
+
+        For a netsky that ended before it learned the id of a thread it had started.
+        """
+        ...
+
     async def close(self, *, keep_engine: bool) -> None:
         """Detach; without ``keep_engine`` also end every process, in bounded time."""
         ...
@@ -251,7 +293,15 @@ class ThreadUnavailable(RuntimeFailure):
 
 
 class ThreadGone(RuntimeFailure):
-    """The thread cannot be found by anyone."""
+    """The door cannot find the thread, and will not find it later."""
+
+
+class ThreadBlocked(RuntimeFailure):
+    """Codex's screen shows what nobody may type over; nothing was typed. A human has to look."""
+
+
+class Unsupported(RuntimeFailure):
+    """The door cannot do that, ever. The hint says which can."""
 
 
 class TurnRunning(RuntimeFailure):

@@ -61,6 +61,11 @@ class EventKind(StrEnum):
     """``message``."""
     UNKNOWN = "unknown"
     """``method``, ``params``: kept raw."""
+    MODEL = "model"
+    """``model``: what the thread runs on from here, as somebody else has chosen it."""
+    BLOCKED = "blocked"
+    """``reason`` and ``screen``: a terminal that netsky dares not type into, and what it shows;
+    an empty ``reason`` says that it is over."""
     RESYNC = "resync"
     """Facts may have been missed before this point; read ``history``."""
     SESSION_LOST = "session.lost"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.db import rows
 from netsky_runtime.errors import Conflict, NotFound
-from netsky_runtime.records import RuntimeName, Session, SessionState, Thread
+from netsky_runtime.records import RuntimeName, Session, SessionState, Thread, ToolsDoor
 
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Row, Tx
@@ -55,6 +55,11 @@ async def insert(tx: Tx, session: Session) -> None:
         "config_json": rows.dump(session.config),
         "tag": session.tag,
         "differences": session.differences,
+        "tools_door": session.tools_door.value,
+        "token": session.token,
+        "previous_thread_id": session.previous_thread_id,
+        "blocked": session.blocked,
+        "blocked_at": session.blocked_at,
         "started_at": session.started_at,
         "ended_at": session.ended_at,
         "end_reason": session.end_reason,
@@ -174,6 +179,11 @@ def row_to_session(row: Row) -> Session:
         config=rows.load(row["config_json"]),
         tag=row["tag"],
         differences=row["differences"],
+        tools_door=ToolsDoor(row["tools_door"]),
+        token=row["token"],
+        previous_thread_id=row["previous_thread_id"],
+        blocked=row["blocked"],
+        blocked_at=row["blocked_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         end_reason=row["end_reason"],

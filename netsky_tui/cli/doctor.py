@@ -156,7 +156,7 @@ async def engine_checks(home: Home) -> list[Check]:
 
 async def codex_check(here: Invocation) -> Check:
     """Find Codex and ask for its version; whether it answers a handshake only a daemon tells."""
-    from netsky_runtime.codex.app_server import binary
+    from netsky_runtime.codex import binary
 
     try:
         found = binary.find(await _named_codex(here), here.environ)

@@ -9,14 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from netsky_runtime.codex.app_server import failures
-from netsky_runtime.codex.app_server.binary import (
-    CodexBinary,
-    codex_home,
-    find,
-    version_in,
-    version_of,
-    version_tuple,
-)
 from netsky_runtime.codex.app_server.launch import differences, resume_params, start_params
 from netsky_runtime.codex.app_server.stderr_log import StderrLog
 from netsky_runtime.codex.base import (
@@ -27,6 +19,14 @@ from netsky_runtime.codex.base import (
     ThreadGone,
     ThreadUnavailable,
     ToolSpec,
+)
+from netsky_runtime.codex.binary import (
+    CodexBinary,
+    codex_home,
+    find,
+    version_in,
+    version_of,
+    version_tuple,
 )
 from netsky_runtime.errors import CodexMissing, Unhealthy
 from netsky_runtime.wire.errors import PeerClosed, RequestTimedOut, RpcError, WireError

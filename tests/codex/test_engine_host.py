@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from netsky_runtime.clock import SystemClock
-from netsky_runtime.codex.app_server.binary import CodexBinary
 from netsky_runtime.codex.app_server.engine import SHORT_LIFE, EngineHost, NoSocketEngine
 from netsky_runtime.codex.app_server.stdio import StdioEngine
+from netsky_runtime.codex.binary import CodexBinary
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.paths import Home
 from tests.support.fakes import CountingIds

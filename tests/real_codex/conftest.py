@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def codex_binary() -> Path:
     """Return the Codex that ``make codex`` installed, or the one NETSKY_TEST_CODEX names."""
     named = os.environ.get("NETSKY_TEST_CODEX")
-    path = Path(named) if named else REPOSITORY / ".codex/codex_cli_bin/bin/codex"
+    path = Path(named) if named else REPOSITORY / ".codex/0.163.0/codex_cli_bin/bin/codex"
     if not path.exists():
         reason = f"no Codex at {path}: run make codex"
         if os.environ.get("CI"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import __version__
-from netsky_runtime.codex.app_server.binary import version_in
+from netsky_runtime.codex.binary import version_in
 from netsky_runtime.wire.errors import WireError
 from netsky_runtime.wire.framing import Framing, connect_unix_websocket
 from netsky_runtime.wire.peer import OnNotification, OnRequest, Peer, RequestId

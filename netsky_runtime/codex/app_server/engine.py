@@ -14,15 +14,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from netsky_runtime.codex.app_server.binary import (
+from netsky_runtime.codex.app_server.probe import Found, probe
+from netsky_runtime.codex.app_server.stderr_log import StderrLog
+from netsky_runtime.codex.binary import (
     CodexBinary,
     codex_home,
     make_codex_home,
     real_path,
     version_tuple,
 )
-from netsky_runtime.codex.app_server.probe import Found, probe
-from netsky_runtime.codex.app_server.stderr_log import StderrLog
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.records import Engine, EngineState, RuntimeName
 from netsky_runtime.wire.process import end_group, is_same_process, process_started

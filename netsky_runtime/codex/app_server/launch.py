@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.codex.app_server.binary import real_path
+from netsky_runtime.codex.binary import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.app_server import failures
 from netsky_runtime.codex.app_server.account import Account
-from netsky_runtime.codex.app_server.binary import CodexBinary, find, version_of, version_tuple
 from netsky_runtime.codex.app_server.connection import Connection, connect
 from netsky_runtime.codex.app_server.door import Door
 from netsky_runtime.codex.app_server.engine import EngineHost, EngineStore, Log, NoSocketEngine
@@ -26,6 +25,7 @@ from netsky_runtime.codex.base import (
     RuntimeInfo,
     ThreadUnavailable,
 )
+from netsky_runtime.codex.binary import CodexBinary, find, version_of, version_tuple
 from netsky_runtime.codex.channel import ThreadChannel
 from netsky_runtime.errors import NetskyError, Unhealthy
 from netsky_runtime.records import RuntimeName
@@ -151,7 +151,7 @@ class AppServerRuntime:
             self._add(door, link)
         finally:
             door.hub.starting(-1)
-        return AppServerSession(door=door, link=link, differences=differences(spec, answer))
+        return self._session(door, link, differences(spec, answer))
 
     async def resume(self, thread_id: str, spec: LaunchSpec) -> AppServerSession:
         """Attach to a thread that has had a turn.
@@ -170,7 +170,11 @@ class AppServerRuntime:
             raise
         link.resumed(part(answer, "thread").get("turns"))
         await self._resume_children(door, thread_id)
-        return AppServerSession(door=door, link=link, differences=differences(spec, answer))
+        return self._session(door, link, differences(spec, answer))
+
+    async def find(self, mark: str) -> str:
+        """Return nothing: ``start`` names a thread before anything is sent."""
+        return ""
 
     async def close(self, *, keep_engine: bool) -> None:
         """Detach; without ``keep_engine`` also end the engine, in bounded time."""
@@ -296,6 +300,14 @@ class AppServerRuntime:
             clock=self._clock,
             log=self._log,
         )
+
+    def _session(
+        self, door: Door, link: ThreadLink, different: tuple[str, ...]
+    ) -> AppServerSession:
+        screen: tuple[str, ...] = ()
+        if self.capabilities.survives_netsky and self._binary is not None:
+            screen = (self._binary.path, "--remote", f"unix://{self._host.socket}")
+        return AppServerSession(door=door, link=link, screen=screen, differences=different)
 
     def _link(self, thread_id: str, *, resuming: bool) -> ThreadLink:
         channel = ThreadChannel(thread_id, clock=self._clock)

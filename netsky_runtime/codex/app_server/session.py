@@ -19,6 +19,7 @@ from netsky_runtime.codex.base import (
     ThreadUnavailable,
     ToolResult,
     TurnRunning,
+    Unsupported,
 )
 from netsky_runtime.wire.errors import RpcError, WireError
 
@@ -33,9 +34,17 @@ if TYPE_CHECKING:
 class AppServerSession:
     """A ``ThreadSession`` over an app-server's door."""
 
-    def __init__(self, *, door: Door, link: ThreadLink, differences: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        door: Door,
+        link: ThreadLink,
+        screen: Sequence[str] = (),
+        differences: tuple[str, ...] = (),
+    ) -> None:
         self._door = door
         self._link = link
+        self._screen = tuple(screen)
         self._submitting = False
         self.thread_id = link.thread_id
         self.engine_id = door.engine_id
@@ -134,6 +143,22 @@ class AppServerSession:
             msg = f"The thread's history cannot be read now: {self._link.lost}"
             raise HistoryUnavailable(msg)
         return await self._door.history(self.thread_id)
+
+    def terminal(self) -> Sequence[str]:
+        """Return the command with which Codex's own TUI joins this thread in the living engine.
+
+        Raises ``Unsupported`` where the engine listens on no socket.
+        """
+        if not self._screen:
+            msg = "This Codex listens on no socket: its own screen cannot join the thread."
+            raise Unsupported(msg, hint="Install Codex 0.145 or newer.")
+        return (*self._screen, "resume", self.thread_id)
+
+    async def release(self) -> None:
+        """Let go of the thread so that another door can write. Raises ``TurnRunning``."""
+        if self._link.active_turn:
+            raise TurnRunning(_BUSY)
+        await self.close()
 
     async def close(self) -> None:
         """Let go of the thread: a running turn goes on, its questions wait for who comes next."""

@@ -108,6 +108,10 @@ class ScriptedRuntime:
             engine, thread, clock=self._clock, repeat=True, differences=differences
         )
 
+    async def find(self, mark: str) -> str:
+        """Return nothing: ``start`` names a thread before anything is sent."""
+        return ""
+
     async def close(self, *, keep_engine: bool) -> None:
         """Detach every session. The engine goes on only inside this object, with ``keep_engine``.
 

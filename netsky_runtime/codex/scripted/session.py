@@ -8,6 +8,8 @@ from netsky_runtime.codex import answers
 from netsky_runtime.codex.base import (
     HistoryUnavailable,
     ThreadUnavailable,
+    TurnRunning,
+    Unsupported,
 )
 from netsky_runtime.codex.channel import ThreadChannel
 from netsky_runtime.codex.events import EventKind
@@ -115,6 +117,18 @@ class ScriptedSession:
             msg = f"The thread's history cannot be read now: {self._engine.dead}."
             raise HistoryUnavailable(msg)
         return tuple(turn.historic() for turn in self._thread.turns)
+
+    def terminal(self) -> Sequence[str]:
+        """Raise ``Unsupported``: a script has no screen."""
+        msg = "A scripted thread has no screen to show."
+        raise Unsupported(msg, hint="The room shows everything there is of it.")
+
+    async def release(self) -> None:
+        """Let go of the thread for another door. Raises ``TurnRunning``."""
+        if self._thread.running is not None:
+            msg = "A turn runs on this thread."
+            raise TurnRunning(msg)
+        await self.close()
 
     async def close(self) -> None:
         """Let go of the thread; a running turn goes on as long as the engine lives."""
