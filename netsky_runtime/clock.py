@@ -54,6 +54,10 @@ class Ids(Protocol):
         """Return an unguessable marker of 8 characters."""
         ...
 
+    def token(self) -> str:
+        """Return a secret of 256 bits, as text that fits into a URL."""
+        ...
+
 
 class SortableIds:
     """Time-sortable ids: 9 characters of milliseconds, 7 of randomness."""
@@ -77,6 +81,10 @@ class SortableIds:
     def tag(self) -> str:
         """Return an unguessable marker of 8 characters."""
         return _base32(secrets.randbits(40), 8)
+
+    def token(self) -> str:
+        """Return a secret of 256 bits, as text that fits into a URL."""
+        return secrets.token_urlsafe(32)
 
 
 def iso(milliseconds: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from netsky_runtime.errors import NetskyError
+from netsky_runtime.errors import NetskyError, Unhealthy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -247,6 +247,8 @@ class ThreadRuntime(Protocol):
     async def open(self) -> None:
         """Find or start what carries threads. Raises ``Unhealthy`` with what to do.
 
+        Raises ``NoSuchDoor`` when this Codex, or this machine, does not have the door at all.
+
         Idempotent; called again after everything was lost, it starts anew.
         """
         ...
@@ -276,6 +278,10 @@ class ThreadRuntime(Protocol):
     async def close(self, *, keep_engine: bool) -> None:
         """Detach; without ``keep_engine`` also end every process, in bounded time."""
         ...
+
+
+class NoSuchDoor(Unhealthy):
+    """This Codex, or this machine, does not have the door: trying again will not help."""
 
 
 class RuntimeFailure(NetskyError):

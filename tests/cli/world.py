@@ -56,6 +56,9 @@ class CountedIds:
     def tag(self) -> str:
         return "tag"
 
+    def token(self) -> str:
+        return self.new("token")
+
 
 async def build(tx: Tx) -> None:
     ids = CountedIds()

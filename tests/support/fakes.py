@@ -78,7 +78,7 @@ async def settle(rounds: int = 20) -> None:
 
 
 class CountingIds:
-    """``m-0001``, ``m-0002``…: counted for each prefix, sorting as made; tags likewise."""
+    """``m-0001``, ``m-0002``…: counted for each prefix, sorting as made; tags and tokens likewise."""
 
     def __init__(self) -> None:
         self._counts: defaultdict[str, int] = defaultdict(int)
@@ -90,3 +90,6 @@ class CountingIds:
     def tag(self) -> str:
         self._counts[""] += 1
         return f"tag{self._counts['']:05d}"
+
+    def token(self) -> str:
+        return self.new("token")
