@@ -20,6 +20,7 @@ from netsky_tui.palette import RoomCommands
 from netsky_tui.screens.approval import ApprovalScreen
 from netsky_tui.screens.room import RoomScreen
 from netsky_tui.store import LinkState, Part, Store
+from netsky_tui.tidying import Tidying
 from netsky_tui.widgets.approvals import Decide, Refuse
 from netsky_tui.widgets.composer import Composer
 from netsky_tui.widgets.panes import Wants
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _EYES = 60.0
 """Seconds after a key or click for which somebody is taken to be looking."""
 _READ_PACE = 1.0
+_TIDY_PACE = 1.0
 _BURST = 0.02
 """Seconds; keys that follow each other faster were pasted."""
 
@@ -64,6 +66,7 @@ class RoomApp(App[int]):
         self._eyes_until = 0.0
         self._last_key: events.Key | None = None
         self._key_at, self._key_gap = float("-inf"), float("inf")
+        self._tidying = Tidying(clock=clock)
         self._reading: frozenset[str] = frozenset()
         self.own_keys = keymap
         self.store = Store(key_problems=keymap.errors, notices_key=keymap.say("room.notices"))
@@ -102,6 +105,15 @@ class RoomApp(App[int]):
         """Start feeding, once the first frame is there."""
         self.call_after_refresh(self._start_feed)
         self.set_interval(_READ_PACE, self._mark_read, name="read")
+        self._tidying.start()
+        self.set_interval(_TIDY_PACE, self._tidy, name="tidy")
+
+    def on_unmount(self) -> None:
+        """Leave the process as it was."""
+        self._tidying.stop()
+
+    def _tidy(self) -> None:
+        self._tidying.beat(last_key=self._key_at)
 
     def _start_feed(self) -> None:
         self.run_worker(
@@ -271,6 +283,7 @@ class RoomApp(App[int]):
         }
         if event.reply_to:
             params["in_reply_to"] = event.reply_to
+        self.feed.hush()
         try:
             await self.operations.call("send", params)
         except NetskyError as error:

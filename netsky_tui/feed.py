@@ -60,6 +60,7 @@ class RoomFeed:
         self._looked = asyncio.Event()
         self._rewatch = asyncio.Event()
         self._version = -1
+        self._quiet_until = 0.0
 
     # -- what the room asks ----------------------------------------------------------------
 
@@ -78,6 +79,10 @@ class RoomFeed:
             self._changed(frozenset({Part.EVENTS}))
             self._rewatch.set()
             self.touch()
+
+    def hush(self) -> None:
+        """Read nothing for a beat: the loop belongs to what was just sent."""
+        self._quiet_until = self._clock.monotonic() + BEAT
 
     # -- the clock -------------------------------------------------------------------------
 
@@ -104,6 +109,8 @@ class RoomFeed:
 
     async def _read_on_a_clock(self) -> None:
         while True:
+            if (quiet := self._quiet_until - self._clock.monotonic()) > 0:
+                await self._clock.sleep(quiet)
             started = self._clock.monotonic()
             self._dirty.clear()
             problem = await self._refresh()
