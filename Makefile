@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-CODEX_VERSION := 0.163.0
-CODEX := .codex/.installed-$(CODEX_VERSION)
+# The newest one that was tried, and the last one with an mcp-server.
+CODEX_VERSIONS := 0.163.0 0.153.4
+CODEX := $(CODEX_VERSIONS:%=.codex/%/codex_cli_bin/bin/codex)
 # Given to netsky by `make run` and `make demo`: make run ARGS=--no-tui
 ARGS ?=
 
@@ -45,7 +46,7 @@ format: $(INSTALLED) ## Mend what can be mended by a machine.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-codex: $(CODEX) ## The Codex binary that the tests use, into an ignored folder.
+codex: $(CODEX) ## The Codex binaries that the tests use, into an ignored folder.
 
 screenshots: $(INSTALLED) ## Pictures of the real room, for the README.
 	$(BIN)/python -m screenshots.make
@@ -67,7 +68,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-$(CODEX): | $(INSTALLED)
-	rm -rf .codex
-	$(BIN)/pip install --quiet --no-deps --target .codex openai-codex-cli-bin==$(CODEX_VERSION)
-	@touch $@
+# Each version has a folder of its own; one that is there, be it a link, is left alone.
+.codex/%/codex_cli_bin/bin/codex: | $(INSTALLED)
+	$(BIN)/pip install --quiet --no-deps --target .codex/$* openai-codex-cli-bin==$*

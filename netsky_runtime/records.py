@@ -354,6 +354,21 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoorResult:
+    """What a handshake with one door of a Codex has shown."""
+
+    door: RuntimeName
+    open: bool
+    version: str
+    """Of Codex, as it was told in the handshake; empty when it was not."""
+    milliseconds: int
+    """How long the door took to answer, or to be given up."""
+    reason: str
+    """Why it is not open, in a sentence; empty when it is."""
+    tried_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """One user input up to one completed response."""
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from netsky_runtime.errors import NotFound, UsageError
+from netsky_runtime.records import RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,10 +31,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    runtime: Literal["auto", "app_server", "scripted"] = "auto"
-    """Door to Codex for new actors."""
+    runtime: Literal["auto", "app_server", "mcp_server", "resident", "scripted"] = "auto"
+    """Door to Codex for new actors; ``auto`` is the first that answers, in this order."""
     model: str = ""
-    """Model of new threads; empty leaves it to Codex's own configuration."""
+    """Model of new threads; empty leaves it to Codex's own configuration. See ``door_defaults``."""
     effort: str = ""
     """Reasoning effort of new threads; empty leaves it to Codex."""
     sandbox: Literal["read-only", "workspace-write", "danger-full-access"] = "workspace-write"
@@ -50,6 +53,54 @@ class Settings(BaseModel):
     """How long Codex may take to accept a turn."""
     request_seconds: float = Field(default=30.0, gt=0, le=600)
     """How long Codex may take to answer any other request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorDefaults:
+    """What a new thread behind one door is started with, unless its actor was given otherwise."""
+
+    model: str
+    sandbox: str
+    approval_policy: str
+
+
+SIDECAR: Final = "sidecar"
+"""The one-turn runs of ``netsky codex``."""
+UNWATCHED: Final = MappingProxyType(
+    {
+        RuntimeName.RESIDENT.value: DoorDefaults(
+            model="gpt-5.4", sandbox="danger-full-access", approval_policy="never"
+        ),
+        SIDECAR: DoorDefaults(
+            model="gpt-5.4-mini", sandbox="danger-full-access", approval_policy="never"
+        ),
+    }
+)
+"""Defaults where nobody watches approvals: a question there would only stop the work."""
+
+
+def door_defaults(
+    settings: Settings, runtime: RuntimeName, *, sidecar: bool = False
+) -> DoorDefaults:
+    """Return the model, sandbox and approval policy of a new thread.
+
+    What was set (in the settings table, the environment or on the command line, be it to the
+    common default) holds for every door; only what was not differs between them.
+    """
+    own = UNWATCHED.get(SIDECAR if sidecar else runtime.value)
+
+    def value(key: str) -> str:
+        source = settings if own is None or key in settings.model_fields_set else own
+        return str(getattr(source, key))
+
+    return DoorDefaults(
+        model=value("model"), sandbox=value("sandbox"), approval_policy=value("approval_policy")
+    )
+
+
+def own_defaults(key: str) -> dict[str, str]:
+    """Return door to default for a setting whose default is another one there."""
+    return {door: getattr(own, key) for door, own in UNWATCHED.items() if hasattr(own, key)}
 
 
 def load(

@@ -29,7 +29,7 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         emit(rows)
     else:
-        table(_COLUMNS, [(r["key"], r["value"], r["origin"], r["default"]) for r in rows])
+        table(_COLUMNS, [(r["key"], r["value"], r["origin"], _default(r)) for r in rows])
 
 
 @app.command("get")
@@ -66,7 +66,7 @@ def set_(
 
 def _present(here: Invocation) -> list[dict[str, Any]]:
     """Return all settings as they stand. A bad value is shown, so that it can be mended."""
-    from netsky_runtime.settings import ENVIRONMENT, Settings
+    from netsky_runtime.settings import ENVIRONMENT, Settings, own_defaults
 
     async def body(tx: Tx) -> Mapping[str, str]:
         from netsky_runtime.db import settings
@@ -82,5 +82,19 @@ def _present(here: Invocation) -> list[dict[str, Any]]:
             value, origin = stored[key], "settings"
         if key in named:
             value, origin = here.environ[named[key]], named[key]
-        rows.append({"key": key, "value": value, "origin": origin, "default": str(field.default)})
+        rows.append(
+            {
+                "key": key,
+                "value": value,
+                "origin": origin,
+                "default": str(field.default),
+                "default_of": own_defaults(key),
+            }
+        )
     return rows
+
+
+def _default(row: Mapping[str, Any]) -> str:
+    """Return the default in words, with the doors that have one of their own."""
+    own = [f"{door}: {value}" for door, value in row["default_of"].items()]
+    return "; ".join([row["default"] or "Codex's own", *own]) if own else str(row["default"])

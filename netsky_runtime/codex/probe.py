@@ -1,0 +1,300 @@
+"""Which doors a Codex has: each is tried by a bounded handshake, and the answer remembered.
+
+Neither the version nor ``--help`` tells: ``codex mcp-server --help`` succeeds where the word is
+no command any more but a prompt (seen from 0.154 on).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import tempfile
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from netsky_runtime import __version__
+from netsky_runtime.codex import binary as codex_binary
+from netsky_runtime.codex.app_server.connection import CLIENT, Connection
+from netsky_runtime.codex.binary import CodexBinary, version_in
+from netsky_runtime.errors import NetskyError, Unhealthy
+from netsky_runtime.records import DoorResult, RuntimeName
+from netsky_runtime.wire.errors import PeerClosed, WireError
+from netsky_runtime.wire.peer import Peer
+from netsky_runtime.wire.process import Child
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+    from netsky_runtime.clock import Clock
+
+ORDER: Final = (RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT)
+"""The doors to a real Codex, the one that can do most first."""
+DEADLINE: Final = 10.0
+"""Seconds one door gets. Codex answers in 0.1 to 0.3; a busy machine takes its time."""
+END_SECONDS: Final = 0.5
+"""How long a Codex that was only asked who it is may take to leave, before each signal."""
+MCP_PROTOCOL: Final = "2025-06-18"
+OLDEST_TMUX: Final = (3, 2)
+"""The first with everything that a resident Codex is watched by."""
+REASON_CHARACTERS: Final = 300
+_TMUX: Final = re.compile(r"(\d+)\.(\d+)\w*")
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """One Codex binary as it is now: installed anew, it is another one."""
+
+    path: str
+    """With links resolved."""
+    size: int
+    mtime_ns: int
+
+
+class DoorStore(Protocol):
+    """Remembers what handshakes have shown, for the next start."""
+
+    async def load(self, binary: Fingerprint) -> Mapping[RuntimeName, DoorResult]:
+        """Return what is known of this binary."""
+        ...
+
+    async def save(self, binary: Fingerprint, result: DoorResult) -> None:
+        """Remember a result in place of the door's last one."""
+        ...
+
+
+class Forgetful:
+    """A ``DoorStore`` for one look that leaves nothing behind."""
+
+    async def load(self, _binary: Fingerprint) -> Mapping[RuntimeName, DoorResult]:
+        """Know nothing."""
+        return {}
+
+    async def save(self, _binary: Fingerprint, _result: DoorResult) -> None:
+        """Keep nothing."""
+
+
+class Doors:
+    """The doors of the Codex that ``named`` and the environment choose."""
+
+    def __init__(
+        self,
+        *,
+        store: DoorStore,
+        named: str,
+        environ: Mapping[str, str],
+        clock: Clock,
+        deadline: float = DEADLINE,
+    ) -> None:
+        self._store = store
+        self._named = named
+        self._environ = environ
+        self._clock = clock
+        self._deadline = deadline
+
+    async def best(self) -> tuple[DoorResult | None, Sequence[DoorResult]]:
+        """Return the first door that is open, and those before it that are not.
+
+        One that this binary has shown open is believed. One that was not is tried again: it may
+        have been the machine's fault, and the doors behind it can do less. Raises
+        ``CodexMissing``.
+        """
+        found, mark = await self._find()
+        known = await self._store.load(mark)
+        closed: list[DoorResult] = []
+        for door in ORDER:
+            result = known.get(door)
+            if result is None or not result.open:
+                result = await self._try(door, found, mark)
+            if result.open:
+                return result, closed
+            closed.append(result)
+        return None, closed
+
+    async def look(self) -> Sequence[DoorResult]:
+        """Try every door now, all at once. Raises ``CodexMissing``."""
+        found, mark = await self._find()
+        async with asyncio.TaskGroup() as group:
+            tries = [group.create_task(self._try(door, found, mark)) for door in ORDER]
+        return [task.result() for task in tries]
+
+    async def _find(self) -> tuple[CodexBinary, Fingerprint]:
+        return await asyncio.to_thread(_identify, self._named, self._environ)
+
+    async def _try(self, door: RuntimeName, found: CodexBinary, mark: Fingerprint) -> DoorResult:
+        result = await try_door(
+            door, found, environ=self._environ, deadline=self._deadline, clock=self._clock
+        )
+        await self._store.save(mark, result)
+        return result
+
+
+async def try_door(
+    door: RuntimeName,
+    binary: CodexBinary,
+    *,
+    environ: Mapping[str, str],
+    deadline: float,
+    clock: Clock,
+) -> DoorResult:
+    """Knock at one door and wait at most ``deadline`` seconds; nothing is left running.
+
+    Codex is started with an empty CODEX_HOME: whether it has the door is the question here, not
+    whether the operator's configuration is sound, and nothing of his is touched.
+    """
+    began = clock.monotonic()
+    version, reason = "", ""
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(deadline):
+                version = await _KNOCKS[door](binary, environ, stack)
+        except TimeoutError:
+            reason = f"No answer within {deadline:g} s."
+        except NetskyError as error:
+            reason = _short(error.message)
+        milliseconds = round((clock.monotonic() - began) * 1000)
+    return DoorResult(
+        door=door,
+        open=not reason,
+        version=version,
+        milliseconds=milliseconds,
+        reason=reason,
+        tried_at=clock.now(),
+    )
+
+
+async def _knock_at_app_server(
+    binary: CodexBinary, environ: Mapping[str, str], stack: AsyncExitStack
+) -> str:
+    child = await stack.enter_async_context(_codex(binary, "app-server", environ))
+    try:
+        connection = await Connection.open(
+            child.framing,
+            deadline=DEADLINE,
+            on_request=_ignore_request,
+            on_notification=_ignore,
+        )
+    except PeerClosed as error:
+        raise _left(child, error) from error
+    await connection.close()
+    return connection.server.version
+
+
+async def _knock_at_mcp_server(
+    binary: CodexBinary, environ: Mapping[str, str], stack: AsyncExitStack
+) -> str:
+    child = await stack.enter_async_context(_codex(binary, "mcp-server", environ))
+    peer = Peer(
+        child.framing,
+        on_request=_ignore_request,
+        on_notification=_ignore,
+        version_member=True,
+    )
+    reading = await stack.enter_async_context(asyncio.TaskGroup())
+    reading.create_task(peer.run())
+    stack.push_async_callback(peer.close)
+    try:
+        answer = await peer.request("initialize", _mcp_hello(), deadline=DEADLINE)
+    except PeerClosed as error:
+        raise _left(child, error) from error
+    server = answer.get("serverInfo") if isinstance(answer, dict) else None
+    if not isinstance(server, dict):
+        msg = "Its answer to initialize names no server."
+        raise WireError(msg)
+    return version_in(str(server.get("version", "")))
+
+
+async def _knock_at_resident(
+    binary: CodexBinary, environ: Mapping[str, str], stack: AsyncExitStack
+) -> str:
+    tmux = shutil.which("tmux", path=environ.get("PATH"))
+    if tmux is None:
+        msg = "There is no tmux on PATH."
+        raise Unhealthy(msg)
+    told = await _first_line([tmux, "-V"], environ, stack)
+    number = _TMUX.search(told)
+    if number is None or (int(number[1]), int(number[2])) < OLDEST_TMUX:
+        oldest = ".".join(map(str, OLDEST_TMUX))
+        msg = f"{tmux} -V says {told!r}, and tmux {oldest} or newer is needed."
+        raise Unhealthy(msg)
+    told = await _first_line([binary.path, "--version"], binary.environment(environ), stack)
+    version = version_in(told)
+    if not version:
+        msg = f"{binary.path} --version says {told!r}, which is no version."
+        raise Unhealthy(msg)
+    return version
+
+
+_KNOCKS: Final[
+    Mapping[RuntimeName, Callable[[CodexBinary, Mapping[str, str], AsyncExitStack], Awaitable[str]]]
+] = {
+    RuntimeName.APP_SERVER: _knock_at_app_server,
+    RuntimeName.MCP_SERVER: _knock_at_mcp_server,
+    RuntimeName.RESIDENT: _knock_at_resident,
+}
+
+
+@asynccontextmanager
+async def _codex(
+    binary: CodexBinary, verb: str, environ: Mapping[str, str]
+) -> AsyncIterator[Child]:
+    """Run Codex in an empty CODEX_HOME; both are gone afterwards."""
+    home = await asyncio.to_thread(tempfile.mkdtemp, prefix="netsky-probe-")
+    try:
+        env = {**binary.environment(environ), "CODEX_HOME": home}
+        child = await Child.spawn([binary.path, verb], env=env, cwd=home)
+        try:
+            yield child
+        finally:
+            await child.end(grace=END_SECONDS)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+
+
+async def _first_line(
+    argv: Sequence[str], environ: Mapping[str, str], stack: AsyncExitStack
+) -> str:
+    child = await Child.spawn(argv, env=environ)
+    stack.push_async_callback(child.end, grace=END_SECONDS)
+    return (await child.framing.receive() or b"").decode(errors="replace").strip()
+
+
+def _left(child: Child, error: PeerClosed) -> WireError:
+    """Say that Codex ended, and of all it said only why."""
+    lines = [line.strip() for line in child.stderr_tail().splitlines() if line.strip()]
+    telling = [line for line in lines if line.lower().startswith("error:")] or lines[-1:]
+    if telling:
+        why = telling[0].rstrip(".")
+        return WireError(f"Codex ended instead of answering: {why}.")
+    return WireError(f"Codex ended instead of answering. {error.message}")
+
+
+def _identify(named: str, environ: Mapping[str, str]) -> tuple[CodexBinary, Fingerprint]:
+    found = codex_binary.find(named, environ)
+    path = codex_binary.real_path(found.path)
+    status = Path(path).stat()
+    return found, Fingerprint(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+def _mcp_hello() -> dict[str, Any]:
+    return {
+        "protocolVersion": MCP_PROTOCOL,
+        "capabilities": {"elicitation": {}},
+        "clientInfo": {"name": CLIENT, "version": __version__},
+    }
+
+
+def _short(message: str) -> str:
+    """Make a message, and what it quotes, one line."""
+    text = " ".join(message.split())
+    return text if len(text) <= REASON_CHARACTERS else f"{text[:REASON_CHARACTERS]}…"
+
+
+def _ignore_request(request_id: int | str, method: str, params: dict[str, Any]) -> None:
+    """Leave it: nothing was asked of Codex that it would have to ask back."""
+
+
+def _ignore(method: str, params: dict[str, Any]) -> None:
+    """Drop it: a handshake wants no news."""
