@@ -1,0 +1,172 @@
+"""Files and folders by their names in an opened folder; a symbolic link is never followed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from netsky_runtime.comms.bus.envelope import MAX_FILE_BYTES, BadEnvelope, too_large
+from netsky_runtime.errors import NotFound, Refused, Unhealthy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Without O_NONBLOCK a named pipe in an inbox would hold its reader for ever.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LONGEST_NAME = 200
+"""Bytes of a name that leave room for what is put around it."""
+_NOT_NOW = frozenset({errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE})
+"""Errors that say nothing about what the file is."""
+
+
+class Unreadable(Unhealthy):
+    """The file is there and this user may not read it, or the disk fails; it is left alone."""
+
+
+def enter_root(path: Path) -> int:
+    """Open the folder that all others are entered from; it may be reached by a link."""
+    return os.open(path, _FOLDER & ~os.O_NOFOLLOW)
+
+
+def enter(above: int, name: str, path: Path, *, make: bool) -> int:
+    """Open the folder ``name``; ``path`` names it in errors, ``make`` creates one that is missing.
+
+    Raises ``FileNotFoundError``, ``Refused`` for a symbolic link, ``Unhealthy``.
+    """
+    if make:
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=above)
+    try:
+        folder = os.open(name, _FOLDER, dir_fd=above)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if stat.S_ISLNK(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
+            msg = f"{path} is a symbolic link, and the bus follows none."
+            raise Refused(msg, hint="Remove the link; netsky makes the folder itself.") from error
+        msg = f"The folder {path} cannot be used: {error.strerror}."
+        raise Unhealthy(msg) from error
+    status = os.fstat(folder)
+    if status.st_uid == os.getuid() and status.st_mode & 0o077:
+        os.fchmod(folder, 0o700)  # another program has made it
+    return folder
+
+
+def names_in(folder: int) -> list[str]:
+    """Return the names of all that lies in the folder."""
+    with os.scandir(folder) as found:
+        return [each.name for each in found]
+
+
+def check_readable(folder: int, name: str) -> None:
+    """Raise ``Unreadable`` for a file that this user may not read, or ``FileNotFoundError``."""
+    try:
+        os.close(os.open(name, _READ, dir_fd=folder))
+    except OSError as error:
+        if error.errno in _NOT_NOW:
+            raise _unreadable(name, error) from error
+        if isinstance(error, FileNotFoundError):
+            raise
+
+
+def content(folder: int, name: str) -> bytes:
+    """Return what a file holds, unless it is larger than an envelope may be.
+
+    Raises ``FileNotFoundError``, ``Unreadable``, and ``BadEnvelope`` for no plain file.
+    """
+    try:
+        opened = os.open(name, _READ, dir_fd=folder)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in _NOT_NOW:
+            raise _unreadable(name, error) from error
+        raise _no_file() from error
+    with os.fdopen(opened, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise _no_file()
+        if status.st_size > MAX_FILE_BYTES:
+            raise too_large(status.st_size)
+        try:
+            return file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise _unreadable(name, error) from error
+
+
+def write(folder: int, name: str, data: bytes, *, attempt: int) -> None:
+    """Write under a hidden name, then link: nobody ever sees half a file, or loses another's.
+
+    Raises ``FileExistsError``.
+    """
+    hidden = f".{name}.{attempt}.tmp"
+    try:
+        written = os.open(hidden, _CREATE, 0o600, dir_fd=folder)
+    except FileExistsError:
+        os.unlink(hidden, dir_fd=folder)  # of a writer that died
+        written = os.open(hidden, _CREATE, 0o600, dir_fd=folder)
+    try:
+        with os.fdopen(written, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(hidden, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(hidden, dir_fd=folder)
+    os.fsync(folder)
+
+
+def move(source: int, name: str, target: int) -> str:
+    """Move a file to another folder; return its name there, where nothing is overwritten.
+
+    Raises ``FileNotFoundError``.
+    """
+    free = _free_name(target, name)
+    os.rename(name, free, src_dir_fd=source, dst_dir_fd=target)
+    return free
+
+
+def _free_name(folder: int, name: str) -> str:
+    """Return the name, or one like it that is free and ends in the same way."""
+    stem = name.removesuffix(".json")
+    while len(os.fsencode(stem)) > _LONGEST_NAME:
+        stem = stem[:-1]
+    stem = os.fsencode(stem).decode(errors="replace")  # a name can be any bytes; rows are text
+    free = f"{stem}.json"
+    while exists(folder, free) or exists(folder, reason_name(free)):
+        free = f"{stem}.{secrets.token_hex(4)}.json"  # some programs use one name all the time
+    return free
+
+
+def reason_name(name: str) -> str:
+    """Return the name of the text that says why a file lies in poison."""
+    return f"{name}.reason.txt"
+
+
+def exists(folder: int, name: str) -> bool:
+    """Whether there is anything of that name."""
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def gone(name: str) -> NotFound:
+    """Return the error of a file that somebody else has taken."""
+    return NotFound(f"The file {name!r} is gone.")
+
+
+def _no_file() -> BadEnvelope:
+    return BadEnvelope("It is a symbolic link, or something else that is no plain file.")
+
+
+def _unreadable(name: str, error: OSError) -> Unreadable:
+    return Unreadable(f"The file {name!r} cannot be read: {error.strerror}.")

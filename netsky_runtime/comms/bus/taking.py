@@ -1,0 +1,53 @@
+"""Taking envelopes out of a folder: the bad ones go to poison, and the next one is taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from netsky_runtime.comms.bus.envelope import BadEnvelope, BusEnvelope, parse
+from netsky_runtime.comms.bus.folders import CLAIMED, Channel
+from netsky_runtime.comms.bus.guarded import Unreadable
+from netsky_runtime.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class PassedOver(Protocol):
+    """Told of a file that nobody is given, and why."""
+
+    def __call__(self, name: str, reason: str, *, poisoned: bool) -> None:
+        """Say it to whoever looks after the bus; ``poisoned`` or left where it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An envelope that was taken, and the name of its file among the claimed."""
+
+    name: str
+    envelope: BusEnvelope
+
+
+def claims(channel: Channel, *, passed_over: PassedOver) -> Iterator[Claim]:
+    """Claim the valid envelopes of an inbox one by one, the oldest first.
+
+    What is not valid goes to poison; what cannot be read is left. Raises ``Refused`` for a
+    symbolic link on the way.
+    """
+    for name in channel.pending():
+        try:
+            taken = channel.claim(name)
+        except NotFound:
+            continue  # somebody else was quicker
+        except Unreadable as error:
+            passed_over(name, error.message, poisoned=False)
+            continue
+        try:
+            envelope = parse(channel.read(taken, CLAIMED))
+        except BadEnvelope as error:
+            channel.quarantine(taken, error.message, CLAIMED)
+            passed_over(taken, error.message, poisoned=True)
+            continue
+        yield Claim(name=taken, envelope=envelope)
