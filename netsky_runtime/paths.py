@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +32,9 @@ class Home:
         root = Path(environ.get("NETSKY_HOME") or "~/.netsky").expanduser().absolute()
         if len(os.fsencode(root / "netsky.sock")) <= SOCKET_PATH_LIMIT:
             return cls(root=root, sockets=root)
+        import hashlib  # with tempfile 6 ms of every command, and few homes need them
+        import tempfile
+
         runtime = Path(environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
         digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
         return cls(root=root, sockets=runtime / f"netsky-{os.getuid()}-{digest}")

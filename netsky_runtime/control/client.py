@@ -80,6 +80,11 @@ class RemoteHandle:
             raise
         return handle
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is over, so that nothing can be asked on it any more."""
+        return self._peer.closed
+
     async def call(
         self, method: str, params: Mapping[str, Any] | None = None, *, deadline: float = 30.0
     ) -> dict[str, Any]:
