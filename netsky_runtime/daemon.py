@@ -16,10 +16,12 @@ from netsky_runtime.agents.delegation import Delegation
 from netsky_runtime.agents.fleet import Fleet
 from netsky_runtime.agents.ingest import FactWriter
 from netsky_runtime.agents.kit import Kit
+from netsky_runtime.agents.launch import Launcher
 from netsky_runtime.agents.live import LiveState
 from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.checks import check_start, checks
 from netsky_runtime.clock import Clock, Ids, SortableIds, SystemClock, iso
+from netsky_runtime.codex.binary import codex_home
 from netsky_runtime.comms.envelope import Envelopes
 from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.comms.replies import ReplyDesk
@@ -32,6 +34,7 @@ from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import NetskyError
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
+from netsky_runtime.records import RuntimeName
 from netsky_runtime.supervise import Supervisor
 from netsky_runtime.verbs import LiveVerbs, RecordVerbs, Verb, VerbTable
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from netsky_runtime.codex.base import ThreadSession
+    from netsky_runtime.codex.probe import Doors
     from netsky_runtime.control import protocol
     from netsky_runtime.options import Options
     from netsky_runtime.paths import Home
@@ -122,7 +126,8 @@ class Daemon:
         stack.push_async_callback(self.tasks.close)
         self.tasks.spawn("logbook", self.log.run(self.database))
 
-        self._build()
+        options.progress("looking for a door to Codex")
+        self._build(await wiring.choose(self.settings, self.doors))
         self.tasks.spawn("facts", self.facts.run())
         stack.push_async_callback(self._end_runtimes)
         stack.push_async_callback(self._store_facts)
@@ -142,12 +147,19 @@ class Daemon:
         self.started = True
         self.log("info", "daemon started", {"epoch": self.epoch, "version": __version__})
 
-    def _build(self) -> None:
+    def doors(self) -> Doors:
+        """Return the doors of the Codex that is set, and what is known of them."""
+        return wiring.doors(
+            self.settings, self.options.environ, database=self.database, clock=self.clock
+        )
+
+    def _build(self, choice: wiring.Choice) -> None:
         """Make the services and introduce them to each other."""
         clock, ids, database = self.clock, self.ids, self.database
         self.live = LiveState()
         self.facts = FactWriter(database=database, clock=clock, log=self.log)
         self.runtimes = wiring.Runtimes(
+            choice=choice,
             environ=self.options.environ,
             demo=self.options.demo,
             settings=self.settings,
@@ -189,6 +201,7 @@ class Daemon:
             refuse=replies.refuse,
             call_tool=toolbox.call,
             runtime=self.runtimes.get,
+            launcher=Launcher(self.options.home),
             new_session=sessions,
             start_ready=self.delegation.start_ready,
             give_back=self.delegation.give_back,
@@ -204,12 +217,15 @@ class Daemon:
             ids=ids,
             wake=self._wake,
             look_again=self.fleet.reconcile,
+            capabilities_of=self.fleet.capabilities_of,
         )
         lives = LiveVerbs(
             database=database,
             fleet=self.fleet,
             desk=self.desk,
             delegation=self.delegation,
+            check_door=partial(wiring.check_door, self.doors),
+            codex_home=codex_home(self.options.environ),
             wake=self._wake,
         )
         own: dict[str, Verb] = {
@@ -412,8 +428,9 @@ async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbT
         def wake(_actor_id: str) -> None:
             """Nobody is there to be woken: the next daemon finds the queue."""
 
+        # None of these verbs makes a session, so nobody asks here which door is open.
         sessions = wiring.Sessions(
-            settings=chosen, runtime=wiring.chosen_runtime(chosen), clock=clock, ids=ids
+            settings=chosen, runtime=RuntimeName.APP_SERVER, clock=clock, ids=ids
         )
         delegation = Delegation(
             clock=clock, ids=ids, limits=wiring.limits(chosen, here), new_session=sessions

@@ -43,7 +43,7 @@ async def end(home: Home, environ: Mapping[str, str]) -> Engine | None:
         try:
             host = EngineHost(
                 home=home,
-                store=EngineRows(database=database, clock=clock),
+                store=EngineRows(database=database, clock=clock, runtime=RuntimeName.APP_SERVER),
                 clock=clock,
                 ids=SortableIds(clock),
                 environ=environ,

@@ -13,14 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import settings as settings_file
 from netsky_runtime.control import protocol
-from netsky_runtime.db import inputs, messages, notes, tasks
+from netsky_runtime.db import inputs, messages, notes, sessions, tasks
 from netsky_runtime.db import settings as setting_rows
-from netsky_runtime.errors import Conflict, DatabaseError, NoDaemon, NotFound, UsageError
+from netsky_runtime.errors import (
+    Conflict,
+    DatabaseError,
+    NoDaemon,
+    NotFound,
+    Refused,
+    UsageError,
+)
 from netsky_runtime.records import (
     OWNER,
     ActorInput,
+    InputMode,
     InputStatus,
     MessageKind,
+    RuntimeName,
     Task,
     TaskStatus,
 )
@@ -30,6 +39,7 @@ if TYPE_CHECKING:
     from netsky_runtime.agents.delegation import Delegation
     from netsky_runtime.agents.fleet import Fleet
     from netsky_runtime.clock import Clock, Ids
+    from netsky_runtime.codex.base import Capabilities
     from netsky_runtime.comms.receiving import Inbox
     from netsky_runtime.db.connection import Database, Tx
 
@@ -50,8 +60,10 @@ class RecordVerbs:
         ids: Ids,
         wake: Wake,
         look_again: Callable[[str], Awaitable[None]] | None = None,
+        capabilities_of: Callable[[str], Awaitable[Capabilities | None]] | None = None,
     ) -> None:
         self._look_again = look_again
+        self._capabilities_of = capabilities_of
         self._database = database
         self._inbox = inbox
         self._delegation = delegation
@@ -80,6 +92,8 @@ class RecordVerbs:
         if request.target == OWNER:
             msg = "The owner is you."
             raise UsageError(msg, hint="Send to an actor: `netsky actors list` names them.")
+        if request.mode is InputMode.STEER:
+            await self._check_steer(request.target)
         posted = await self._inbox.receive(
             source=request.source,
             kind=MessageKind.TEXT,
@@ -97,6 +111,14 @@ class RecordVerbs:
             "input_id": posted.input.id,
             "status": posted.input.status.value,
         }
+
+    async def _check_steer(self, actor_id: str) -> None:
+        """Refuse what would wait like a queued message though it was meant for this very turn."""
+        can = await self._capabilities_of(actor_id) if self._capabilities_of else None
+        if can is not None and not can.steer:
+            msg = f"The door to {actor_id} cannot add to a running turn."
+            hint = "Queue it, and it goes in when the turn ends; or interrupt the turn with it."
+            raise Refused(msg, hint=hint)
 
     async def cancel_input(self, request: protocol.InputId) -> dict[str, Any]:
         """Take back an input that was not sent yet."""
@@ -257,8 +279,12 @@ class LiveVerbs:
         fleet: Fleet,
         desk: ApprovalDesk,
         delegation: Delegation,
+        check_door: Callable[[RuntimeName], Awaitable[None]],
+        codex_home: str,
         wake: Wake,
     ) -> None:
+        self._check_door = check_door
+        self._codex_home = codex_home
         self._database = database
         self._fleet = fleet
         self._desk = desk
@@ -276,6 +302,8 @@ class LiveVerbs:
             "actors.stop": self.stop_actor,
             "actors.interrupt": self.interrupt_actor,
             "actors.resume": self.resume_actor,
+            "actors.move": self.move_actor,
+            "actors.terminal": self.terminal,
             "approvals.decide": self.decide,
         }
 
@@ -302,9 +330,15 @@ class LiveVerbs:
 
     async def start_manager(self, request: protocol.StartManager) -> dict[str, Any]:
         """Start a manager for one lane."""
+        if request.runtime is not None:
+            await self._check_door(request.runtime)
         started = await self._database.write(
             lambda tx: self._delegation.start_manager(
-                tx, objective=request.objective, name=request.name, started_by=OWNER
+                tx,
+                objective=request.objective,
+                name=request.name,
+                runtime=request.runtime,
+                started_by=OWNER,
             )
         )
         self._wake_all(started.wake)
@@ -312,6 +346,8 @@ class LiveVerbs:
 
     async def start_worker(self, request: protocol.StartWorker) -> dict[str, Any]:
         """Start a worker for one task."""
+        if request.runtime is not None:
+            await self._check_door(request.runtime)
         started = await self._database.write(
             lambda tx: self._delegation.start_worker(
                 tx,
@@ -321,6 +357,7 @@ class LiveVerbs:
                 task_id=request.task_id,
                 cwd=request.cwd,
                 model=request.model,
+                runtime=request.runtime,
                 priority=request.priority,
                 estimate_minutes=request.estimate_minutes,
                 depends_on=request.depends_on,
@@ -346,6 +383,31 @@ class LiveVerbs:
         """Bring a parked or stopped actor back."""
         await self._fleet.resume_actor(request.actor_id)
         return {}
+
+    async def move_actor(self, request: protocol.MoveActor) -> dict[str, Any]:
+        """Take an actor's thread through another door."""
+        await self._check_door(request.runtime)
+        session = await self._fleet.move(
+            request.actor_id, request.runtime, interrupt=request.interrupt
+        )
+        return {
+            "actor_id": session.actor_id,
+            "runtime": session.runtime.value,
+            "thread_id": session.thread_id,
+        }
+
+    async def terminal(self, request: protocol.ActorId) -> dict[str, Any]:
+        """Tell which command shows Codex's own screen of an actor's thread, and where it runs.
+
+        ``environment`` is what it needs beside the environment of whoever runs it.
+        """
+        command = await self._fleet.terminal(request.actor_id)
+        session = await self._database.read(lambda tx: sessions.current(tx, request.actor_id))
+        return {
+            "command": list(command),
+            "environment": {"CODEX_HOME": self._codex_home},
+            "cwd": session.cwd if session else "",
+        }
 
     async def decide(self, request: protocol.Decide) -> dict[str, Any]:
         """Answer an approval."""

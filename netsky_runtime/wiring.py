@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.agents import launch
 from netsky_runtime.agents.delegation import Limits
-from netsky_runtime.codex.app_server.runtime import AppServerRuntime
 from netsky_runtime.codex.base import RuntimeInfo, ThreadRuntime
 from netsky_runtime.codex.scripted.demo import DemoScript
 from netsky_runtime.codex.scripted.language import OrdersInText
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.db import actors, engines, sessions
-from netsky_runtime.errors import NetskyError, Unhealthy
+from netsky_runtime.db import doors as door_rows
+from netsky_runtime.errors import CodexMissing, NetskyError, Unhealthy
 from netsky_runtime.records import (
     MANAGER0,
     OWNER,
     Actor,
     ActorKind,
     ActorStatus,
+    DoorResult,
     Engine,
     EngineState,
     RuntimeName,
@@ -28,11 +29,12 @@ from netsky_runtime.records import (
 from netsky_runtime.settings import Settings, allowed_roots, work_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from netsky_runtime.agents.ingest import Log
     from netsky_runtime.clock import Clock, Ids
+    from netsky_runtime.codex.probe import Doors, Fingerprint
     from netsky_runtime.db.connection import Database, Tx
     from netsky_runtime.paths import Home
 
@@ -68,15 +70,16 @@ async def first_rows(tx: Tx, cwd: Path, now: int) -> None:
 
 
 class EngineRows:
-    """Keeps the identity of the engine in the database, for the next start to find it."""
+    """Keeps the identity of a runtime's engine in the database, for the next start to find it."""
 
-    def __init__(self, *, database: Database, clock: Clock) -> None:
+    def __init__(self, *, database: Database, clock: Clock, runtime: RuntimeName) -> None:
         self._database = database
         self._clock = clock
+        self._runtime = runtime
 
     async def load(self) -> Engine | None:
-        """Return the engine that should be running."""
-        return await self._database.read(lambda tx: engines.running(tx, RuntimeName.APP_SERVER))
+        """Return the runtime's engine that should be running."""
+        return await self._database.read(lambda tx: engines.running(tx, self._runtime))
 
     async def save(self, engine: Engine) -> None:
         """Remember an engine that was just started."""
@@ -90,9 +93,71 @@ class EngineRows:
         )
 
 
-def chosen_runtime(settings: Settings) -> RuntimeName:
-    """Return the door of new actors."""
-    return RuntimeName.SCRIPTED if settings.runtime == "scripted" else RuntimeName.APP_SERVER
+class DoorRows:
+    """Keeps in the database what handshakes with doors have shown."""
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    async def load(self, binary: Fingerprint) -> Mapping[RuntimeName, DoorResult]:
+        """Return what is known of this binary."""
+        return await self._database.read(
+            lambda tx: door_rows.of_binary(
+                tx, binary.path, size=binary.size, mtime_ns=binary.mtime_ns
+            )
+        )
+
+    async def save(self, binary: Fingerprint, result: DoorResult) -> None:
+        """Remember a result in place of the door's last one."""
+        await self._database.write(
+            lambda tx: door_rows.keep(
+                tx, binary.path, result, size=binary.size, mtime_ns=binary.mtime_ns
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The door of new actors."""
+
+    runtime: RuntimeName
+    notices: tuple[str, ...] = ()
+    """Why ``auto`` passed the doors before it."""
+
+
+def doors(
+    settings: Settings, environ: Mapping[str, str], *, database: Database, clock: Clock
+) -> Doors:
+    """Return the doors of the Codex that these settings name, remembered in the database."""
+    from netsky_runtime.codex.probe import Doors
+
+    store = DoorRows(database=database)
+    return Doors(store=store, named=settings.codex_bin, environ=environ, clock=clock)
+
+
+async def choose(settings: Settings, doors: Callable[[], Doors]) -> Choice:
+    """Take the door that was set, else the first that is open.
+
+    Without any it is app_server, for its error to be shown.
+    """
+    if settings.runtime != "auto":
+        return Choice(RuntimeName(settings.runtime))
+    try:
+        best, closed = await doors().best()
+    except CodexMissing:
+        return Choice(RuntimeName.APP_SERVER)
+    notices = tuple(f"{result.door.value} is not open: {result.reason}" for result in closed)
+    return Choice(best.door if best else RuntimeName.APP_SERVER, notices)
+
+
+async def check_door(doors: Callable[[], Doors], door: RuntimeName) -> None:
+    """Raise ``Unhealthy`` for a door that somebody asked for and that is not open."""
+    if door is RuntimeName.SCRIPTED:
+        return
+    result = await doors().ask(door)
+    if not result.open:
+        msg = f"This Codex has no {door.value}. {result.reason}"
+        raise Unhealthy(msg, hint="`netsky doctor` tells which doors are open.")
 
 
 class Runtimes:
@@ -101,6 +166,7 @@ class Runtimes:
     def __init__(
         self,
         *,
+        choice: Choice,
         environ: Mapping[str, str],
         demo: bool,
         settings: Settings,
@@ -110,6 +176,7 @@ class Runtimes:
         ids: Ids,
         log: Log,
     ) -> None:
+        self._choice = choice
         self._environ = environ
         self._demo = demo
         self._settings = settings
@@ -119,11 +186,11 @@ class Runtimes:
         self._ids = ids
         self._log = log
         self._made: dict[RuntimeName, ThreadRuntime] = {}
-        self.chosen = chosen_runtime(settings)
+        self.chosen = choice.runtime
         """The door of new actors."""
 
     def get(self, name: RuntimeName) -> ThreadRuntime:
-        """Return the runtime of that name. Raises ``Unhealthy`` for one that does not exist."""
+        """Return the runtime of that name."""
         if name not in self._made:
             self._made[name] = self._make(name)
         return self._made[name]
@@ -137,26 +204,53 @@ class Runtimes:
                     ids=self._ids,
                     script=DemoScript() if self._demo else OrdersInText(),
                 )
+            # What a demo, or a fleet behind one door, does not need is not loaded.
             case RuntimeName.APP_SERVER:
+                from netsky_runtime.codex.app_server.runtime import AppServerRuntime
+
                 return AppServerRuntime(
                     settings=self._settings,
                     home=self._home,
-                    store=EngineRows(database=self._database, clock=self._clock),
+                    store=self._engines(name),
                     clock=self._clock,
                     ids=self._ids,
                     environ=self._environ,
                     log=self._log,
                 )
-            case _:
-                msg = f"The runtime {name.value} is not part of this netsky."
-                raise Unhealthy(msg, hint="`netsky settings set runtime auto` chooses one that is.")
+            case RuntimeName.MCP_SERVER:
+                from netsky_runtime.codex.mcp_server.runtime import McpServerRuntime
+
+                return McpServerRuntime(
+                    settings=self._settings,
+                    home=self._home,
+                    store=self._engines(name),
+                    clock=self._clock,
+                    ids=self._ids,
+                    environ=self._environ,
+                    log=self._log,
+                )
+            case RuntimeName.RESIDENT:
+                from netsky_runtime.codex.resident.runtime import ResidentRuntime
+
+                return ResidentRuntime(
+                    settings=self._settings,
+                    home=self._home,
+                    clock=self._clock,
+                    ids=self._ids,
+                    environ=self._environ,
+                    log=self._log,
+                )
+
+    def _engines(self, name: RuntimeName) -> EngineRows:
+        return EngineRows(database=self._database, clock=self._clock, runtime=name)
 
     async def info(self) -> RuntimeInfo:
         """Describe the door of new actors; one that cannot open says why in its notices."""
         try:
-            return await self.get(self.chosen).info()
+            info = await self.get(self.chosen).info()
         except NetskyError as error:
-            return RuntimeInfo(name=self.chosen, version="", notices=(str(error),))
+            info = RuntimeInfo(name=self.chosen, version="", notices=(str(error),))
+        return replace(info, notices=(*info.notices, *self._choice.notices))
 
     def survives(self) -> bool:
         """Whether turns of new actors go on without netsky."""
@@ -178,12 +272,14 @@ class Sessions:
     clock: Clock
     ids: Ids
 
-    def __call__(self, actor: Actor, *, model: str = "") -> Session:
+    def __call__(
+        self, actor: Actor, *, model: str = "", runtime: RuntimeName | None = None
+    ) -> Session:
         """Return the row, not yet stored, of an actor that has no session."""
         return launch.new_session(
             actor,
             self.settings,
-            runtime=self.runtime,
+            runtime=runtime or self.runtime,
             ids=self.ids,
             now=self.clock.now(),
             model=model,

@@ -19,7 +19,7 @@ from netsky_runtime import __version__
 from netsky_runtime.codex import binary as codex_binary
 from netsky_runtime.codex.app_server.connection import CLIENT, Connection
 from netsky_runtime.codex.binary import CodexBinary, version_in
-from netsky_runtime.errors import NetskyError, Unhealthy
+from netsky_runtime.errors import CodexMissing, NetskyError, Unhealthy
 from netsky_runtime.records import DoorResult, RuntimeName
 from netsky_runtime.wire.errors import PeerClosed, WireError
 from netsky_runtime.wire.peer import Peer
@@ -112,6 +112,15 @@ class Doors:
                 return result, closed
             closed.append(result)
         return None, closed
+
+    async def ask(self, door: RuntimeName) -> DoorResult:
+        """Return how one door is; it is tried unless it is known to be open.
+
+        Raises ``CodexMissing``.
+        """
+        found, mark = await self._find()
+        known = (await self._store.load(mark)).get(door)
+        return known if known and known.open else await self._try(door, found, mark)
 
     async def look(self) -> Sequence[DoorResult]:
         """Try every door now, all at once. Raises ``CodexMissing``."""
@@ -274,7 +283,11 @@ def _left(child: Child, error: PeerClosed) -> WireError:
 def _identify(named: str, environ: Mapping[str, str]) -> tuple[CodexBinary, Fingerprint]:
     found = codex_binary.find(named, environ)
     path = codex_binary.real_path(found.path)
-    status = Path(path).stat()
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        msg = f"The Codex at {path} has just gone: {error.strerror or error}."
+        raise CodexMissing(msg, hint="Try again when it is installed.") from error
     return found, Fingerprint(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 

@@ -9,7 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from netsky_runtime.control.vocabulary import HELLO, PROTOCOL, SUBSCRIBE, WATCH
 from netsky_runtime.errors import NotFound, UsageError
-from netsky_runtime.records import DecisionWord, InputMode, Priority, Source, TaskStatus
+from netsky_runtime.records import (
+    DecisionWord,
+    InputMode,
+    Priority,
+    RuntimeName,
+    Source,
+    TaskStatus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +32,7 @@ __all__ = [
     "Empty",
     "Hello",
     "InputId",
+    "MoveActor",
     "ReadMessages",
     "Request",
     "ResolveInput",
@@ -88,6 +96,7 @@ class StartManager(Request):
 
     objective: Text
     name: str | None = None
+    runtime: RuntimeName | None = None
 
 
 class StartWorker(Request):
@@ -99,15 +108,24 @@ class StartWorker(Request):
     task_id: str | None = None
     cwd: str | None = None
     model: str | None = None
+    runtime: RuntimeName | None = None
     priority: Priority | None = None
     estimate_minutes: Minutes | None = None
     depends_on: tuple[str, ...] = ()
 
 
 class ActorId(Request):
-    """``actors.stop``, ``actors.interrupt``, ``actors.resume``."""
+    """``actors.stop``, ``actors.interrupt``, ``actors.resume``, ``actors.terminal``."""
 
     actor_id: Text
+
+
+class MoveActor(Request):
+    """``actors.move``: with ``interrupt`` also out of a running turn, which ends."""
+
+    actor_id: Text
+    runtime: RuntimeName
+    interrupt: bool = False
 
 
 class InputId(Request):
@@ -219,6 +237,8 @@ REQUESTS: Final[Mapping[str, type[Request]]] = MappingProxyType(
         "actors.stop": ActorId,
         "actors.interrupt": ActorId,
         "actors.resume": ActorId,
+        "actors.move": MoveActor,
+        "actors.terminal": ActorId,
         "inputs.cancel": InputId,
         "inputs.resolve": ResolveInput,
         "tasks.add": AddTask,
