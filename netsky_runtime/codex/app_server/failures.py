@@ -23,6 +23,7 @@ OVERLOADED = -32001
 
 _NOT_NOW = ("thread not found", "not loaded", "draining", "shutting down", "overloaded", "busy")
 _GONE = ("no rollout found", "invalid session id", "invalid thread id", "archived", "deleted")
+_NO_ROLLOUT = ("no rollout found", "no archived rollout found")
 _BROKEN_SETUP = ("failed to load configuration", "config.toml")
 _NO_TURN = ("no active turn", "expected active turn", "cannot steer", "not steerable")
 
@@ -97,6 +98,11 @@ def no_turn_yet(error: WireError) -> bool:
     """Whether the thread has no history because it has had no turn."""
     words = ("not materialized", "list_turns is not supported", "no rollout found")
     return isinstance(error, RpcError) and _says(error, words)
+
+
+def no_rollout(error: WireError) -> bool:
+    """Whether nothing is written down of the thread in the place that was asked about."""
+    return isinstance(error, RpcError) and _says(error, _NO_ROLLOUT)
 
 
 def _not_now(error: RpcError) -> bool:

@@ -52,6 +52,8 @@ class ThreadLink:
         self.channel = channel
         self.active_turn = ""
         self.watched = False
+        self.model = ""
+        """What the thread runs on, as far as it was told."""
         self.lost = ""
         """Why the thread cannot be reached any more; empty while it can."""
         self.questions: dict[str, Question] = {}
@@ -80,6 +82,8 @@ class ThreadLink:
             self._learn_turn(event)
         elif kind is EventKind.THREAD_STARTED:
             self.children.add(event.thread_id)
+        elif kind is EventKind.MODEL and not self._is_news(event):
+            return
         self.channel.put(event)
         if kind is EventKind.TURN_COMPLETED:
             self._end_turn(event)
@@ -168,6 +172,14 @@ class ThreadLink:
             else:
                 self._patches.pop(event.item_id, None)
         self._learn_turn(event)
+
+    def _is_news(self, event: CodexEvent) -> bool:
+        # Told with every change of any setting; a sub-agent's model is its own business.
+        model = event.data["model"]
+        if event.thread_id != self.thread_id or model in ("", self.model):
+            return False
+        self.model = model
+        return True
 
     def _learn_turn(self, event: CodexEvent) -> None:
         if event.thread_id == self.thread_id:

@@ -46,6 +46,7 @@ class LiveText:
         self._too_early: set[str] = set()
         self._connection: Connection | None = None
         self._wake = asyncio.Event()
+        self._following = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     def watch(self, thread_id: str, on: bool) -> None:
@@ -59,6 +60,15 @@ class LiveText:
         if self._task is None and self._wanted:
             loop = asyncio.get_running_loop()
             self._task = loop.create_task(self._run(), name="codex live text")
+
+    async def leave(self, thread_id: str) -> None:
+        """Want its text no longer; return when nothing is being asked about it any more.
+
+        What joins a thread loads it. Raises ``TimeoutError``.
+        """
+        self.watch(thread_id, False)
+        async with asyncio.timeout(self._deadline), self._following:
+            pass
 
     def stirred(self, thread_id: str) -> None:
         """Hear that something happened in a thread: one without a turn could not be joined."""
@@ -86,7 +96,8 @@ class LiveText:
                 await self._wake.wait()
                 self._wake.clear()
                 try:
-                    await self._follow()
+                    async with self._following:
+                        await self._follow()
                 except WireError as error:
                     self._log("info", "live text interrupted", {"reason": error.message})
                     await self._drop()

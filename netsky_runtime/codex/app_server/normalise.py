@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from netsky_runtime.codex.app_server.items import bounded, head, item
+from netsky_runtime.codex.app_server.items import bounded, head, item, part
 from netsky_runtime.codex.base import HistoricItem, HistoricTurn
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.records import TurnStatus
@@ -198,6 +198,16 @@ def _thread_started(params: Params, at: int) -> CodexEvent:
     return CodexEvent(EventKind.THREAD_STARTED, thread.get("id", ""), at, "", "", data)
 
 
+def _settings(params: Params, at: int) -> CodexEvent:
+    data = {"model": str(part(params, "threadSettings").get("model") or "")}
+    return CodexEvent(EventKind.MODEL, params.get("threadId", ""), at, "", "", data)
+
+
+def _rerouted(params: Params, at: int) -> CodexEvent:
+    data = {"model": str(params.get("toModel") or "")}
+    return CodexEvent(EventKind.MODEL, params.get("threadId", ""), at, turn_id(params), "", data)
+
+
 def _plan(params: Params, at: int) -> CodexEvent:
     steps = [
         {"step": step.get("step", ""), "status": _snake(step.get("status", ""))}
@@ -279,12 +289,15 @@ NOISE = frozenset(
 
 SILENT = NOISE | {
     "thread/readState/changed",
+    "thread/archived",
+    "thread/unarchived",
     "thread/goal/cleared",
     "thread/name/updated",
     "thread/prediction/updated",
     "serverRequest/resolved",
 }
-"""Known, and no news for netsky; ``serverRequest/resolved`` needs the request it ends."""
+"""Known, and no news for netsky; ``serverRequest/resolved`` needs the request it ends, and an
+archived thread is told of as unloaded."""
 
 _FACTS: dict[str, Maker] = {
     "turn/started": _turn_started,
@@ -296,6 +309,8 @@ _FACTS: dict[str, Maker] = {
     "thread/status/changed": _thread_status,
     "thread/closed": _thread_closed,
     "thread/started": _thread_started,
+    "thread/settings/updated": _settings,
+    "model/rerouted": _rerouted,
     "turn/plan/updated": _plan,
     "turn/diff/updated": _diff,
     "error": _error,

@@ -18,18 +18,20 @@ from netsky_runtime.codex.app_server.live import LiveText
 from netsky_runtime.codex.app_server.normalise import FACTS_OPT_OUT
 from netsky_runtime.codex.app_server.session import AppServerSession
 from netsky_runtime.codex.app_server.stdio import StdioEngine
+from netsky_runtime.codex.app_server.unload import bring_back
 from netsky_runtime.codex.base import (
     Capabilities,
     InputRejected,
     LaunchSpec,
     RuntimeInfo,
+    ThreadGone,
     ThreadUnavailable,
 )
 from netsky_runtime.codex.binary import CodexBinary, find, version_of, version_tuple
 from netsky_runtime.codex.channel import ThreadChannel
 from netsky_runtime.errors import NetskyError, Unhealthy
 from netsky_runtime.records import RuntimeName
-from netsky_runtime.wire.errors import WireError
+from netsky_runtime.wire.errors import RpcError, WireError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS: Final = 15.0
 TRIM_SECONDS: Final = 30.0
+TOOLS_SINCE: Final = (0, 153)
+"""Seen on 0.153.4: from there on Codex's own screen leaves dynamic tool calls alone."""
 _CAPABILITIES: Final = Capabilities(
     resume=True,
     steer=True,
@@ -55,7 +59,8 @@ class AppServerRuntime:
     """A ``ThreadRuntime`` over ``codex app-server``.
 
     ``log(level, message, fields)`` must not wait. ``environ`` is the engine's environment, PATH
-    and CODEX_HOME included. ``capabilities.survives_netsky`` is known after ``open``.
+    and CODEX_HOME included. ``survives_netsky`` and ``tools`` of the capabilities are known after
+    ``open``.
     """
 
     name = RuntimeName.APP_SERVER
@@ -148,6 +153,7 @@ class AppServerRuntime:
                 msg = "Codex started a thread and did not say which."
                 raise InputRejected(msg)
             link = self._link(thread_id, resuming=False)
+            link.model = str(answer.get("model") or "")
             self._add(door, link)
         finally:
             door.hub.starting(-1)
@@ -168,6 +174,7 @@ class AppServerRuntime:
             door.hub.remove(link)
             link.end(None)
             raise
+        link.model = str(answer.get("model") or "")
         link.resumed(part(answer, "thread").get("turns"))
         await self._resume_children(door, thread_id)
         return self._session(door, link, differences(spec, answer))
@@ -223,7 +230,8 @@ class AppServerRuntime:
             msg = f"The engine does not answer: {error.message}"
             raise Unhealthy(msg, hint="See engine-stderr.log in the home's logs.") from error
         self._opened(door, facts, live)
-        self.capabilities = _CAPABILITIES
+        # A screen that joins a thread answers its tool calls on 0.145, with "failed".
+        self.capabilities = replace(_CAPABILITIES, tools=door.version >= TOOLS_SINCE)
         self._notice = ""
 
     async def _open_stdio(
@@ -267,8 +275,20 @@ class AppServerRuntime:
 
     async def _resume(self, door: Door, thread_id: str, params: dict[str, Any]) -> Any:
         try:
-            return await door.ask("thread/resume", {**params, "threadId": thread_id})
+            try:
+                return await self._ask_resume(door, thread_id, params)
+            except ThreadGone:
+                if not await bring_back(door, thread_id):
+                    raise
+            self._log("info", "a thread was taken out of Codex's archive", {"thread": thread_id})
+            return await self._ask_resume(door, thread_id, params)
         except WireError as error:
+            raise failures.resuming(error) from error
+
+    async def _ask_resume(self, door: Door, thread_id: str, params: dict[str, Any]) -> Any:
+        try:
+            return await door.ask("thread/resume", {**params, "threadId": thread_id})
+        except RpcError as error:
             raise failures.resuming(error) from error
 
     async def _resume_children(self, door: Door, thread_id: str) -> None:

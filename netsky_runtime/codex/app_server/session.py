@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from netsky_runtime.codex.app_server import approvals, failures
 from netsky_runtime.codex.app_server.items import part
 from netsky_runtime.codex.app_server.normalise import status_of
+from netsky_runtime.codex.app_server.unload import unload
 from netsky_runtime.codex.base import (
     ApprovalGone,
     Batch,
     Decision,
     HistoricTurn,
     HistoryUnavailable,
+    InputRejected,
     NoActiveTurn,
     ThreadUnavailable,
     ToolResult,
@@ -155,9 +157,26 @@ class AppServerSession:
         return (*self._screen, "resume", self.thread_id)
 
     async def release(self) -> None:
-        """Let go of the thread so that another door can write. Raises ``TurnRunning``."""
-        if self._link.active_turn:
+        """Let go of the thread so that another door can write: the engine unloads it.
+
+        Raises ``TurnRunning``; then nothing has changed. Raises ``ThreadUnavailable`` when the
+        engine may still hold it: then it has to be resumed before it is used again.
+        """
+        self._check_reachable()
+        if self._link.active_turn or self._submitting:
             raise TurnRunning(_BUSY)
+        self._submitting = True
+        try:
+            if await self._status() == "active":
+                raise TurnRunning(_BUSY)
+            if self._door.live is not None:
+                await self._door.live.leave(self.thread_id)
+            await unload(self._door, self.thread_id)
+        except (TimeoutError, InputRejected) as error:
+            msg = f"Codex may still hold the thread: {str(error) or 'its live text does not end.'}"
+            raise ThreadUnavailable(msg) from error
+        finally:
+            self._submitting = False
         await self.close()
 
     async def close(self) -> None:
@@ -176,6 +195,14 @@ class AppServerSession:
             raise ThreadUnavailable(msg)
 
     async def _check_idle(self) -> None:
+        status = await self._status()
+        if status == "active":
+            raise TurnRunning(_BUSY)
+        if status == "not_loaded":
+            msg = "Codex has unloaded the thread; resume it first."
+            raise ThreadUnavailable(msg)
+
+    async def _status(self) -> str:
         params = {"threadId": self.thread_id, "includeTurns": False}
         try:
             answer = await self._door.ask("thread/read", params)
@@ -184,12 +211,7 @@ class AppServerSession:
         except WireError as error:
             msg = f"It was not sent: {error.message}"
             raise ThreadUnavailable(msg) from error
-        status = status_of(part(answer, "thread"))
-        if status == "active":
-            raise TurnRunning(_BUSY)
-        if status == "not_loaded":
-            msg = "Codex has unloaded the thread; resume it first."
-            raise ThreadUnavailable(msg)
+        return status_of(part(answer, "thread"))
 
     async def _interrupt(self, thread_id: str, turn_id: str) -> None:
         # Asked about a turn that has just ended, Codex may never answer: its end is as good.
