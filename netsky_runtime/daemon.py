@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import __version__, settings, wiring
@@ -32,20 +30,19 @@ from netsky_runtime.db import counts, daemon_row
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import NetskyError
+from netsky_runtime.live_verbs import LiveVerbs
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
-from netsky_runtime.records import RuntimeName
 from netsky_runtime.supervise import Supervisor
-from netsky_runtime.verbs import LiveVerbs, RecordVerbs, Verb, VerbTable
+from netsky_runtime.verbs import RecordVerbs, Verb, VerbTable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from netsky_runtime.codex.base import ThreadSession
     from netsky_runtime.codex.probe import Doors
     from netsky_runtime.control import protocol
     from netsky_runtime.options import Options
-    from netsky_runtime.paths import Home
     from netsky_runtime.records import LogRow
 
 ATTACH_SECONDS = 10.0
@@ -53,7 +50,6 @@ ATTACH_SECONDS = 10.0
 FLUSH_SECONDS = 5.0
 """How long a stop waits for a database that does not take the last facts; Codex keeps them."""
 _READING = frozenset({"status", "doctor", "wait"})
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Daemon:
@@ -368,79 +364,3 @@ class Daemon:
 
     async def _end_runtimes(self) -> None:
         await self.runtimes.close(keep_engine=self.keep_engine)
-
-
-async def run_headless(options: Options, *, narrate: Callable[[str], None]) -> int:
-    """Run a daemon in the foreground until a signal or ``netsky stop``; return the exit status.
-
-    SIGTERM and SIGINT stop everything; SIGHUP (a lost terminal) leaves the engine working.
-    """
-    starting = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-
-    def stop(daemon: Daemon, *, keep_engine: bool) -> None:
-        early = not daemon.started and not daemon.asked_to_stop.is_set()
-        daemon.ask_to_stop(keep_engine=keep_engine)
-        if early and starting is not None:
-            starting.cancel()
-
-    def made(daemon: Daemon) -> None:
-        for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, partial(stop, daemon, keep_engine=False))
-        loop.add_signal_handler(signal.SIGHUP, partial(stop, daemon, keep_engine=True))
-
-    try:
-        daemon = await Daemon.host(options, made=made)
-    except asyncio.CancelledError:
-        narrate("stopped while starting")
-        return 0
-    try:
-        status = await daemon.verbs("status", {})
-        runtime = status["runtime"]
-        for line in wiring.readiness(runtime, os.getpid()):
-            narrate(line)
-        await daemon.asked_to_stop.wait()
-        narrate("stopping")
-    finally:
-        await daemon.stop(keep_engine=daemon.keep_engine)
-    narrate("stopped")
-    return 0
-
-
-@asynccontextmanager
-async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbTable]:
-    """Offer the verbs that need no threads, under the home's lock, while no daemon runs.
-
-    Raises ``DaemonRunning`` when one has just started, and what opening a home raises.
-    """
-    clock = SystemClock()
-    ids = SortableIds(clock)
-    home.prepare()
-    async with AsyncExitStack() as stack:
-        stack.enter_context(HomeLock(home.lock))
-        database = await Database.open(home.database, backups=home.backups, clock=clock)
-        stack.push_async_callback(database.close)
-        here = cwd or Path.cwd()
-        chosen = settings.load(await database.read(setting_rows.get_all))
-        folder = settings.work_dir(chosen, here).resolve()
-        await database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
-
-        def wake(_actor_id: str) -> None:
-            """Nobody is there to be woken: the next daemon finds the queue."""
-
-        # None of these verbs makes a session, so nobody asks here which door is open.
-        sessions = wiring.Sessions(
-            settings=chosen, runtime=RuntimeName.APP_SERVER, clock=clock, ids=ids
-        )
-        delegation = Delegation(
-            clock=clock, ids=ids, limits=wiring.limits(chosen, here), new_session=sessions
-        )
-        records = RecordVerbs(
-            database=database,
-            inbox=Inbox(database=database, clock=clock, ids=ids, wake=wake),
-            delegation=delegation,
-            clock=clock,
-            ids=ids,
-            wake=wake,
-        )
-        yield VerbTable(records.table(), offline=True)

@@ -10,7 +10,7 @@ import pytest
 
 from netsky_runtime.control.client import RemoteHandle
 from netsky_runtime.control.handle import PushKind
-from netsky_runtime.daemon import Daemon, offline
+from netsky_runtime.daemon import Daemon
 from netsky_runtime.db import actors, approvals, messages
 from netsky_runtime.db.connection import ReadDatabase
 from netsky_runtime.errors import (
@@ -23,6 +23,7 @@ from netsky_runtime.errors import (
     Unhealthy,
     UsageError,
 )
+from netsky_runtime.offline import offline
 from netsky_runtime.options import Options
 from netsky_runtime.paths import Home
 from netsky_runtime.records import MAX_BODY_BYTES, ApprovalStatus

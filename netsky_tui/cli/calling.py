@@ -51,7 +51,7 @@ async def call_or_store(home: Home, method: str, params: Mapping[str, Any]) -> d
     try:
         return await call(home, method, params)
     except NoDaemon:
-        from netsky_runtime.daemon import offline  # 0.2 s, and seldom needed
+        from netsky_runtime.offline import offline  # 0.2 s, and seldom needed
 
         async with offline(home) as verbs:
             answer = await verbs(method, params)

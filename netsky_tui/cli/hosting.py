@@ -57,6 +57,6 @@ def _throw_away(here: Invocation) -> Iterator[Options]:
 
 
 def _headless(options: Options) -> int:
-    from netsky_runtime.daemon import run_headless
+    from netsky_runtime.headless import run_headless
 
     return run(run_headless(options, narrate=narrate))

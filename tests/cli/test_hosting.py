@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from netsky_runtime import daemon
+from netsky_runtime import headless
 from netsky_tui import room
 from netsky_tui.cli import opening
 
@@ -37,7 +37,7 @@ class Started:
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     started = Started()
-    monkeypatch.setattr(daemon, "run_headless", started.headless)
+    monkeypatch.setattr(headless, "run_headless", started.headless)
     monkeypatch.setattr(room, "run_room", started.room)
     monkeypatch.setattr(opening, "need_terminal", lambda: None)
     return started

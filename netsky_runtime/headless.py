@@ -1,0 +1,56 @@
+"""The daemon without a room: in the foreground until a signal or ``netsky stop`` ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from netsky_runtime import wiring
+from netsky_runtime.daemon import Daemon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netsky_runtime.options import Options
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+async def run_headless(options: Options, *, narrate: Callable[[str], None]) -> int:
+    """Run a daemon in the foreground until a signal or ``netsky stop``; return the exit status.
+
+    SIGTERM and SIGINT stop everything; SIGHUP (a lost terminal) leaves the engine working.
+    """
+    starting = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+
+    def stop(daemon: Daemon, *, keep_engine: bool) -> None:
+        early = not daemon.started and not daemon.asked_to_stop.is_set()
+        daemon.ask_to_stop(keep_engine=keep_engine)
+        if early and starting is not None:
+            starting.cancel()
+
+    def made(daemon: Daemon) -> None:
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, partial(stop, daemon, keep_engine=False))
+        loop.add_signal_handler(signal.SIGHUP, partial(stop, daemon, keep_engine=True))
+
+    try:
+        daemon = await Daemon.host(options, made=made)
+    except asyncio.CancelledError:
+        narrate("stopped while starting")
+        return 0
+    try:
+        status = await daemon.verbs("status", {})
+        runtime = status["runtime"]
+        for line in wiring.readiness(runtime, os.getpid()):
+            narrate(line)
+        await daemon.asked_to_stop.wait()
+        narrate("stopping")
+    finally:
+        await daemon.stop(keep_engine=daemon.keep_engine)
+    narrate("stopped")
+    return 0

@@ -1,0 +1,61 @@
+"""The verbs that need no threads, while no daemon runs."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netsky_runtime import settings, wiring
+from netsky_runtime.agents.delegation import Delegation
+from netsky_runtime.clock import SortableIds, SystemClock
+from netsky_runtime.comms.receiving import Inbox
+from netsky_runtime.db import settings as setting_rows
+from netsky_runtime.db.connection import Database
+from netsky_runtime.lock import HomeLock
+from netsky_runtime.records import RuntimeName
+from netsky_runtime.verbs import RecordVerbs, VerbTable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from netsky_runtime.paths import Home
+
+
+@asynccontextmanager
+async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbTable]:
+    """Offer the verbs that need no threads, under the home's lock, while no daemon runs.
+
+    Raises ``DaemonRunning`` when one has just started, and what opening a home raises.
+    """
+    clock = SystemClock()
+    ids = SortableIds(clock)
+    home.prepare()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(HomeLock(home.lock))
+        database = await Database.open(home.database, backups=home.backups, clock=clock)
+        stack.push_async_callback(database.close)
+        here = cwd or Path.cwd()
+        chosen = settings.load(await database.read(setting_rows.get_all))
+        folder = settings.work_dir(chosen, here).resolve()
+        await database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
+
+        def wake(_actor_id: str) -> None:
+            """Nobody is there to be woken: the next daemon finds the queue."""
+
+        # None of these verbs makes a session, so nobody asks here which door is open.
+        sessions = wiring.Sessions(
+            settings=chosen, runtime=RuntimeName.APP_SERVER, clock=clock, ids=ids
+        )
+        delegation = Delegation(
+            clock=clock, ids=ids, limits=wiring.limits(chosen, here), new_session=sessions
+        )
+        records = RecordVerbs(
+            database=database,
+            inbox=Inbox(database=database, clock=clock, ids=ids, wake=wake),
+            delegation=delegation,
+            clock=clock,
+            ids=ids,
+            wake=wake,
+        )
+        yield VerbTable(records.table(), offline=True)
