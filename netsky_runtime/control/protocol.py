@@ -44,6 +44,8 @@ __all__ = [
     "Stop",
     "Subscribe",
     "TaskId",
+    "ToolsCall",
+    "ToolsList",
     "Wait",
     "Watch",
     "parse",
@@ -51,6 +53,7 @@ __all__ = [
 
 LONGEST_WAIT: Final = 86_400.0
 MAX_WINDOW: Final = 64
+LONGEST_ID: Final = 200
 
 Text = Annotated[str, Field(min_length=1)]
 Minutes = Annotated[int, Field(ge=1)]
@@ -202,6 +205,26 @@ class SetSetting(Request):
     value: str
 
 
+class ToolsList(Request):
+    """``tools.list``: for the session whose token this is."""
+
+    token: Text = Field(repr=False)
+
+
+class ToolsCall(Request):
+    """``tools.call``: ``call_id`` is the same whenever the same call is asked again.
+
+    ``thread_id`` and ``turn_id`` are what Codex told the door, empty where it told nothing.
+    """
+
+    token: Text = Field(repr=False)
+    call_id: Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
+    tool: Text
+    arguments: dict[str, Any]
+    thread_id: Annotated[str, Field(max_length=LONGEST_ID)] = ""
+    turn_id: Annotated[str, Field(max_length=LONGEST_ID)] = ""
+
+
 class Stop(Request):
     """``stop``: with ``keep_engine`` running turns go on."""
 
@@ -250,6 +273,8 @@ REQUESTS: Final[Mapping[str, type[Request]]] = MappingProxyType(
         "messages.read": ReadMessages,
         "notes.add": AddNote,
         "settings.set": SetSetting,
+        "tools.list": ToolsList,
+        "tools.call": ToolsCall,
         "doctor": Empty,
         WATCH: Watch,
         SUBSCRIBE: Subscribe,

@@ -72,6 +72,8 @@ class ToolsServer:
                     task.cancel()
 
     def _requested(self, request_id: RequestId, method: str, params: dict[str, Any]) -> None:
+        if len(self._running) >= 2 * MAX_IN_FLIGHT:
+            return  # nobody reads the answers any more
         if len(self._running) >= MAX_IN_FLIGHT:
             msg = f"More than {MAX_IN_FLIGHT} requests are under way."
             self._spawn(request_id, self._refuse(request_id, _FAILED, msg))
@@ -100,7 +102,12 @@ class ToolsServer:
     def _spawn(self, request_id: RequestId, work: Coroutine[Any, Any, None]) -> None:
         task = self._work.create_task(work)
         self._running[request_id] = task
-        task.add_done_callback(lambda _done: self._running.pop(request_id, None))
+
+        def forget(done: asyncio.Task[None]) -> None:
+            if self._running.get(request_id) is done:
+                del self._running[request_id]
+
+        task.add_done_callback(forget)
 
     async def _list(self, request_id: RequestId) -> None:
         if self._tools is None:
