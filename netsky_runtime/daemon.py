@@ -34,6 +34,7 @@ from netsky_runtime.live_verbs import LiveVerbs
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
 from netsky_runtime.supervise import Supervisor
+from netsky_runtime.tool_verbs import ToolVerbs
 from netsky_runtime.verbs import RecordVerbs, Verb, VerbTable
 
 if TYPE_CHECKING:
@@ -224,12 +225,13 @@ class Daemon:
             codex_home=codex_home(self.options.environ),
             wake=self._wake,
         )
+        tools = ToolVerbs(database=database, call_tool=toolbox.call, turn_of=self._turn_of)
         own: dict[str, Verb] = {
             "status": self.status,
             "doctor": self.doctor,
             "stop": self._stop_verb,
         }
-        self.verbs = VerbTable(records.table(), lives.table(), own)
+        self.verbs = VerbTable(records.table(), lives.table(), tools.table(), own)
 
     async def dispatch(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Run a verb to its end, also when whoever asked goes away in the middle of it.
@@ -255,6 +257,10 @@ class Daemon:
 
     def _session_of(self, actor_id: str) -> ThreadSession | None:
         return self.fleet.session_of(actor_id)
+
+    def _turn_of(self, actor_id: str) -> str:
+        thread = self.fleet.session_of(actor_id)
+        return thread.active_turn if thread is not None else ""
 
     async def _listen(self) -> None:
         self.feed = Feed(
