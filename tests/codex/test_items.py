@@ -2,16 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from netsky_runtime.codex.app_server.items import (
-    OUTPUT_LIMIT,
-    PATCH_LIMIT,
-    bounded,
-    head,
-    item,
-    message_text,
-    patch,
-    tail,
-)
+from netsky_runtime.codex.app_server.items import item, message_text, patch
+from netsky_runtime.codex.bounds import OUTPUT_LIMIT, PATCH_LIMIT, bounded, head, tail
 
 
 def test_a_command_keeps_the_tail_of_its_output_within_the_limit() -> None:

@@ -9,9 +9,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.app_server import approvals
-from netsky_runtime.codex.app_server.items import UNREADABLE, bounded
 from netsky_runtime.codex.app_server.link import Question, ThreadLink
 from netsky_runtime.codex.app_server.normalise import notification, well_formed
+from netsky_runtime.codex.bounds import UNREADABLE, bounded
 from netsky_runtime.codex.events import CodexEvent, EventKind
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from netsky_runtime.codex.app_server.items import bounded, head, item, part
+from netsky_runtime.codex.app_server.items import item, part
 from netsky_runtime.codex.base import HistoricItem, HistoricTurn
+from netsky_runtime.codex.bounds import bounded, head
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.records import TurnStatus
 
