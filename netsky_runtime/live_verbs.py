@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.db import inputs, messages, sessions
+from netsky_runtime.errors import Conflict
 from netsky_runtime.records import OWNER, InputStatus, RuntimeName
 
 if TYPE_CHECKING:
@@ -153,10 +154,14 @@ class LiveVerbs:
         """
         command = await self._fleet.terminal(request.actor_id)
         session = await self._database.read(lambda tx: sessions.current(tx, request.actor_id))
+        if session is None:
+            msg = f"The session of {request.actor_id} has just ended."
+            raise Conflict(msg)
         return {
             "command": list(command),
             "environment": {"CODEX_HOME": self._codex_home},
-            "cwd": session.cwd if session else "",
+            "cwd": session.cwd,
+            "runtime": session.runtime.value,
         }
 
     async def decide(self, request: protocol.Decide) -> dict[str, Any]:

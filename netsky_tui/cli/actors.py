@@ -10,7 +10,7 @@ import typer
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import UsageError
 from netsky_runtime.records import Priority
-from netsky_tui.cli import roster
+from netsky_tui.cli import attaching, roster
 from netsky_tui.cli.calling import call
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import ActorId, AsJson, body_text, complete_actor, complete_task
@@ -18,7 +18,8 @@ from netsky_tui.cli.output import Column, emit, fields, say, table
 from netsky_tui.cli.reading import read, run
 from netsky_tui.cli.text import age, cut, one_line
 
-app = typer.Typer(name="actors", help="Managers and workers.", no_args_is_help=True)
+app = typer.Typer(name="actors", no_args_is_help=True)
+attaching.register(app)
 
 _COLUMNS = (
     Column("ID"),
@@ -26,9 +27,20 @@ _COLUMNS = (
     Column("SINCE"),
     Column("WHY", flex=True),
     Column("MANAGER"),
+    Column("RUNTIME"),
     Column("SESSION", state=True),
     Column("CWD", flex=True),
 )
+
+
+_GETS_A_DOOR = frozenset({"start-manager", "start-worker", "move"})
+
+
+@app.callback()
+def actors(ctx: typer.Context) -> None:
+    """Show, start, stop and move managers and workers."""
+    if ctx.invoked_subcommand not in _GETS_A_DOOR:
+        Invocation.of(ctx).refuse_runtime()
 
 
 @app.command("list")
@@ -47,7 +59,8 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
 def _row(actor: dict[str, Any], now: int) -> tuple[object, ...]:
     session = actor["session"] or {}
     how = (actor["health"], age(actor["since"], now), actor["health_reason"])
-    return (actor["id"], *how, actor["manager"], session.get("state"), session.get("cwd"))
+    where = (session.get("runtime"), session.get("state"), session.get("cwd"))
+    return (actor["id"], *how, actor["manager"], *where)
 
 
 @app.command("show")
@@ -76,6 +89,8 @@ def show(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
             "runtime": session.get("runtime"),
             "session": session.get("state"),
             "thread": session.get("thread_id"),
+            "previous thread": session.get("previous_thread_id"),
+            "screen blocked": session.get("blocked"),
             "cwd": session.get("cwd"),
             "model": session.get("model"),
             "sandbox": session.get("sandbox"),
@@ -99,8 +114,9 @@ def start_manager(
     name: Annotated[str, typer.Option(metavar="NAME", help="For example manager3.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Start a manager for one lane of work."""
-    params = {"objective": body_text(objective), **({"name": name} if name else {})}
+    """Start a manager for one lane of work; --runtime names its door to Codex."""
+    given = {"name": name, "runtime": Invocation.of(ctx).door}
+    params = {"objective": body_text(objective), **_said(given)}
     answer = _ask(ctx, "actors.start_manager", params)
     if as_json:
         emit(answer)
@@ -133,7 +149,10 @@ def start_worker(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a worker for exactly one task. It starts once what it depends on is done."""
+    """Start a worker for exactly one task; --runtime names its door to Codex.
+
+    It starts once what it depends on is done.
+    """
     if not title and not task:
         msg = "A worker needs a task."
         raise UsageError(msg, hint="Give a TITLE, or --task ID for one that is open.")
@@ -142,12 +161,12 @@ def start_worker(
         "task_id": task,
         "cwd": str(Path(cwd).expanduser().absolute()) if cwd else "",
         "model": model,
+        "runtime": Invocation.of(ctx).door,
         "priority": priority and priority.value,
         "estimate_minutes": estimate_minutes,
         "depends_on": depends_on,
     }
-    given = {key: value for key, value in options.items() if value}
-    params = {"title": title, "body": body_text(body) if body else "", **given}
+    params = {"title": title, "body": body_text(body) if body else "", **_said(options)}
     answer = _ask(ctx, "actors.start_worker", params)
     if as_json:
         emit(answer)
@@ -180,6 +199,32 @@ def resume(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
     answer = _ask(ctx, "actors.resume", {"actor_id": actor})
     if as_json:
         emit({"actor_id": actor, **answer})
+
+
+@app.command("move")
+def move(
+    ctx: typer.Context,
+    actor: ActorId,
+    interrupt: Annotated[
+        bool, typer.Option("--interrupt", help="Also out of a running turn, which ends.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take an actor's thread to the door that --runtime names; the conversation goes on there."""
+    door = Invocation.of(ctx).door
+    if door is None:
+        msg = "Where is it to move?"
+        raise UsageError(msg, hint="Name the door: --runtime app_server, or --runtime resident.")
+    answer = _ask(ctx, "actors.move", {"actor_id": actor, "runtime": door, "interrupt": interrupt})
+    if as_json:
+        emit(answer)
+    else:
+        thread = answer["thread_id"] or "that starts with its first message"
+        say(f"{actor} is on {answer['runtime']} now, with thread {thread}")
+
+
+def _said(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value}
 
 
 def _ask(ctx: typer.Context, method: str, params: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.errors import UsageError
 from netsky_runtime.paths import Home
+from netsky_runtime.records import RuntimeName
 
 if TYPE_CHECKING:
     import typer
@@ -24,6 +25,26 @@ class Invocation:
     environ: Mapping[str, str] = field(repr=False)
     """The process's environment with ``NETSKY_HOME`` set to the home."""
     runtime: str | None = None
+
+    @property
+    def door(self) -> RuntimeName | None:
+        """The runtime as the door of one actor; ``None`` leaves it to the daemon.
+
+        Raises ``UsageError`` for a word that is no door.
+        """
+        if self.runtime in {None, "auto"}:
+            return None
+        try:
+            return RuntimeName(self.runtime)
+        except ValueError as error:
+            msg = f"There is no runtime {self.runtime!r}."
+            raise UsageError(msg, hint=f"Runtimes are: {', '.join(RuntimeName)}.") from error
+
+    def refuse_runtime(self) -> None:
+        """Raise ``UsageError`` when a runtime was named to a verb that starts nothing."""
+        if self.runtime is not None:
+            msg = "--runtime only means something to a command that starts a daemon or an actor."
+            raise UsageError(msg, hint="Set it for good with `netsky settings set runtime NAME`.")
 
     @classmethod
     def build(

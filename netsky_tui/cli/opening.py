@@ -47,9 +47,9 @@ def open_room(options: Options) -> int:
     return run_room(options)
 
 
-def need_terminal() -> None:
-    """Raise ``UsageError`` where the room could not be seen or typed into."""
+def need_terminal(what: str = "The room", *, instead: str = "netsky --no-tui") -> None:
+    """Raise ``UsageError`` where the room, or ``what``, could not be seen or typed into."""
     # Textual draws on standard error.
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        msg = "The room needs a terminal, and standard input, output or error is none."
-        raise UsageError(msg, hint="Without one: netsky --no-tui")
+        msg = f"{what} needs a terminal, and standard input, output or error is none."
+        raise UsageError(msg, hint=f"Without one: {instead}")

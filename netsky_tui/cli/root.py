@@ -36,7 +36,8 @@ from netsky_tui.cli.output import say
 
 _EPILOG = (
     "Anywhere on the line: --home DIR (default $NETSKY_HOME, else ~/.netsky) and --runtime "
-    "auto|app_server|scripted (for new actors of the daemon that this command starts).   "
+    "auto|app_server|mcp_server|resident|scripted: the door to Codex of the actor that this "
+    "command starts or moves, or of all new actors of the daemon that it starts.   "
     "Exit status: 0 fine, 1 failed, 2 usage, 3 not found, 4 no daemon, 5 unhealthy, 6 timeout."
 )
 
@@ -124,9 +125,8 @@ def netsky(
     here.home.check_place()
     if ctx.invoked_subcommand is None:
         return hosting.headless(here) if no_tui else opening.room(here)
-    if here.runtime is not None:
-        msg = "--runtime only means something to a command that starts a daemon."
-        raise UsageError(msg, hint="Set it for good with `netsky settings set runtime NAME`.")
+    if ctx.invoked_subcommand != actors.app.info.name:  # which looks for itself
+        here.refuse_runtime()
     if no_tui:
         msg = f"--no-tui does not go before {ctx.invoked_subcommand}."
         raise UsageError(msg, hint="For the demo: `netsky demo --no-tui`.")

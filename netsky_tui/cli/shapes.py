@@ -27,7 +27,10 @@ def session(record: Session | None) -> dict[str, Any] | None:
     return {
         "runtime": record.runtime,
         "thread_id": record.thread_id,
+        "previous_thread_id": record.previous_thread_id,
         "state": record.state,
+        "blocked": record.blocked,
+        "blocked_at": record.blocked_at,
         "cwd": record.cwd,
         "id": record.id,
         "model": record.model,

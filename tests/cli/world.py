@@ -29,6 +29,7 @@ from netsky_runtime.records import (
     SessionState,
     Source,
     TaskStatus,
+    ToolsDoor,
     Turn,
     TurnStatus,
 )
@@ -83,7 +84,9 @@ async def build(tx: Tx) -> None:
             started_at=NOW,
         ),
     )
-    await sessions.bind_thread(tx, "s-1", thread_id="th-1", engine_id="e-1", now=NOW)
+    await sessions.bind_thread(
+        tx, "s-1", thread_id="th-1", engine_id="e-1", tools_door=ToolsDoor.DYNAMIC, now=NOW
+    )
     await turns.start(
         tx,
         Turn(

@@ -1,0 +1,39 @@
+"""``netsky actors attach``: Codex's own screen of an actor's thread, in this terminal."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from netsky_runtime.errors import Unhealthy
+from netsky_tui.cli import opening
+from netsky_tui.cli.calling import call
+from netsky_tui.cli.invocation import Invocation
+from netsky_tui.cli.options import ActorId
+from netsky_tui.cli.output import narrate
+from netsky_tui.cli.reading import run
+from netsky_tui.terminal import screen
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the actors."""
+    app.command("attach")(attach)
+
+
+def attach(ctx: typer.Context, actor: ActorId) -> None:
+    """Open Codex's own screen of an actor's thread. What you type there are your words to it."""
+    opening.need_terminal(
+        "Codex's own screen", instead=f"netsky events tail --actor {actor} --follow"
+    )
+    here = Invocation.of(ctx)
+    answer = run(call(here.home, "actors.terminal", {"actor_id": actor}))
+    shown = screen(actor, answer, here.environ)
+    narrate(shown.told)
+    if shown.cwd:
+        os.chdir(shown.cwd)
+    try:
+        os.execvpe(shown.command[0], shown.command, shown.environment)  # noqa: S606 - no shell
+    except OSError as error:
+        msg = f"{shown.command[0]} cannot be started: {error.strerror or error}."
+        raise Unhealthy(msg, hint="`netsky doctor` tells what is missing.") from error
