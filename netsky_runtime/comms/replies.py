@@ -1,15 +1,17 @@
-"""Where a turn's final words go. Always up: to the owner or towards the owner, never down.
+"""Where a turn's final words go: up, to the owner or towards the owner, or back to the bus.
 
-So whatever a reply causes ends at the owner, and nothing that ends a turn can feed itself.
+Never down: whatever a reply causes ends at the owner. What came by the bus is answered to its
+sender, once, and an answer gets none. So nothing that ends a turn can feed itself.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.comms.envelope import input_ids_in, tag_of
+from netsky_runtime.comms.bus.wording import reply_in
+from netsky_runtime.comms.envelope import awaits_envelope, input_ids_in, tag_of
 from netsky_runtime.db import inputs as input_rows
 from netsky_runtime.db import lineage, posting, questions, tasks
 from netsky_runtime.errors import Conflict
@@ -46,10 +48,14 @@ class Addressee(StrEnum):
     """As a reply."""
     MANAGER = "manager"
     """The actor's own manager, as a report."""
+    SENDER = "sender"
+    """Whoever wrote to it by the file bus, as an envelope there."""
 
 
 def addressee(actor: Actor, cause: Message) -> Addressee:
     """Say who hears the end of a turn of ``actor`` that ``cause`` caused: the whole table."""
+    if awaits_envelope(cause):
+        return Addressee.SENDER
     if cause.sender == OWNER and cause.kind is not MessageKind.TASK:
         return Addressee.OWNER
     return Addressee.OWNER if actor.id == MANAGER0 else Addressee.MANAGER
@@ -190,12 +196,16 @@ class ReplyDesk:
     ) -> posting.Posted:
         answered = [causes[item.message_id] for item in parcel.inputs]
         task_id = next((cause.task_id for cause in answered if cause.task_id), None)
-        metadata = {
+        metadata: dict[str, Any] = {
             "status": turn.status.value,
             "answers": [item.id for item in parcel.inputs],
             "source": answered[-1].source.value,
         }
-        target, kind = OWNER, MessageKind.REPLY
+        target, kind, sink, text = OWNER, MessageKind.REPLY, "", parcel.text
+        if parcel.addressee is Addressee.SENDER:
+            target = answered[-1].sender
+            sink, text = f"bus:{target}", reply_in(parcel.text)
+            metadata["wordless"] = not text
         if parcel.addressee is Addressee.MANAGER:
             kind = MessageKind.REPORT
             target = await lineage.nearest_active(tx, actor)
@@ -208,7 +218,8 @@ class ReplyDesk:
             kind=kind,
             sender=actor.id,
             target=target,
-            body=_bounded(parcel.text or NO_WORDS),
+            body=_bounded(text or NO_WORDS),
+            sink=sink,
             in_reply_to=answered[-1].id,
             task_id=task_id,
             thread_id=turn.thread_id,
@@ -228,11 +239,15 @@ def _completed(
     """Sort replies by what was said to each input; reports are one, so a turn causes one turn."""
     replies: dict[str, list[ActorInput]] = {}
     reports: dict[str, list[ActorInput]] = {}
+    parcels: list[_Parcel] = []
     for item in inputs:
         to = addressee(actor, causes[item.message_id])
         text = words_for(item, items, final_text=turn.final_text)
-        (replies if to is Addressee.OWNER else reports).setdefault(text, []).append(item)
-    parcels = [_Parcel(Addressee.OWNER, text, tuple(group)) for text, group in replies.items()]
+        if to is Addressee.SENDER:  # every envelope gets one of its own
+            parcels.append(_Parcel(to, text, (item,)))
+        else:
+            (replies if to is Addressee.OWNER else reports).setdefault(text, []).append(item)
+    parcels += [_Parcel(Addressee.OWNER, text, tuple(group)) for text, group in replies.items()]
     if reports:
         text = "\n\n".join(text for text in reports if text)
         members = tuple(item for group in reports.values() for item in group)
@@ -245,10 +260,11 @@ def _failed(
 ) -> list[_Parcel]:
     what = "The turn failed" if turn.id else "The message was not taken"
     text = f"{what}: {turn.error.strip() or 'Codex gave no reason'}"
-    groups: dict[Addressee, list[ActorInput]] = {}
+    groups: dict[tuple[Addressee, str], list[ActorInput]] = {}
     for item in inputs:
-        groups.setdefault(addressee(actor, causes[item.message_id]), []).append(item)
-    return [_Parcel(to, text, tuple(group)) for to, group in groups.items()]
+        to = addressee(actor, causes[item.message_id])
+        groups.setdefault((to, item.id if to is Addressee.SENDER else ""), []).append(item)
+    return [_Parcel(to, text, tuple(group)) for (to, _), group in groups.items()]
 
 
 async def _open_question(tx: Tx, turn: Turn, causes: Iterable[Message]) -> Message | None:
@@ -265,9 +281,10 @@ def _silenced(parcel: _Parcel, turn: Turn, causes: Mapping[str, Message]) -> boo
     """Whether an open question stands in for the message.
 
     The end of a turn that waits for an answer is no report. What the owner wrote is answered
-    all the same when the turn had words, and a failure is always told.
+    all the same when the turn had words, what came by the bus in any case, and a failure is
+    always told.
     """
-    if turn.status is TurnStatus.FAILED:
+    if turn.status is TurnStatus.FAILED or parcel.addressee is Addressee.SENDER:
         return False
     from_owner = any(causes[item.message_id].sender == OWNER for item in parcel.inputs)
     return not (from_owner and parcel.text)

@@ -43,8 +43,11 @@ class Draft:
     kind: MessageKind
     sender: str
     target: str
-    """An actor's name, or ``owner``."""
+    """An actor's name, or ``owner``; whoever ``sink`` leads to when that is given."""
     body: str
+    sink: str = ""
+    """The way out of netsky, such as ``bus:agentci``: the delivery is pending until whoever
+    carries it has."""
     mode: InputMode = InputMode.QUEUE
     in_reply_to: str | None = None
     """The message this answers; an open question to the owner is answered by it."""
@@ -58,7 +61,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posted:
-    """What became of a draft; ``input`` is ``None`` for the owner, who has no thread."""
+    """What became of a draft; ``input`` is ``None`` where there is no thread to hear it."""
 
     message: Message
     delivery: Delivery
@@ -66,20 +69,24 @@ class Posted:
 
 
 async def post(tx: Tx, draft: Draft, *, ids: Ids, now: int) -> Posted:
-    """Store a message and queue it for its actor, or confirm it to the owner's room.
+    """Store a message and queue it for its actor, confirm it to the owner's room, or let it out.
 
     Control characters other than newline, tab and carriage return become U+FFFD. Raises
     ``UsageError`` for an empty or over-long body, ``NotFound`` for an unknown target or answered
     message, ``Conflict`` for a stopped target.
     """
     body = clean(draft.body)
-    await _check_target(tx, draft.target)
+    if not draft.sink:
+        await _check_target(tx, draft.target)
     if draft.in_reply_to is not None:
         await _answer(tx, draft.in_reply_to)
     message = _message(draft, body, message_id=ids.new("m"), now=now)
     await messages.insert(tx, message)
     queued = None
-    if draft.target != OWNER:
+    sink, receipt = "room", DeliveryStatus.CONFIRMED
+    if draft.sink:
+        sink, receipt = draft.sink, DeliveryStatus.PENDING
+    elif draft.target != OWNER:
         queued = ActorInput(
             id=ids.new("i"),
             actor_id=draft.target,
@@ -90,12 +97,13 @@ async def post(tx: Tx, draft: Draft, *, ids: Ids, now: int) -> Posted:
             created_at=now,
         )
         await inputs.insert(tx, queued)
+        sink, receipt = f"actor:{draft.target}", delivery_status(queued.status)
     delivery = Delivery(
         id=ids.new("d"),
         message_id=message.id,
-        sink="room" if queued is None else f"actor:{draft.target}",
+        sink=sink,
         input_id=None if queued is None else queued.id,
-        status=DeliveryStatus.CONFIRMED if queued is None else delivery_status(queued.status),
+        status=receipt,
         created_at=now,
         updated_at=now,
     )
@@ -137,12 +145,12 @@ async def _answer(tx: Tx, message_id: str) -> None:
 
 
 def _message(draft: Draft, body: str, *, message_id: str, now: int) -> Message:
-    to_owner = draft.target == OWNER
-    waits = not to_owner or draft.kind is MessageKind.QUESTION
+    outwards = bool(draft.sink) or draft.target == OWNER
+    waits = not outwards or draft.kind is MessageKind.QUESTION
     return Message(
         id=message_id,
         source=draft.source,
-        direction=Direction.OUTBOUND if to_owner else Direction.INBOUND,
+        direction=Direction.OUTBOUND if outwards else Direction.INBOUND,
         kind=draft.kind,
         sender=draft.sender,
         target=draft.target,

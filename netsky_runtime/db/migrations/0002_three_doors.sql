@@ -25,6 +25,8 @@ CREATE TABLE bus_envelopes (
     PRIMARY KEY (actor_id, key)
 ) STRICT;
 CREATE INDEX bus_envelopes_open ON bus_envelopes (created_at) WHERE answered_at IS NULL;
+CREATE INDEX bus_envelopes_by_id ON bus_envelopes (actor_id, sender, envelope_id)
+    WHERE envelope_id <> '';
 CREATE INDEX bus_envelopes_by_message ON bus_envelopes (message_id);
 
 -- What a handshake with a binary has shown; one that has changed is asked again.

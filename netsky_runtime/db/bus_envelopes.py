@@ -1,0 +1,123 @@
+"""Rows of ``bus_envelopes``: what was taken from the file bus, and whether it has its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netsky_runtime.db import inputs, rows
+
+if TYPE_CHECKING:
+    from netsky_runtime.db.rows import Row, Tx
+    from netsky_runtime.records import ActorInput
+
+_FIND = """
+SELECT * FROM bus_envelopes WHERE actor_id = ?1 AND key = ?2
+UNION
+SELECT * FROM bus_envelopes
+WHERE actor_id = ?1 AND sender = ?3 AND envelope_id = ?4 AND envelope_id <> ''
+LIMIT 1
+"""
+_REFILE = "UPDATE bus_envelopes SET file = ? WHERE actor_id = ? AND key = ?"
+_OPEN = "SELECT count(*) FROM bus_envelopes WHERE answered_at IS NULL"
+_OWED = """
+SELECT b.*, i.id AS input_id
+FROM bus_envelopes AS b INDEXED BY bus_envelopes_open
+JOIN actor_inputs AS i ON i.message_id = b.message_id
+WHERE b.answered_at IS NULL AND i.status IN ('answered', 'failed', 'interrupted', 'cancelled')
+ORDER BY b.created_at, b.key LIMIT ?
+"""
+_ANSWER = "UPDATE bus_envelopes SET answered_at = ? WHERE actor_id = ? AND key = ?"
+_CONFIRM = """
+UPDATE deliveries SET status = 'confirmed', error = '', updated_at = max(updated_at, ?)
+WHERE message_id = ? AND sink LIKE 'bus:%'
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenEnvelope:
+    """An envelope that has become a message; times are ms since the epoch."""
+
+    actor_id: str
+    key: str
+    """The same for every copy of it."""
+    file: str
+    """Its file's name among the claimed."""
+    message_id: str
+    sender: str
+    envelope_id: str = ""
+    thread: str = ""
+    swarm: str = ""
+    requires_ack: bool = False
+    created_at: int
+    answered_at: int | None = None
+    """When its one answer was written, or when it came if it gets none."""
+
+
+async def insert(tx: Tx, taken: TakenEnvelope) -> None:
+    """Add an envelope with its message."""
+    await rows.insert(
+        tx,
+        "bus_envelopes",
+        {
+            "actor_id": taken.actor_id,
+            "key": taken.key,
+            "file": taken.file,
+            "message_id": taken.message_id,
+            "sender": taken.sender,
+            "envelope_id": taken.envelope_id,
+            "thread": taken.thread,
+            "swarm": taken.swarm,
+            "requires_ack": taken.requires_ack,
+            "created_at": taken.created_at,
+            "answered_at": taken.answered_at,
+        },
+    )
+
+
+async def find(
+    tx: Tx, actor_id: str, *, key: str, sender: str, envelope_id: str
+) -> TakenEnvelope | None:
+    """Return the envelope that was taken under this key, or with this id from this sender."""
+    row = await rows.one(tx, _FIND, actor_id, key, sender, envelope_id)
+    return None if row is None else _taken(row)
+
+
+async def refile(tx: Tx, taken: TakenEnvelope, file: str) -> None:
+    """Record that its file was claimed again, under this name."""
+    await rows.many(tx, _REFILE, file, taken.actor_id, taken.key)
+
+
+async def open_count(tx: Tx) -> int:
+    """Return how many have no answer yet."""
+    return int(await rows.value(tx, _OPEN))
+
+
+async def owed(tx: Tx, *, limit: int) -> tuple[tuple[TakenEnvelope, ActorInput], ...]:
+    """Return those whose input has ended and whose answer is not written, oldest first."""
+    found = await rows.many(tx, _OWED, limit)
+    ended = {i.id: i for i in await inputs.by_ids(tx, [row["input_id"] for row in found])}
+    return tuple((_taken(row), ended[row["input_id"]]) for row in found)
+
+
+async def answered(tx: Tx, taken: TakenEnvelope, *, reply_id: str | None, now: int) -> None:
+    """Record that the answer lies in the sender's inbox: the delivery of the reply is confirmed."""
+    await rows.many(tx, _ANSWER, now, taken.actor_id, taken.key)
+    if reply_id is not None:
+        await rows.many(tx, _CONFIRM, now, reply_id)
+
+
+def _taken(row: Row) -> TakenEnvelope:
+    return TakenEnvelope(
+        actor_id=row["actor_id"],
+        key=row["key"],
+        file=row["file"],
+        message_id=row["message_id"],
+        sender=row["sender"],
+        envelope_id=row["envelope_id"],
+        thread=row["thread"],
+        swarm=row["swarm"],
+        requires_ack=bool(row["requires_ack"]),
+        created_at=row["created_at"],
+        answered_at=row["answered_at"],
+    )
