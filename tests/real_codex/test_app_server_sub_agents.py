@@ -82,3 +82,22 @@ async def test_a_sub_agents_question_is_asked_again_through_the_same_runtime(ben
 
     assert repeated["request_id"] == asked["request_id"]
     await again.decide(repeated["request_id"], Decision(word=DecisionWord.ACCEPT))
+
+
+async def test_a_sub_agents_thread_stays_where_it_can_be_resumed_when_its_parent_is_released(
+    bench: Bench,
+) -> None:
+    session = await (await bench.opened()).start(with_sub_agents(bench))
+    told = Told(session)
+    await session.submit(Batch(id="batch-1", text=SPAWN, input_ids=()))
+    asked = await patch_question(told)
+    await session.decide(asked["request_id"], Decision(word=DecisionWord.DECLINE))
+    ended = {event.thread_id for event in told.events if event.kind is EventKind.TURN_COMPLETED}
+    while len(ended) < 2:
+        ended.add((await told.turn_end()).thread_id)
+
+    await session.release()
+
+    rollouts = [path.name for path in (bench.root / "codex-home/sessions").rglob("*.jsonl")]
+    assert len(rollouts) == 2
+    assert all(any(thread_id in name for name in rollouts) for thread_id in ended)

@@ -171,7 +171,7 @@ class AppServerSession:
                 raise TurnRunning(_BUSY)
             if self._door.live is not None:
                 await self._door.live.leave(self.thread_id)
-            await unload(self._door, self.thread_id)
+            await unload(self._door, self.thread_id, tuple(self._link.children))
         except (TimeoutError, InputRejected) as error:
             msg = f"Codex may still hold the thread: {str(error) or 'its live text does not end.'}"
             raise ThreadUnavailable(msg) from error

@@ -9,6 +9,7 @@ it. Observed on 0.120, 0.145, 0.153.4, 0.163 and 0.169: 5 to 50 ms for both.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex.app_server import failures
@@ -16,14 +17,17 @@ from netsky_runtime.codex.base import ThreadUnavailable
 from netsky_runtime.wire.errors import RpcError, WireError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from netsky_runtime.codex.app_server.door import Door
 
 MAX_PAGES: Final = 1000
 
 
-async def unload(door: Door, thread_id: str) -> None:
+async def unload(door: Door, thread_id: str, children: Iterable[str]) -> None:
     """Return when the engine has unloaded the thread and its rollout is where others find it.
 
+    ``children`` are its sub-agents' threads: 0.163 archives them with it, and ends their turns.
     A thread without a turn has no rollout: nobody can continue it, so it stays as it is. Raises
     ``ThreadUnavailable`` when it is not certain; a later ``thread/resume`` of netsky finds the
     thread all the same, see ``bring_back``.
@@ -32,6 +36,9 @@ async def unload(door: Door, thread_id: str) -> None:
         written = await _archive(door, thread_id)
         if written or not await _loaded(door, thread_id):  # it may have been archived before
             await bring_back(door, thread_id)
+        for child in children if written else ():
+            with suppress(RpcError):  # other versions leave it loaded, where it cannot be archived
+                await bring_back(door, child)
         loaded = written and await _loaded(door, thread_id)
     except WireError as error:
         msg = f"Codex may still hold the thread: {error.message}"
