@@ -49,6 +49,9 @@ def derive(
         reason = session.end_reason or "its thread was lost"
         since = last_event_at or actor.updated_at
         return Health(state=HealthState.UNHEALTHY, reason=reason, since=since)
+    if session is not None and session.blocked:
+        since = session.blocked_at or actor.updated_at
+        return Health(state=HealthState.BLOCKED, reason=session.blocked, since=since)
     if turn is not None:
         return Health(state=HealthState.BUSY, reason="turn running", since=turn.started_at)
     if question_since is not None:

@@ -1,17 +1,20 @@
-"""Getting an actor its thread: the session row, the runtime, and what came back different."""
+"""Getting an actor its thread: the session row, the door, and what came back different."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from netsky_runtime.agents.launch import launch_spec
-from netsky_runtime.codex.base import ThreadGone, ThreadSession
+from netsky_runtime.agents import failover
+from netsky_runtime.agents.naming import learn_name, look_for_name
+from netsky_runtime.codex.base import NoSuchDoor, ThreadGone, ThreadSession
 from netsky_runtime.db import actors, approvals, inputs, sessions, turns
 from netsky_runtime.records import Actor, Session, SessionState
 
 if TYPE_CHECKING:
     from netsky_runtime.agents.seat import Seat
+    from netsky_runtime.codex.base import ThreadRuntime
     from netsky_runtime.db.connection import Tx
 
 
@@ -19,35 +22,47 @@ async def attach(seat: Seat) -> None:
     """Make sure the seat has a session row and, when the thread exists, a live thread.
 
     An actor that has had no input yet gets no thread: Codex keeps nothing of a thread before
-    its first turn. Raises ``ThreadUnavailable`` or ``Unhealthy`` when the runtime cannot serve
-    now, ``ThreadGone`` when a thread that has had turns is nowhere to be found.
+    its first turn. A thread that its own door cannot continue goes on through another one, see
+    ``failover``. Raises ``ThreadUnavailable`` or ``Unhealthy`` when no door can serve now,
+    ``ThreadGone`` when a thread that has had turns is nowhere to be found.
     """
     kit = seat.kit
     actor = await kit.database.read(lambda tx: actors.require(tx, seat.actor_id))
-    row = seat.row = await _session_row(seat, actor)
+    await asyncio.to_thread(kit.launcher.make_folders, actor.id)
+    row = seat.row = await session_row(seat, actor)
     runtime = kit.runtime(row.runtime)
-    await runtime.open()
+    shut = await _open(runtime)
     if not row.thread_id:
-        if row.state is SessionState.LOST:  # there was no Codex for a while
+        row = seat.row = await look_for_name(seat, row, runtime)
+    if not row.thread_id:
+        if shut is not None:
+            seat.row = await failover.change_door(seat, row, shut)
+        elif row.state is SessionState.LOST:  # there was no Codex for a while
             await kit.database.write(
                 lambda tx: sessions.set_state(tx, row.id, SessionState.STARTING)
             )
         return
-    spec = launch_spec(actor, row)
-    try:
-        thread = await runtime.resume(row.thread_id, spec)
-    except ThreadGone:
-        if not await _never_had_a_turn(seat, row.thread_id):
-            raise
-        seat.row = await _forget_thread(seat, row)
-        return
-    await _attached(seat, row, thread)
+    gone: NoSuchDoor | ThreadGone | None = shut
+    if gone is None:
+        spec = kit.launcher.spec(actor, row, runtime.capabilities)
+        try:
+            await attached(seat, row, await runtime.resume(row.thread_id, spec))
+        except ThreadGone as error:
+            if await _never_had_a_turn(seat, row):
+                seat.row = await _forget_thread(seat, row)
+                return
+            gone = error
+        else:
+            return
+    found = await failover.resume_elsewhere(seat, actor, row, gone)
+    if found is not None:
+        await attached(seat, *found)
 
 
 async def start_thread(seat: Seat) -> ThreadSession:
     """Start the thread of an actor that has none, for its first input.
 
-    Raises ``InputRejected`` or ``ThreadUnavailable``.
+    It may have no name before it hears that. Raises ``InputRejected`` or ``ThreadUnavailable``.
     """
     kit = seat.kit
     row = seat.row
@@ -55,18 +70,15 @@ async def start_thread(seat: Seat) -> ThreadSession:
         msg = f"{seat.actor_id} has no session"
         raise RuntimeError(msg)
     actor = await kit.database.read(lambda tx: actors.require(tx, seat.actor_id))
-    thread = await kit.runtime(row.runtime).start(launch_spec(actor, row))
-    now = kit.clock.now()
-    await kit.database.write(
-        lambda tx: sessions.bind_thread(
-            tx, row.id, thread_id=thread.thread_id, engine_id=thread.engine_id, now=now
-        )
-    )
-    await _attached(seat, replace(row, thread_id=thread.thread_id), thread)
+    runtime = kit.runtime(row.runtime)
+    thread = await runtime.start(kit.launcher.spec(actor, row, runtime.capabilities))
+    await learn_name(seat, thread)
+    await attached(seat, seat.row or row, thread)
     return thread
 
 
-async def _session_row(seat: Seat, actor: Actor) -> Session:
+async def session_row(seat: Seat, actor: Actor) -> Session:
+    """Return the actor's session; it is made when there is none."""
     kit = seat.kit
 
     async def body(tx: Tx) -> Session:
@@ -74,13 +86,18 @@ async def _session_row(seat: Seat, actor: Actor) -> Session:
         if row is None:
             row = kit.new_session(actor)
             await sessions.insert(tx, row)
+        if not row.token:  # an older netsky made it
+            row = replace(row, token=kit.ids.token())
+            await sessions.set_token(tx, row.id, row.token)
         return row
 
     return await kit.database.write(body)
 
 
-async def _attached(seat: Seat, row: Session, thread: ThreadSession) -> None:
+async def attached(seat: Seat, row: Session, thread: ThreadSession) -> None:
+    """Record that the session is live, with what came back different, and seat its thread."""
     differences = "; ".join(thread.differences)
+    now = seat.kit.clock.now()
 
     async def body(tx: Tx) -> None:
         if row.engine_id and row.engine_id != thread.engine_id:
@@ -93,6 +110,7 @@ async def _attached(seat: Seat, row: Session, thread: ThreadSession) -> None:
             engine_id=thread.engine_id,
             differences=differences,
         )
+        await sessions.set_blocked(tx, row.id, "", now=now)  # the door tells if it still is
 
     await seat.kit.database.write(body)
     if differences:
@@ -102,32 +120,52 @@ async def _attached(seat: Seat, row: Session, thread: ThreadSession) -> None:
             {"actor": seat.actor_id, "differences": differences},
         )
     seat.row = replace(
-        row, state=SessionState.LIVE, engine_id=thread.engine_id, differences=differences
+        row,
+        state=SessionState.LIVE,
+        engine_id=thread.engine_id,
+        differences=differences,
+        blocked="",
+        blocked_at=None,
     )
     seat.thread = thread
 
 
-async def _never_had_a_turn(seat: Seat, thread_id: str) -> bool:
+async def _open(runtime: ThreadRuntime) -> NoSuchDoor | None:
+    try:
+        await runtime.open()
+    except NoSuchDoor as error:
+        return error
+    return None
+
+
+async def _never_had_a_turn(seat: Seat, row: Session) -> bool:
+    """Whether nobody has ever heard of a turn in the thread, and its door knows none by its mark.
+
+    A door that cannot continue a thread may still find what was written down of it.
+    """
+
     async def body(tx: Tx) -> bool:
-        sent = [i for i in await inputs.open_for(tx, seat.actor_id) if i.thread_id == thread_id]
-        had = await turns.any_in(tx, thread_id)
+        sent = [i for i in await inputs.open_for(tx, seat.actor_id) if i.thread_id == row.thread_id]
+        had = await turns.any_in(tx, row.thread_id)
         return not had and not any(item.seen_at for item in sent)
 
-    return await seat.kit.database.read(body)
+    if not await seat.kit.database.read(body):
+        return False
+    return not await seat.kit.runtime(row.runtime).find(row.tag)
 
 
 async def _forget_thread(seat: Seat, row: Session) -> Session:
     """Drop a thread that Codex never wrote down; what was sent to it was never consumed."""
     kit = seat.kit
-    fresh = replace(row, thread_id="", engine_id="", state=SessionState.STARTING)
 
-    async def body(tx: Tx) -> None:
+    async def body(tx: Tx) -> Session:
         await sessions.unbind_thread(tx, row.id)
         await approvals.lose_thread(tx, row.thread_id)
         sent = [i.id for i in await inputs.open_for(tx, seat.actor_id) if i.batch_id]
         await inputs.requeue(tx, sent, reason="its thread was lost before the first turn")
+        return await sessions.require(tx, row.id)
 
-    await kit.database.write(body)
+    fresh = await kit.database.write(body)
     kit.log(
         "info",
         "thread without a turn was dropped",

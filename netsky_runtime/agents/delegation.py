@@ -32,6 +32,7 @@ from netsky_runtime.records import (
     InputStatus,
     MessageKind,
     Priority,
+    RuntimeName,
     Session,
     Source,
     Task,
@@ -52,8 +53,10 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 class NewSession(Protocol):
     """Makes the session row of an actor that has none."""
 
-    def __call__(self, actor: Actor, *, model: str) -> Session:
-        """Return the row, not yet stored; ``model`` overrides the default."""
+    def __call__(
+        self, actor: Actor, *, model: str = "", runtime: RuntimeName | None = None
+    ) -> Session:
+        """Return the row, not yet stored; ``model`` and ``runtime`` override the defaults."""
         ...
 
 
@@ -91,10 +94,17 @@ class Delegation:
         self._new_session = new_session
 
     async def start_manager(
-        self, tx: Tx, *, objective: str, name: str | None = None, started_by: str = MANAGER0
+        self,
+        tx: Tx,
+        *,
+        objective: str,
+        name: str | None = None,
+        runtime: RuntimeName | None = None,
+        started_by: str = MANAGER0,
     ) -> Started:
         """Make a manager under manager0 and hand it its objective.
 
+        ``runtime`` is the door of its thread, where it is not to be that of new actors.
         Raises ``UsageError`` for a bad name or an empty objective, ``Conflict`` when the name is
         taken.
         """
@@ -106,6 +116,8 @@ class Delegation:
             actor_id, ActorKind.MANAGER, manager_id=parent.id, cwd=self._folder(None, parent)
         )
         await actors.insert(tx, replace(manager, objective=objective))
+        if runtime is not None:
+            await sessions.insert(tx, self._new_session(manager, runtime=runtime))
         draft = posting.Draft(
             source=Source.ROOM if started_by == OWNER else Source.ACTOR,
             kind=MessageKind.TEXT,
@@ -126,16 +138,18 @@ class Delegation:
         task_id: str | None = None,
         cwd: str | None = None,
         model: str | None = None,
+        runtime: RuntimeName | None = None,
         priority: Priority | None = None,
         estimate_minutes: int | None = None,
         depends_on: Sequence[str] = (),
     ) -> Started:
         """Give a new task, or the open one named, to a new worker or to the one it has already.
 
-        ``manager_id`` defaults to manager0. The task begins at once when its dependencies are
-        done and a place is free, else ``start_ready`` begins it. Raises ``UsageError`` for a bad
-        cwd or a dependency cycle, ``NotFound`` for unknown ids, ``Refused`` for a task of another
-        manager, ``Conflict`` for a task that is not open.
+        ``manager_id`` defaults to manager0, ``runtime`` to the door of new actors. The task
+        begins at once when its dependencies are done and a place is free, else ``start_ready``
+        begins it. Raises ``UsageError`` for a bad cwd or a dependency cycle, ``NotFound`` for
+        unknown ids, ``Refused`` for a task of another manager, ``Conflict`` for a task that is
+        not open.
         """
         manager = await self._manager(tx, manager_id or MANAGER0)
         now = self._clock.now()
@@ -165,7 +179,7 @@ class Delegation:
         for on_id in depends_on:
             await tasks.require(tx, on_id)
             await tasks.add_dependency(tx, task.id, on_id)
-        worker_id = await self._worker_for(tx, task, manager, cwd=cwd, model=model)
+        worker_id = await self._worker_for(tx, task, manager, cwd=cwd, model=model, runtime=runtime)
         await tasks.assign(tx, task.id, owner_id=worker_id, manager_id=manager.id, now=now)
         wake = await self._begin(tx, await tasks.require(tx, task.id), free=await self._free(tx))
         task = await tasks.require(tx, task.id)
@@ -315,13 +329,14 @@ class Delegation:
         *,
         cwd: str | None = None,
         model: str | None = None,
+        runtime: RuntimeName | None = None,
     ) -> str:
         """Return the task's worker; make one when it has none that could still work."""
         present = await actors.get(tx, task.owner_id) if task.owner_id else None
         if present is not None and present.status is not ActorStatus.STOPPED:
-            if cwd or model:
-                msg = f"{task.id} has {present.id} already, whose cwd and model stay."
-                raise UsageError(msg, hint="Leave cwd and model out.")
+            if cwd or model or runtime:
+                msg = f"{task.id} has {present.id} already, whose cwd, model and runtime stay."
+                raise UsageError(msg, hint="Leave cwd, model and runtime out.")
             return present.id
         worker = self._actor(
             await actors.next_name(tx, ActorKind.WORKER),
@@ -330,8 +345,9 @@ class Delegation:
             cwd=self._folder(cwd or (present.cwd if present else None), manager),
         )
         await actors.insert(tx, replace(worker, objective=task.title))
-        if model:
-            await sessions.insert(tx, self._new_session(worker, model=model))
+        if model or runtime:
+            row = self._new_session(worker, model=model or "", runtime=runtime)
+            await sessions.insert(tx, row)
         return worker.id
 
     async def _take_back(self, tx: Tx, task: Task) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.attach import start_thread
 from netsky_runtime.agents.batching import next_batch
+from netsky_runtime.agents.blocking import set_blocked
+from netsky_runtime.agents.naming import learn_name
 from netsky_runtime.agents.reconcile import doubt, reconcile
 from netsky_runtime.codex.base import (
     AnswerLost,
@@ -14,6 +16,7 @@ from netsky_runtime.codex.base import (
     InputRejected,
     NoActiveTurn,
     RuntimeFailure,
+    ThreadBlocked,
     ThreadSession,
     ThreadUnavailable,
     TurnRunning,
@@ -53,7 +56,7 @@ class Dispatcher:
         """
         seat, kit = self._seat, self._seat.kit
         async with seat.lock:
-            while not seat.closing:
+            while not seat.held:
                 thread = seat.thread
                 if seat.overdue is not None and thread is not None:
                     return await self._look_for_overdue(thread, since=seat.overdue)
@@ -105,15 +108,19 @@ class Dispatcher:
     async def _while_busy(
         self, thread: ThreadSession, waiting: Sequence[ActorInput], found: Mapping[str, Message]
     ) -> None:
-        """Steer what wants to be steered; stop the turn for what cannot wait."""
+        """Steer what wants to be steered; stop the turn for what cannot wait.
+
+        Where the door can do neither, both wait for the turn's end.
+        """
         turn_id = thread.active_turn
         if not turn_id:
             return
+        can = self._seat.capabilities
         for item in waiting:
-            if item.mode is InputMode.STEER:
+            if item.mode is InputMode.STEER and can.steer:
                 await self._steer(thread, turn_id, item, found)
         urgent = any(item.mode is InputMode.INTERRUPT for item in waiting)
-        if urgent and self._interrupted != turn_id:
+        if urgent and can.interrupt and self._interrupted != turn_id:
             self._interrupted = turn_id
             try:
                 await thread.interrupt(turn_id)
@@ -134,6 +141,8 @@ class Dispatcher:
             self._seat.wake.set()
         except InputRejected as error:
             await self._refused((item,), error)
+        except ThreadBlocked as error:
+            await self._blocked(batch, error, rest=item.attempts)
         except ThreadUnavailable as error:
             await self._requeue(batch, error.message)
             raise
@@ -156,11 +165,12 @@ class Dispatcher:
             return
         batch = await self._intend(thread, chosen, found)
         seat.awaiting = batch.id
+        attempts = max(item.attempts for item in chosen)
         try:
             await thread.submit(batch)
         except TurnRunning:
             seat.awaiting = ""
-            rest = 0 if thread.active_turn else max(item.attempts for item in chosen)
+            rest = 0 if thread.active_turn else attempts
             await self._requeue(batch, "somebody else's turn runs on the thread", rest=rest)
         except InputRejected as error:
             seat.awaiting = ""
@@ -169,16 +179,22 @@ class Dispatcher:
                 await self._requeue(batch, "refused together with others: sent alone")
             else:
                 await self._refused(chosen, error)
+        except ThreadBlocked as error:
+            seat.awaiting = ""
+            await self._blocked(batch, error, rest=attempts)
         except ThreadUnavailable as error:
             seat.awaiting = ""
-            await self._requeue(batch, error.message, rest=max(i.attempts for i in chosen))
+            await self._requeue(batch, error.message, rest=attempts)
             raise
         except AnswerLost as error:
             if error.connected:
                 seat.overdue = seat.kit.clock.monotonic()
+            await learn_name(seat, thread)
             await reconcile(seat, thread)
         else:
+            await learn_name(seat, thread)
             await self._hand(batch)
+            await set_blocked(seat, "")
 
     async def _intend(
         self, thread: ThreadSession, chosen: Sequence[ActorInput], found: Mapping[str, Message]
@@ -210,6 +226,11 @@ class Dispatcher:
             await inputs.hand(tx, ids, now=kit.clock.now())
 
         await kit.database.write(body)
+
+    async def _blocked(self, batch: Batch, error: ThreadBlocked, *, rest: int) -> None:
+        """Keep what could not be typed, and let a human see why."""
+        await set_blocked(self._seat, error.message)
+        await self._requeue(batch, error.message, rest=rest)
 
     async def _requeue(self, batch: Batch, reason: str, *, rest: int | None = None) -> None:
         kit = self._seat.kit

@@ -6,16 +6,21 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.abandon import abandon
+from netsky_runtime.agents.move import move
 from netsky_runtime.agents.reconcile import reconcile
 from netsky_runtime.agents.runner import ActorRunner
 from netsky_runtime.codex.base import NoActiveTurn, RuntimeFailure, ThreadSession
-from netsky_runtime.db import actors
+from netsky_runtime.db import actors, sessions
 from netsky_runtime.errors import Conflict, Refused
 from netsky_runtime.records import MANAGER0, OWNER, Actor, ActorKind, ActorStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from netsky_runtime.agents.kit import Kit
+    from netsky_runtime.codex.base import Capabilities
     from netsky_runtime.db.connection import Tx
+    from netsky_runtime.records import RuntimeName, Session
     from netsky_runtime.supervise import Supervisor
 
 DRAIN_SECONDS = 5.0
@@ -36,13 +41,18 @@ class Fleet:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._watched: frozenset[str] = frozenset()
         self._draining = False
+        self._only: frozenset[str] | None = None
 
-    async def start(self) -> None:
-        """Bring back every actor that is not stopped."""
+    async def start(self, only: frozenset[str] | None = None) -> None:
+        """Bring back every actor that is not stopped; of ``only`` these, when it is given.
+
+        The others' messages then wait in the database for a netsky that serves them.
+        """
+        self._only = only
         everyone = await self._kit.database.read(actors.list_all)
         for actor in everyone:
             if actor.kind is not ActorKind.OWNER and actor.status is not ActorStatus.STOPPED:
-                self._launch(actor.id)
+                self.wake(actor.id)
 
     async def settled(self, *, seconds: float) -> None:
         """Wait until every runner has tried to attach once, at most ``seconds``."""
@@ -60,7 +70,7 @@ class Fleet:
 
     def wake(self, actor_id: str) -> None:
         """Let an actor look at its queue; one that has no runner yet gets it."""
-        if actor_id == OWNER:
+        if actor_id == OWNER or (self._only is not None and actor_id not in self._only):
             return
         if actor_id not in self._runners:
             self._launch(actor_id)
@@ -118,6 +128,44 @@ class Fleet:
             msg = f"The turn of {actor_id} has just ended."
             raise Conflict(msg) from error
         return turn_id
+
+    async def capabilities_of(self, actor_id: str) -> Capabilities | None:
+        """Return what the actor's door can do; ``None`` when it has no session yet.
+
+        Raises ``NotFound`` for an unknown actor.
+        """
+
+        async def body(tx: Tx) -> Session | None:
+            await actors.require(tx, actor_id)
+            return await sessions.current(tx, actor_id)
+
+        row = await self._kit.database.read(body)
+        return None if row is None else self._kit.runtime(row.runtime).capabilities
+
+    async def terminal(self, actor_id: str) -> Sequence[str]:
+        """Return the command that shows Codex's own screen of the actor's thread.
+
+        Raises ``NotFound``, ``Conflict`` when it has no live thread, ``Unsupported`` when its
+        door has no screen.
+        """
+        await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
+        thread = self.session_of(actor_id)
+        if thread is None:
+            msg = f"{actor_id} has no live thread to show."
+            raise Conflict(msg, hint="Its thread starts with its first message.")
+        return thread.terminal()
+
+    async def move(self, actor_id: str, runtime: RuntimeName, *, interrupt: bool) -> Session:
+        """Take the actor's thread to another door and return its session as it is then.
+
+        Raises ``NotFound``, and what ``move.move`` does.
+        """
+        actor = await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
+        runner = self._runners.get(actor_id)
+        if runner is None:
+            msg = f"{actor_id} is {actor.status}, and only who is at work can be moved."
+            raise Conflict(msg, hint=f"`netsky actors resume {actor_id}` brings it back.")
+        return await move(runner.seat, runtime, interrupt=interrupt)
 
     async def stop_actor(self, actor_id: str) -> None:
         """End an actor: its turn is interrupted, its session over, its row kept.

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from netsky_runtime.agents.approvals import ApprovalDesk
     from netsky_runtime.agents.ingest import FactWriter, Log
+    from netsky_runtime.agents.launch import Launcher
     from netsky_runtime.agents.live import LiveState
     from netsky_runtime.clock import Clock, Ids
     from netsky_runtime.codex.base import (
@@ -105,6 +106,7 @@ class Kit:
     refuse: RefuseInputs
     call_tool: CallTool
     runtime: Callable[[RuntimeName], ThreadRuntime]
+    launcher: Launcher
     new_session: Callable[[Actor], Session]
     """Makes the session row of an actor that has none."""
     start_ready: Callable[[Tx], Awaitable[frozenset[str]]]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents import matching
+from netsky_runtime.agents.blocking import set_blocked
+from netsky_runtime.agents.naming import learn_name
 from netsky_runtime.agents.reconcile import reconcile
 from netsky_runtime.agents.settlement import settle_turn
 from netsky_runtime.codex.base import (
@@ -41,6 +44,8 @@ class Listener:
         """Whether the running turn was heard from its very start."""
         self._words: list[HistoricItem] = []
         self._foreign: set[str] = set()
+        self._model = ""
+        """What somebody else has last chosen, as far as heard."""
 
     async def run(self) -> str:
         """Listen until the session ends; return the reason it was lost for, empty if closed."""
@@ -49,6 +54,7 @@ class Listener:
             kit.live.fold(self._seat.actor_id, event)
             if not event.is_fact:
                 continue
+            await learn_name(self._seat, self._thread)  # a human may have said its first words
             await kit.facts.put(self._seat.actor_id, event)
             if event.kind is EventKind.SESSION_LOST:
                 return str(event.data.get("reason") or "the connection was lost")
@@ -68,6 +74,8 @@ class Listener:
                 await self._foreign_thread(event)
             case EventKind.RESYNC:
                 await self._resync()
+            case EventKind.BLOCKED:
+                await set_blocked(seat, str(event.data.get("reason") or ""))
             case _ if event.thread_id != self._thread.thread_id:
                 pass  # a sub-agent's thread: its facts are kept, its turns are not ours to settle
             case EventKind.TURN_STARTED:
@@ -76,6 +84,8 @@ class Listener:
                 await self._words_spoken(event)
             case EventKind.TURN_COMPLETED:
                 await self._turn_completed(event)
+            case EventKind.MODEL:
+                await self._model_changed(str(event.data.get("model") or ""))
             case _:
                 pass
 
@@ -87,6 +97,21 @@ class Listener:
         async with self._seat.lock:
             await reconcile(self._seat, self._thread)
         self._seat.wake.set()
+
+    async def _model_changed(self, model: str) -> None:
+        """Say that the thread runs on another model than its session asks for."""
+        seat, row = self._seat, self._seat.row
+        if row is None or not model or model == self._model:
+            return
+        self._model = model
+        told = list(self._thread.differences)
+        if model != row.model:
+            told.append(f"Somebody changed the model to {model}.")
+            fields = {"actor": seat.actor_id, "model": model, "asked": row.model}
+            seat.kit.log("warning", "model was changed", fields)
+        seat.row = replace(row, differences="; ".join(told))
+        differences = seat.row.differences
+        await seat.kit.database.write(lambda tx: sessions.set_differences(tx, row.id, differences))
 
     async def _turn_started(self, event: CodexEvent) -> None:
         self._turn_id, self._whole = event.turn_id, True

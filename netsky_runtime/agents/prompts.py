@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 _NO_OBJECTIVE = "(not stated yet: it comes as your first input)"
 
 
-def instructions(actor: Actor, *, cwd: str, tag: str) -> str:
-    """Return what the actor's thread is told; ``tag`` marks the session's envelopes."""
+def instructions(actor: Actor, *, cwd: str, tag: str, previous_thread: str = "") -> str:
+    """Return what the actor's thread is told; ``tag`` marks the session's envelopes.
+
+    ``previous_thread`` is the conversation that was lost and that this thread takes over from.
+    """
     values = {"actor_id": actor.id, "cwd": cwd, "envelopes": render("envelopes", tag=tag).strip()}
     role = role_of(actor)
     if role is not Role.MANAGER0:
         values["manager_id"] = actor.manager_id or ""
     if role is Role.MANAGER:
         values["objective"] = actor.objective.strip() or _NO_OBJECTIVE
-    return render(role.value, **values)
+    told = render(role.value, **values)
+    if previous_thread:
+        told = f"{told.rstrip()}\n\n{render('previous', thread=previous_thread)}"
+    return told
 
 
 def render(name: str, **values: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents import matching
+from netsky_runtime.agents.naming import learn_name
 from netsky_runtime.agents.settlement import settle_turn
 from netsky_runtime.codex.events import CodexEvent, EventKind
-from netsky_runtime.db import inputs, sessions, turns
-from netsky_runtime.records import ActorInput, InputStatus, Turn, TurnStatus
+from netsky_runtime.db import approvals, inputs, sessions, turns
+from netsky_runtime.records import ActorInput, ApprovalStatus, InputStatus, Turn, TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ async def reconcile(seat: Seat, thread: ThreadSession) -> None:
     """
     kit = seat.kit
     history = await thread.history()
+    await learn_name(seat, thread)  # history may be where it was found
     known = await kit.database.read(lambda tx: inputs.unsettled_for(tx, seat.actor_id))
     sent = [item for item in known if item.batch_id and item.thread_id == thread.thread_id]
     found = matching.find(sent, history, input_ids=seat.input_ids)
@@ -39,6 +41,7 @@ async def reconcile(seat: Seat, thread: ThreadSession) -> None:
     running = any(turn.status is TurnStatus.IN_PROGRESS for turn in history)
     if running or thread.active_turn:
         return
+    await _end_unknown(seat, thread, history)
     # What is uncertain stays so unless history shows it: a human decides. A batch whose answer
     # is overdue may still be taken by a slow engine: it is not sent again.
     late = seat.awaiting if seat.overdue is not None else ""
@@ -48,6 +51,36 @@ async def reconcile(seat: Seat, thread: ThreadSession) -> None:
     await _queue_again(seat, vanished)
     if not late or any(item.batch_id == late and item.id in found for item in sent):
         seat.turn_over()
+
+
+async def _end_unknown(seat: Seat, thread: ThreadSession, history: Sequence[HistoricTurn]) -> None:
+    """End the turns that were heard to start and that history does not know.
+
+    Another door may tell them under other ids, and a crash may have come before Codex wrote
+    them down.
+    """
+    database = seat.kit.database
+    thread_id = thread.thread_id
+    told = {turn.id for turn in history}
+
+    async def stale(tx: Tx) -> bool:
+        running = await turns.running(tx, seat.actor_id)
+        return any(turn.thread_id == thread_id and turn.id not in told for turn in running)
+
+    async def body(tx: Tx) -> None:
+        known = told | {seat.open_turn, thread.active_turn}  # somebody may just have begun one
+        reason = "its thread's history does not show it"
+        for turn_id in await turns.cut(tx, thread_id, known=known, reason=reason):
+            await approvals.settle_pending(
+                tx,
+                thread_id=thread_id,
+                turn_id=turn_id,
+                status=ApprovalStatus.LOST,
+                now=seat.kit.clock.now(),
+            )
+
+    if await database.read(stale):
+        await database.write(body)
 
 
 async def doubt(seat: Seat, why: str) -> None:

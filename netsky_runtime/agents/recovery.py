@@ -1,33 +1,103 @@
-"""What an actor is told whose turn was cut by a crash."""
+"""What an actor is told whose turn was cut by a crash, or whose conversation was lost."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netsky_runtime.db import messages, tasks
-from netsky_runtime.records import Actor, ActorInput, ActorKind, Message, Task
+from netsky_runtime.db import actors, inputs, messages, posting, tasks
+from netsky_runtime.records import (
+    Actor,
+    ActorInput,
+    ActorKind,
+    ActorStatus,
+    InputMode,
+    InputStatus,
+    Message,
+    MessageKind,
+    Source,
+    Task,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from netsky_runtime.agents.kit import Kit
     from netsky_runtime.db.connection import Tx
 
 QUOTE = 400
 """Characters quoted of each message that the cut turn was about."""
 SHOWN = 50
 """How many open tasks are named, the most urgent."""
+RECOVERIES = 3
+"""How often one input is recovered from crashes before its actor is parked for the owner."""
 
 
-async def recovery_text(tx: Tx, actor: Actor, inputs: Sequence[ActorInput]) -> str:
-    """Return the recovery message of an actor for the ``inputs`` of its cut turn."""
+async def recover(
+    kit: Kit,
+    tx: Tx,
+    actor: Actor,
+    consumed: Sequence[ActorInput],
+    *,
+    lost_thread: str = "",
+    now: int,
+) -> frozenset[str]:
+    """Queue one input that tells the actor what was cut; the cut inputs stay open until then.
+
+    ``lost_thread`` names the conversation that could not be continued: its actor hears of that
+    before anything else that waits. Returns the actors to wake.
+    """
+    originals: list[str] = []
+    for item in consumed:
+        originals.extend(item.recovers or (item.id,))
+    cut_before = [item.id for item in consumed if item.recovers]
+    reason = "its turn was cut by a crash"
+    await inputs.settle(tx, cut_before, InputStatus.INTERRUPTED, reason=reason, now=now)
+    known = await inputs.recovered_by(tx, originals)
+    originals = [input_id for input_id in dict.fromkeys(originals) if input_id not in known]
+    if not originals:
+        return frozenset()
+    if await inputs.recoveries_of(tx, originals) >= RECOVERIES:
+        why = f"its turn was cut {RECOVERIES} times in a row"
+        await inputs.settle(tx, originals, InputStatus.UNCERTAIN, reason=why, now=now)
+        await actors.set_status(tx, actor.id, ActorStatus.PARKED, reason=why, now=now)
+        kit.log("error", "actor parked", {"actor": actor.id, "reason": why})
+        return frozenset()
+    found = await inputs.by_ids(tx, originals)
+    draft = posting.Draft(
+        source=Source.DAEMON,
+        kind=MessageKind.RECOVERY,
+        sender="netsky",
+        target=actor.id,
+        body=await recovery_text(tx, actor, found, lost_thread=lost_thread),
+        mode=InputMode.INTERRUPT if lost_thread else InputMode.QUEUE,
+        recovers=tuple(originals),
+    )
+    await posting.post(tx, draft, ids=kit.ids, now=now)
+    kit.log("info", "cut turn recovers", {"actor": actor.id, "inputs": originals})
+    return frozenset({actor.id})
+
+
+async def recovery_text(
+    tx: Tx, actor: Actor, inputs: Sequence[ActorInput], *, lost_thread: str = ""
+) -> str:
+    """Return the recovery message of an actor for the ``inputs`` that were cut."""
     held = await tasks.open_in(tx, actor.id, limit=SHOWN + 1)
     causes = [await messages.require(tx, item.message_id) for item in inputs]
-    return compose(actor, held, causes)
+    return compose(actor, held, causes, lost_thread=lost_thread)
 
 
-def compose(actor: Actor, tasks: Sequence[Task], causes: Sequence[Message]) -> str:
+def compose(
+    actor: Actor, tasks: Sequence[Task], causes: Sequence[Message], *, lost_thread: str = ""
+) -> str:
     """Return the text: what was cut, where the actor stands, how to go on."""
-    paragraphs = ["Your last turn was cut short by a crash. It was about:"]
+    if lost_thread:
+        first = (
+            f"Your conversation {lost_thread} was lost and this one begins without it. What you "
+            "had been handed there, and may have begun with, was:"
+        )
+    else:
+        first = "Your last turn was cut short by a crash. It was about:"
+    paragraphs = [first]
     paragraphs += [f"- {cause.kind} from {cause.sender}: {_quote(cause.body)}" for cause in causes]
     if actor.kind is ActorKind.MANAGER:
         if actor.objective:

@@ -9,11 +9,18 @@ from netsky_runtime.agents.abandon import abandon
 from netsky_runtime.agents.attach import attach
 from netsky_runtime.agents.dispatch import Dispatcher
 from netsky_runtime.agents.listener import Listener
+from netsky_runtime.agents.move import carry_out
 from netsky_runtime.agents.reconcile import doubt, reconcile
 from netsky_runtime.agents.seat import Seat
-from netsky_runtime.codex.base import HistoryUnavailable, RuntimeFailure, ThreadGone, ThreadSession
+from netsky_runtime.codex.base import (
+    HistoryUnavailable,
+    RuntimeFailure,
+    ThreadGone,
+    ThreadSession,
+    ThreadUnavailable,
+)
 from netsky_runtime.db import actors, sessions
-from netsky_runtime.errors import NetskyError, Unhealthy
+from netsky_runtime.errors import Conflict, NetskyError, Unhealthy
 from netsky_runtime.records import ActorStatus, SessionState
 
 if TYPE_CHECKING:
@@ -29,6 +36,8 @@ STEADY_SECONDS = 30.0
 """A thread that was served this long makes the next attempt a first one again."""
 DOUBTS_AFTER = 5
 CLOSE_SECONDS = 2.0
+LAST_WORDS_SECONDS = 2.0
+"""How long the events of a thread that was left for another door may take to be stored."""
 
 
 class ActorRunner:
@@ -68,6 +77,7 @@ class ActorRunner:
                 await self._lost(error)
             finally:
                 self.attached.set()
+                self._refuse_move()
                 await self._let_go()
             if self.seat.kit.clock.monotonic() - began > STEADY_SECONDS:
                 failures = 0
@@ -105,6 +115,10 @@ class ActorRunner:
         try:
             while True:
                 self.seat.wake.clear()
+                if await self._moved() and listening is not None:
+                    await asyncio.wait([listening], timeout=LAST_WORDS_SECONDS)
+                    listening.cancel()
+                    listening = None
                 if listening is None and self.seat.thread is not None:
                     await self._on_thread(self.seat.actor_id, self.seat.thread)
                     listening = self._listen(self.seat.thread)
@@ -120,6 +134,44 @@ class ActorRunner:
             if listening is not None:
                 listening.cancel()
                 await asyncio.wait([listening])
+
+    async def _moved(self) -> bool:
+        """Carry out the move that was asked for, if one was; say whether the thread is another.
+
+        Raises ``ThreadUnavailable`` when no door has it now, and what reading history raises.
+        """
+        seat, before = self.seat, self.seat.thread
+        move = seat.move
+        if move is None or seat.busy:
+            return False
+        if seat.closing:
+            self._refuse_move()
+            return False
+        move.begun.set()
+        try:
+            await carry_out(seat, move.to)
+        except NetskyError as error:
+            move.end(error)
+            if seat.thread is None:
+                raise ThreadUnavailable(error.message, hint=error.hint) from error
+        else:
+            move.end(None)
+        finally:
+            seat.move = None
+            move.end(Conflict(f"{seat.actor_id} was stopped while it was moved."))
+        if seat.thread is not None and seat.thread is not before:
+            async with seat.lock:
+                seat.open_turn = seat.thread.active_turn
+                await self._compare(seat.thread)
+        return seat.thread is not before
+
+    def _refuse_move(self) -> None:
+        """Tell whoever asked for a move that nothing comes of it now."""
+        move, self.seat.move = self.seat.move, None
+        if move is not None:
+            why = f": {self.seat.problem}" if self.seat.problem else ""
+            msg = f"{self.seat.actor_id} was not moved, its thread is not attached just now{why}"
+            move.end(Conflict(msg, hint="Try again when it is."))
 
     def _listen(self, thread: ThreadSession) -> asyncio.Task[str]:
         listener = Listener(self.seat, thread, supervisor=self._supervisor)

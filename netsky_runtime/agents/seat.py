@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
     from netsky_runtime.agents.kit import Kit
     from netsky_runtime.agents.matching import InputIds
-    from netsky_runtime.codex.base import ThreadSession
+    from netsky_runtime.agents.move import Move
+    from netsky_runtime.codex.base import Capabilities, ThreadSession
     from netsky_runtime.records import Session
 
 
@@ -30,11 +31,26 @@ class Seat:
         """Monotonic time since when it is not known whether the awaited batch was taken."""
         self.closing = False
         """The actor is being stopped: nothing more is handed to its thread."""
+        self.move: Move | None = None
+        """The door that its thread is to go through instead; nothing is handed over meanwhile."""
         self.problem = ""
         """Why the actor has no live thread just now, in words; empty when all is well."""
         self.wake = asyncio.Event()
         self.lock = asyncio.Lock()
         """Held by whoever moves this actor's inputs: submitting, settling, reconciling."""
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing more is to be handed to the thread just now."""
+        return self.closing or self.move is not None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the door of the session can do. Only while there is a session."""
+        if self.row is None:
+            msg = f"{self.actor_id} has no session"
+            raise RuntimeError(msg)
+        return self.kit.runtime(self.row.runtime).capabilities
 
     @property
     def busy(self) -> bool:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netsky_runtime.agents.recovery import recovery_text
-from netsky_runtime.db import actors, approvals, inputs, messages, posting, turns
+from netsky_runtime.agents.recovery import recover
+from netsky_runtime.db import actors, approvals, inputs, messages, turns
 from netsky_runtime.records import (
     Actor,
     ActorInput,
-    ActorStatus,
     ApprovalStatus,
     InputStatus,
-    MessageKind,
-    Source,
     Turn,
     TurnStatus,
 )
@@ -24,9 +21,6 @@ if TYPE_CHECKING:
     from netsky_runtime.agents.seat import Seat
     from netsky_runtime.codex.base import HistoricItem
     from netsky_runtime.db.connection import Tx
-
-RECOVERIES = 3
-"""How often one input is recovered from crashes before its actor is parked for the owner."""
 
 
 async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> None:
@@ -65,7 +59,7 @@ async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> 
             and (item.thread_id, item.turn_id) == (turn.thread_id, turn.id)
         ]
         if cut:
-            return await _recover(seat, tx, actor, turn, consumed, now)
+            return await recover(kit, tx, actor, consumed, now=now)
         return await _settle(seat, tx, actor, turn, consumed, items, now)
 
     def wake(actor_ids: frozenset[str]) -> None:
@@ -99,7 +93,10 @@ async def _settle(
     recoveries = [item for item in consumed if item.recovers]
     answers_for = [input_id for item in recoveries for input_id in item.recovers]
     found = await inputs.by_ids(tx, answers_for)
-    recovered = [i for i in found if i.status is InputStatus.SEEN]  # not one that was sent again
+    # Not one that was sent again; what a lost thread may have taken was told of in this turn.
+    told = [i for i in found if i.status is InputStatus.HANDED and i.thread_id != turn.thread_id]
+    await inputs.see(tx, [item.id for item in told], turn_id=turn.id, now=now)
+    recovered = [i for i in found if i.status is InputStatus.SEEN or i in told]
     causes = [item for item in consumed if not item.recovers] + recovered
     words = {i.message_id: await messages.require(tx, i.message_id) for i in causes}
     if recoveries:
@@ -114,39 +111,3 @@ async def _settle(
     )
     # A worker that has reported leaves its place to a task that waits for one.
     return woken | await seat.kit.start_ready(tx)
-
-
-async def _recover(
-    seat: Seat, tx: Tx, actor: Actor, turn: Turn, consumed: Sequence[ActorInput], now: int
-) -> frozenset[str]:
-    """Queue one input that tells the actor what was cut; the cut inputs stay seen until then."""
-    kit = seat.kit
-    originals: list[str] = []
-    for item in consumed:
-        originals.extend(item.recovers or (item.id,))
-    originals = list(dict.fromkeys(originals))
-    if not originals or await inputs.recovered_by(tx, originals):
-        return frozenset()
-    cut_before = [item for item in consumed if item.recovers]
-    reason = "its turn was cut by a crash"
-    if cut_before:
-        ids = [item.id for item in cut_before]
-        await inputs.settle(tx, ids, InputStatus.INTERRUPTED, reason=reason, now=now)
-    if await inputs.recoveries_of(tx, originals) >= RECOVERIES:
-        why = f"its turn was cut {RECOVERIES} times in a row"
-        await inputs.settle(tx, originals, InputStatus.UNCERTAIN, reason=why, now=now)
-        await actors.set_status(tx, actor.id, ActorStatus.PARKED, reason=why, now=now)
-        kit.log("error", "actor parked", {"actor": actor.id, "reason": why})
-        return frozenset()
-    text = await recovery_text(tx, actor, await inputs.by_ids(tx, originals))
-    draft = posting.Draft(
-        source=Source.DAEMON,
-        kind=MessageKind.RECOVERY,
-        sender="netsky",
-        target=actor.id,
-        body=text,
-        recovers=tuple(originals),
-    )
-    await posting.post(tx, draft, ids=kit.ids, now=now)
-    kit.log("info", "cut turn recovers", {"actor": actor.id, "turn": turn.id, "inputs": originals})
-    return frozenset({actor.id})

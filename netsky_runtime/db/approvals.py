@@ -37,6 +37,7 @@ _LOSE = """
 UPDATE approvals SET status = 'lost'
 WHERE (status = 'pending' OR (decided_by <> '' AND sent_at IS NULL)) AND status <> 'lost' AND """
 _LOSE_ENGINE = _LOSE + "engine_id = ? RETURNING id"
+_LOSE_PLACE = _LOSE + "engine_id = ? AND actor_id = ? RETURNING id"
 _LOSE_THREAD = _LOSE + "thread_id = ? RETURNING id"
 _SENT = "UPDATE approvals SET sent_at = ? WHERE id = ?"
 _REOPEN = """
@@ -195,6 +196,11 @@ async def settle_request(
 async def lose_engine(tx: Tx, engine_id: str) -> tuple[str, ...]:
     """Mark as lost what a dead engine asked and was not answered, or did not live to hear."""
     return tuple(row["id"] for row in await rows.many(tx, _LOSE_ENGINE, engine_id))
+
+
+async def lose_place(tx: Tx, engine_id: str, actor_id: str) -> tuple[str, ...]:
+    """Mark as lost what an actor's threads asked in an engine that they have left."""
+    return tuple(row["id"] for row in await rows.many(tx, _LOSE_PLACE, engine_id, actor_id))
 
 
 async def lose_thread(tx: Tx, thread_id: str) -> tuple[str, ...]:

@@ -85,6 +85,16 @@ _ATTEMPT = """
 UPDATE actor_inputs SET envelope = ?, batch_id = ?, thread_id = ?, attempts = attempts + 1
 WHERE id = ?
 """
+_NAME_THREAD = """
+UPDATE actor_inputs SET thread_id = ? WHERE id IN (
+    SELECT id FROM actor_inputs WHERE actor_id = ? AND status IN ('queued', 'handed', 'seen')
+        AND batch_id <> '' AND thread_id = '')
+"""
+_ROUSE = """
+UPDATE actor_inputs SET not_before = 0 WHERE id IN (
+    SELECT id FROM actor_inputs WHERE actor_id = ? AND status IN ('queued', 'handed', 'seen')
+        AND status = 'queued' AND not_before > 0)
+"""
 _HAND = """
 UPDATE actor_inputs SET status = 'handed', turn_id = ?, handed_at = ?, reason = ''
 WHERE id IN (SELECT value FROM json_each(?))
@@ -187,11 +197,22 @@ async def recoveries_of(tx: Tx, ids: Sequence[str]) -> int:
 async def attempt(tx: Tx, envelopes: Mapping[str, str], *, batch_id: str, thread_id: str) -> None:
     """Record what is about to be sent; the inputs stay queued until the runtime accepts them.
 
+    ``thread_id`` is empty for the first words of a thread that has no name before it hears them.
     Raises ``Conflict`` unless all are queued, ``NotFound`` for an unknown id.
     """
     await _check(tx, tuple(envelopes), InputStatus.HANDED)
     sent = [(text, batch_id, thread_id, input_id) for input_id, text in envelopes.items()]
     await tx.executemany(_ATTEMPT, sent)
+
+
+async def name_thread(tx: Tx, actor_id: str, thread_id: str) -> None:
+    """Record the thread of what was sent before the thread had told its id."""
+    await rows.many(tx, _NAME_THREAD, thread_id, actor_id)
+
+
+async def rouse(tx: Tx, actor_id: str) -> None:
+    """Let the actor's queued inputs go at once, also those that were to rest."""
+    await rows.many(tx, _ROUSE, actor_id)
 
 
 async def hand(tx: Tx, ids: Sequence[str], *, turn_id: str = "", now: int) -> None:

@@ -12,14 +12,35 @@ from netsky_runtime.records import RuntimeName, Session, SessionState, Thread, T
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Row, Tx
 
+_GET = "SELECT * FROM sessions WHERE id = ?"
 _CURRENT = "SELECT * FROM sessions WHERE actor_id = ? AND ended_at IS NULL"
 _LIST_CURRENT = "SELECT * FROM sessions WHERE ended_at IS NULL ORDER BY started_at, rowid"
 _BIND = """
-UPDATE sessions SET thread_id = ?, engine_id = ? WHERE id = ? AND ended_at IS NULL RETURNING *
+UPDATE sessions SET thread_id = ?, engine_id = ?, tools_door = ?
+WHERE id = ? AND ended_at IS NULL RETURNING *
 """
 _UNBIND = """
-UPDATE sessions SET thread_id = '', engine_id = '', state = 'starting', differences = ''
+UPDATE sessions SET thread_id = '', engine_id = '', state = 'starting', differences = '',
+    tools_door = '', blocked = '', blocked_at = NULL
 WHERE id = ? AND ended_at IS NULL RETURNING thread_id
+"""
+_SET_RUNTIME = """
+UPDATE sessions SET runtime = ?, engine_id = '', state = 'starting', differences = '',
+    blocked = '', blocked_at = NULL, end_reason = ''
+WHERE id = ? AND ended_at IS NULL RETURNING id
+"""
+_IDENTIFY = """
+UPDATE sessions SET token = ? WHERE id = ? AND ended_at IS NULL RETURNING id
+"""
+_SET_DIFFERENCES = """
+UPDATE sessions SET differences = ? WHERE id = ? AND ended_at IS NULL RETURNING id
+"""
+_SET_BLOCKED = """
+UPDATE sessions SET blocked = ?1, blocked_at = CASE
+    WHEN ?1 = '' THEN NULL
+    WHEN blocked = '' THEN ?2
+    ELSE blocked_at END
+WHERE id = ?3 AND ended_at IS NULL RETURNING id
 """
 _SET_STATE = """
 UPDATE sessions SET state = ?, engine_id = coalesce(?, engine_id),
@@ -29,6 +50,9 @@ WHERE id = ? AND ended_at IS NULL RETURNING id
 _END = """
 UPDATE sessions SET state = 'ended', ended_at = ?, end_reason = ?
 WHERE id = ? AND ended_at IS NULL
+"""
+_CALLER = """
+SELECT * FROM sessions WHERE token = ? AND token <> '' AND ended_at IS NULL
 """
 _INSERT_THREAD = """
 INSERT INTO threads (id, actor_id, session_id, parent_id, runtime, resync, created_at)
@@ -79,14 +103,30 @@ async def current(tx: Tx, actor_id: str) -> Session | None:
     return None if row is None else row_to_session(row)
 
 
+async def require(tx: Tx, session_id: str) -> Session:
+    """Return the session, also one that is over; raises ``NotFound``."""
+    row = await rows.one(tx, _GET, session_id)
+    if row is None:
+        raise _over(session_id)
+    return row_to_session(row)
+
+
+async def by_token(tx: Tx, token: str) -> Session | None:
+    """Return the session that is not over and has this token; nobody has the empty one."""
+    row = await rows.one(tx, _CALLER, token)
+    return None if row is None else row_to_session(row)
+
+
 async def list_current(tx: Tx) -> tuple[Session, ...]:
     """Return every session that is not over, oldest first."""
     return tuple(row_to_session(row) for row in await rows.many(tx, _LIST_CURRENT))
 
 
-async def bind_thread(tx: Tx, session_id: str, *, thread_id: str, engine_id: str, now: int) -> None:
+async def bind_thread(
+    tx: Tx, session_id: str, *, thread_id: str, engine_id: str, tools_door: ToolsDoor, now: int
+) -> None:
     """Record which thread the session has; raises ``NotFound`` when the session is over."""
-    row = await rows.one(tx, _BIND, thread_id, engine_id, session_id)
+    row = await rows.one(tx, _BIND, thread_id, engine_id, tools_door.value, session_id)
     if row is None:
         raise _over(session_id)
     session = row_to_session(row)
@@ -107,8 +147,7 @@ async def unbind_thread(tx: Tx, session_id: str) -> None:
 
     Raises ``NotFound`` when the session is over.
     """
-    if await rows.one(tx, _UNBIND, session_id) is None:
-        raise _over(session_id)
+    await _change(tx, _UNBIND, session_id, session_id)
 
 
 async def set_state(
@@ -124,11 +163,35 @@ async def set_state(
 
     ``SessionState.ENDED`` is for ``end``. Raises ``NotFound`` when the session is over.
     """
-    changed = await rows.one(
-        tx, _SET_STATE, state.value, engine_id, differences, reason, session_id
+    await _change(
+        tx, _SET_STATE, session_id, state.value, engine_id, differences, reason, session_id
     )
-    if changed is None:
-        raise _over(session_id)
+
+
+async def set_runtime(tx: Tx, session_id: str, runtime: RuntimeName) -> None:
+    """Send the session to another door, to be attached there; its thread stays the same.
+
+    Raises ``NotFound`` when the session is over.
+    """
+    await _change(tx, _SET_RUNTIME, session_id, runtime.value, session_id)
+
+
+async def set_token(tx: Tx, session_id: str, token: str) -> None:
+    """Give a token to a session of an older netsky. Raises ``NotFound`` when it is over."""
+    await _change(tx, _IDENTIFY, session_id, token, session_id)
+
+
+async def set_differences(tx: Tx, session_id: str, differences: str) -> None:
+    """Say what is other than stored. Raises ``NotFound`` when the session is over."""
+    await _change(tx, _SET_DIFFERENCES, session_id, differences, session_id)
+
+
+async def set_blocked(tx: Tx, session_id: str, reason: str, *, now: int) -> None:
+    """Say why nothing can be typed, or with an empty reason that it can again.
+
+    It stays blocked since it first was. Raises ``NotFound`` when the session is over.
+    """
+    await _change(tx, _SET_BLOCKED, session_id, reason, now, session_id)
 
 
 async def end(tx: Tx, session_id: str, *, reason: str, now: int) -> None:
@@ -200,6 +263,11 @@ def _thread(row: Row) -> Thread:
         resync=bool(row["resync"]),
         created_at=row["created_at"],
     )
+
+
+async def _change(tx: Tx, sql: str, session_id: str, *params: object) -> None:
+    if await rows.one(tx, sql, *params) is None:
+        raise _over(session_id)
 
 
 def _over(session_id: str) -> NotFound:

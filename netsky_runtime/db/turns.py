@@ -8,6 +8,8 @@ from netsky_runtime.db import rows
 from netsky_runtime.records import Turn, TurnStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from netsky_runtime.db.rows import Row, Tx
 
 # A turn that is over stays over: its start may be told again after a resume.
@@ -30,6 +32,11 @@ _LIST_FOR_ACTOR = """
 SELECT * FROM turns WHERE actor_id = ? ORDER BY started_at DESC, rowid DESC LIMIT ?
 """
 
+_CUT = """
+UPDATE turns SET status = 'interrupted', completed_at = NULL, error = ?
+WHERE thread_id = ? AND status = 'in_progress' AND id NOT IN (SELECT value FROM json_each(?))
+RETURNING id
+"""
 _ANY_IN = "SELECT 1 FROM turns WHERE thread_id = ? LIMIT 1"
 
 
@@ -63,6 +70,12 @@ async def complete(
     await rows.many(
         tx, _COMPLETE, status.value, completed_at, error, final_text, thread_id, turn_id
     )
+
+
+async def cut(tx: Tx, thread_id: str, *, known: Iterable[str], reason: str) -> tuple[str, ...]:
+    """End the thread's running turns other than ``known``, as cut by a crash; return their ids."""
+    found = await rows.many(tx, _CUT, reason, thread_id, rows.words(known))
+    return tuple(row["id"] for row in found)
 
 
 async def get(tx: Tx, thread_id: str, turn_id: str) -> Turn | None:

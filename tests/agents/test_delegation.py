@@ -54,11 +54,13 @@ class Office:
             clock=people.clock, ids=people.ids, limits=limits, new_session=self._session
         )
 
-    def _session(self, actor: Actor, *, model: str) -> Session:
+    def _session(
+        self, actor: Actor, *, model: str = "", runtime: RuntimeName | None = None
+    ) -> Session:
         return new_session(
             actor,
             Settings(),
-            runtime=RuntimeName.SCRIPTED,
+            runtime=runtime or RuntimeName.SCRIPTED,
             ids=self.people.ids,
             now=self.people.clock.now(),
             model=model,
@@ -322,6 +324,17 @@ async def test_a_stopped_manager_gets_no_workers(office: Office, people: Society
     await people.set_status(lane.actor_id, ActorStatus.STOPPED)
     with pytest.raises(Conflict, match="is stopped"):
         await office.worker("one", manager_id=lane.actor_id)
+
+
+async def test_a_door_given_for_an_actor_waits_in_its_session(
+    office: Office, people: Society
+) -> None:
+    await office.worker("resident", runtime=RuntimeName.RESIDENT)
+    await office.manager("docs", runtime=RuntimeName.MCP_SERVER)
+    await office.worker("plain")
+    rows = await people.database.read(sessions.list_current)
+    chosen = [(row.actor_id, row.runtime) for row in rows]
+    assert chosen == [("worker1", RuntimeName.RESIDENT), ("manager1", RuntimeName.MCP_SERVER)]
 
 
 async def test_a_model_given_for_a_worker_waits_in_its_session(

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.agents.launch import launch_spec, new_session
+import pytest
+
+from netsky_runtime.agents.launch import Launcher, new_session
+from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
+from netsky_runtime.errors import Unhealthy
+from netsky_runtime.paths import Home
 from netsky_runtime.records import (
     MANAGER0,
     OWNER,
@@ -12,10 +20,17 @@ from netsky_runtime.records import (
     ActorKind,
     ActorStatus,
     RuntimeName,
+    Session,
     SessionState,
+    ToolsDoor,
 )
 from netsky_runtime.settings import Settings
 from tests.support.fakes import CountingIds
+
+if TYPE_CHECKING:
+    from netsky_runtime.codex.base import LaunchSpec
+
+HOME = Home(root=Path("/srv/home"), sockets=Path("/srv/home"))
 
 ACTOR = Actor(
     id="worker1",
@@ -33,6 +48,11 @@ SESSION = new_session(
     ids=CountingIds(),
     now=77,
 )
+
+
+def launch(actor: Actor, session: Session, **changes: Any) -> LaunchSpec:
+    capabilities = replace(ScriptedRuntime.capabilities, **changes)
+    return Launcher(HOME).spec(actor, session, capabilities)
 
 
 def test_a_new_session_takes_the_settings_and_has_no_thread_yet() -> None:
@@ -66,7 +86,7 @@ def test_every_session_has_a_tag_of_its_own() -> None:
 
 def test_codex_sub_agents_and_goals_are_off_whatever_the_session_says() -> None:
     config = {"features": {"multi_agent": True, "web": True}, "model_provider": "local"}
-    spec = launch_spec(ACTOR, replace(SESSION, config=config))
+    spec = launch(ACTOR, replace(SESSION, config=config))
     assert spec.config == {
         "features": {"multi_agent": False, "goals": False, "web": True},
         "model_provider": "local",
@@ -75,7 +95,7 @@ def test_codex_sub_agents_and_goals_are_off_whatever_the_session_says() -> None:
 
 
 def test_a_spec_is_the_session_with_the_actors_instructions_and_tools() -> None:
-    spec = launch_spec(ACTOR, SESSION)
+    spec = launch(ACTOR, SESSION)
     assert (spec.cwd, spec.model, spec.effort) == ("/srv/work", "gpt-x", "high")
     assert (spec.sandbox, spec.approval_policy) == ("workspace-write", "on-request")
     assert spec.instructions.startswith("You are worker1, ")
@@ -91,4 +111,88 @@ def test_a_spec_is_the_session_with_the_actors_instructions_and_tools() -> None:
 
 def test_manager0_gets_the_tools_of_manager0() -> None:
     manager0 = replace(ACTOR, id=MANAGER0, kind=ActorKind.MANAGER, manager_id=OWNER)
-    assert "start_manager" in [tool.name for tool in launch_spec(manager0, SESSION).tools]
+    assert "start_manager" in [tool.name for tool in launch(manager0, SESSION).tools]
+
+
+@pytest.mark.parametrize(
+    ("started_with", "door_carries_calls", "tools", "server"),
+    [
+        (ToolsDoor.NONE, True, True, False),
+        (ToolsDoor.NONE, False, False, True),
+        (ToolsDoor.DYNAMIC, True, True, False),
+        (ToolsDoor.DYNAMIC, False, False, True),
+        (ToolsDoor.MCP, True, False, True),
+        (ToolsDoor.MCP, False, False, True),
+    ],
+)
+def test_a_thread_keeps_its_tools_door_and_gets_the_server_where_nobody_carries_calls(
+    started_with: ToolsDoor, door_carries_calls: bool, tools: bool, server: bool
+) -> None:
+    session = replace(SESSION, tools_door=started_with)
+    spec = launch(ACTOR, session, tools=door_carries_calls)
+    assert (bool(spec.tools), "mcp_servers" in spec.config) == (tools, server)
+
+
+def test_the_tools_server_joins_those_of_the_session_and_knows_its_home_and_token() -> None:
+    config = {"mcp_servers": {"own": {"command": "own-server"}}}
+    spec = launch(ACTOR, replace(SESSION, config=config), tools=False)
+    assert spec.config["mcp_servers"]["own"] == {"command": "own-server"}
+    (ours,) = (s for name, s in spec.config["mcp_servers"].items() if name != "own")
+    assert {str(HOME.root), SESSION.token} <= set(ours["env"].values())
+    assert config == {"mcp_servers": {"own": {"command": "own-server"}}}
+
+
+@pytest.mark.parametrize(
+    ("actor_id", "number"),
+    [("manager0", "0"), ("worker7", "7"), ("worker12", "12"), ("manager1", None), ("docs", None)],
+)
+def test_what_runs_beside_a_thread_knows_the_actor_by_name_and_number(
+    actor_id: str, number: str | None
+) -> None:
+    kind = ActorKind.WORKER if actor_id.startswith("worker") else ActorKind.MANAGER
+    manager_id = OWNER if actor_id == MANAGER0 else MANAGER0
+    actor = replace(ACTOR, id=actor_id, kind=kind, manager_id=manager_id)
+    spec = launch(actor, replace(SESSION, actor_id=actor_id))
+    assert (spec.label, spec.mark) == (actor_id, SESSION.tag)
+    assert spec.environment.get("AGENT_N") == number
+    assert spec.environment["NETSKY_HOME"] == str(HOME.root)
+    assert spec.environment["CODEX_CHANNEL_DIR"] == str(HOME.channels / actor_id)
+    assert spec.companion[-3:] == ("channel", "forward-outbox", actor_id)
+
+
+def test_a_thread_that_takes_over_is_told_which_conversation_it_does_not_remember() -> None:
+    told = launch(ACTOR, replace(SESSION, previous_thread_id="th-old")).instructions
+    assert "th-old" in told
+    assert "remember nothing" in told
+    assert "remember nothing" not in launch(ACTOR, SESSION).instructions
+
+
+def test_an_actors_folders_are_private_and_made_once(tmp_path: Path) -> None:
+    home = Home(root=tmp_path, sockets=tmp_path)
+    for _ in range(2):
+        Launcher(home).make_folders("worker1")
+    for folder in (home.channels, home.channels / "worker1", home.attach / "worker1"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_link_in_the_place_of_an_actors_folder_is_refused(tmp_path: Path) -> None:
+    home = Home(root=tmp_path, sockets=tmp_path)
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    home.channels.mkdir()
+    (home.channels / "worker1").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Unhealthy, match="is a link"):
+        Launcher(home).make_folders("worker1")
+    assert stat.S_IMODE((tmp_path / "elsewhere").stat().st_mode) == 0o755
+
+
+def test_a_file_in_the_place_of_an_actors_folder_is_said(tmp_path: Path) -> None:
+    home = Home(root=tmp_path, sockets=tmp_path)
+    home.channels.write_text("")
+    with pytest.raises(Unhealthy, match="cannot be made"):
+        Launcher(home).make_folders("worker1")
+
+
+def test_a_resident_session_has_the_defaults_of_a_door_whose_approvals_nobody_watches() -> None:
+    session = new_session(ACTOR, Settings(), runtime=RuntimeName.RESIDENT, ids=CountingIds(), now=1)
+    assert (session.sandbox, session.approval_policy) == ("danger-full-access", "never")
+    assert session.model == "gpt-5.4"

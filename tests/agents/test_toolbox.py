@@ -54,11 +54,13 @@ class Threads:
             wake=self.woken.append,
         )
 
-    def _session(self, actor: Actor, *, model: str) -> Session:
+    def _session(
+        self, actor: Actor, *, model: str = "", runtime: RuntimeName | None = None
+    ) -> Session:
         return new_session(
             actor,
             Settings(),
-            runtime=RuntimeName.SCRIPTED,
+            runtime=runtime or RuntimeName.SCRIPTED,
             ids=self.people.ids,
             now=self.people.clock.now(),
             model=model,

@@ -31,6 +31,7 @@ from netsky_runtime.records import (
     SessionState,
     Thread,
     ToolCall,
+    ToolsDoor,
     Turn,
     TurnStatus,
     Usage,
@@ -114,7 +115,9 @@ async def test_a_session_that_is_over_stays_as_it_ended(making):
     await making.write(lambda tx: sessions.end(tx, "s-1", reason="over", now=4))
     for change in (
         lambda tx: sessions.set_state(tx, "s-1", SessionState.LIVE),
-        lambda tx: sessions.bind_thread(tx, "s-1", thread_id="th", engine_id="e", now=1),
+        lambda tx: sessions.bind_thread(
+            tx, "s-1", thread_id="th", engine_id="e", tools_door=ToolsDoor.DYNAMIC, now=1
+        ),
         lambda tx: sessions.unbind_thread(tx, "s-1"),
     ):
         with pytest.raises(NotFound, match="or it is over"):
@@ -124,7 +127,9 @@ async def test_a_session_that_is_over_stays_as_it_ended(making):
 async def test_a_session_learns_its_thread_and_may_forget_it(making):
     await making.session(session("s-1", "worker1"))
     await making.write(
-        lambda tx: sessions.bind_thread(tx, "s-1", thread_id="th", engine_id="e", now=3)
+        lambda tx: sessions.bind_thread(
+            tx, "s-1", thread_id="th", engine_id="e", tools_door=ToolsDoor.DYNAMIC, now=3
+        )
     )
     await making.write(
         lambda tx: sessions.set_state(tx, "s-1", SessionState.LIVE, differences="model")

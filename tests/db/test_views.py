@@ -32,6 +32,7 @@ from netsky_runtime.records import (
     MessageKind,
     Priority,
     TaskStatus,
+    ToolsDoor,
     Turn,
     TurnStatus,
 )
@@ -57,7 +58,9 @@ async def ask(making, request_id: str, now: int) -> None:
 async def busy_worker(making) -> None:
     await making.session(session("s-1", "worker1"))
     await making.write(
-        lambda tx: sessions.bind_thread(tx, "s-1", thread_id="th", engine_id="e", now=2)
+        lambda tx: sessions.bind_thread(
+            tx, "s-1", thread_id="th", engine_id="e", tools_door=ToolsDoor.DYNAMIC, now=2
+        )
     )
     for thread_id, started in (("th", 5), ("foreign", 9)):
         running = Turn(

@@ -13,6 +13,7 @@ from netsky_runtime.agents.delegation import Delegation
 from netsky_runtime.agents.fleet import Fleet
 from netsky_runtime.agents.ingest import FactWriter
 from netsky_runtime.agents.kit import Kit
+from netsky_runtime.agents.launch import Launcher
 from netsky_runtime.agents.live import LiveState
 from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.clock import SortableIds, SystemClock
@@ -23,6 +24,7 @@ from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.comms.replies import ReplyDesk
 from netsky_runtime.db import approvals, inputs, messages
 from netsky_runtime.db.connection import Database, Tx
+from netsky_runtime.paths import Home
 from netsky_runtime.records import (
     OWNER,
     ActorInput,
@@ -39,7 +41,7 @@ from netsky_runtime.settings import Settings
 from netsky_runtime.supervise import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from netsky_runtime.clock import Clock
@@ -53,7 +55,13 @@ class Crew:
     """Everything a fleet needs, put together the way the daemon does it."""
 
     def __init__(
-        self, *, database: Database, runtime: ThreadRuntime, cwd: Path, clock: Clock
+        self,
+        *,
+        database: Database,
+        runtime: ThreadRuntime,
+        doors: Mapping[RuntimeName, ThreadRuntime],
+        cwd: Path,
+        clock: Clock,
     ) -> None:
         self.clock = clock
         self.ids = SortableIds(self.clock)
@@ -68,7 +76,7 @@ class Crew:
         database.on_commit(self._commits.set)
         settings = Settings(runtime="scripted", max_live_workers=4)
         sessions = wiring.Sessions(
-            settings=settings, runtime=RuntimeName.SCRIPTED, clock=self.clock, ids=self.ids
+            settings=settings, runtime=runtime.name, clock=self.clock, ids=self.ids
         )
         self.delegation = Delegation(
             clock=self.clock,
@@ -104,7 +112,8 @@ class Crew:
             settle=replies.settle,
             refuse=replies.refuse,
             call_tool=toolbox.call,
-            runtime=lambda _name: runtime,
+            runtime=doors.__getitem__,
+            launcher=Launcher(Home(root=cwd, sockets=cwd)),
             new_session=sessions,
             start_ready=self.delegation.start_ready,
             give_back=self.delegation.give_back,
@@ -212,10 +221,15 @@ def scripted(folder: Path) -> ScriptedRuntime:
 
 @asynccontextmanager
 async def crew(
-    folder: Path, *, runtime: ThreadRuntime | None = None, clock: Clock | None = None
+    folder: Path,
+    *,
+    runtime: ThreadRuntime | None = None,
+    others: Sequence[ThreadRuntime] = (),
+    clock: Clock | None = None,
 ) -> AsyncIterator[Crew]:
     """Run a fleet on ``folder``; coming back to the same folder is a restart.
 
+    New actors go through ``runtime``; ``others`` are doors that there are besides.
     ``clock`` is the fleet's alone: scripted turns and the database go on by the machine's.
     """
     machine = SystemClock()
@@ -223,7 +237,8 @@ async def crew(
     database = await Database.open(folder / "meta.db", backups=folder / "backups", clock=machine)
     await database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
     runtime = runtime or scripted(folder)
-    made = Crew(database=database, runtime=runtime, cwd=folder, clock=clock)
+    doors = {door.name: door for door in (runtime, *others)}
+    made = Crew(database=database, runtime=runtime, doors=doors, cwd=folder, clock=clock)
     made.supervisor.spawn("facts", made.facts.run())
     try:
         await made.fleet.start()
@@ -231,7 +246,8 @@ async def crew(
     finally:
         await made.fleet.close()
         await made.facts.flush()
-        await runtime.close(keep_engine=False)
+        for door in doors.values():
+            await door.close(keep_engine=False)
         await made.supervisor.close()
         await database.close()
     assert not made.failures

@@ -78,7 +78,7 @@ async def settle(rounds: int = 20) -> None:
 
 
 class CountingIds:
-    """``m-0001``, ``m-0002``…: counted for each prefix, sorting as made; tags and tokens likewise."""
+    """``m-0001``, ``m-0002``…: counted for each prefix, sorting as made; tags, tokens likewise."""
 
     def __init__(self) -> None:
         self._counts: defaultdict[str, int] = defaultdict(int)

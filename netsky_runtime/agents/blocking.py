@@ -1,0 +1,38 @@
+"""A terminal that nobody may type into: stored where the room looks, over when the door says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from netsky_runtime.db import inputs, sessions
+
+if TYPE_CHECKING:
+    from netsky_runtime.agents.seat import Seat
+    from netsky_runtime.db.connection import Tx
+
+
+async def set_blocked(seat: Seat, reason: str) -> None:
+    """Record why nothing can be typed, or with an empty ``reason`` that it can again.
+
+    Then what waits goes at once.
+    """
+    row, kit = seat.row, seat.kit
+    if row is None or row.blocked == reason:
+        return
+    now = kit.clock.now()
+
+    async def body(tx: Tx) -> None:
+        await sessions.set_blocked(tx, row.id, reason, now=now)
+        if not reason:
+            await inputs.rouse(tx, seat.actor_id)
+
+    await kit.database.write(body)
+    since = (row.blocked_at or now) if reason else None
+    seat.row = replace(row, blocked=reason, blocked_at=since)
+    fields = {"actor": seat.actor_id, "reason": reason}
+    if reason:
+        kit.log("warning", "thread is blocked", fields)
+    else:
+        kit.log("info", "thread is not blocked any more", fields)
+        seat.wake.set()

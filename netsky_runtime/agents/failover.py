@@ -1,0 +1,137 @@
+"""A thread whose door cannot continue it goes on through another; lost for good, anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from netsky_runtime.agents.recovery import recover
+from netsky_runtime.codex.base import NoSuchDoor, RuntimeFailure, ThreadGone, ThreadUnavailable
+from netsky_runtime.db import approvals, inputs, sessions, turns
+from netsky_runtime.errors import CodexMissing, NetskyError, Unhealthy
+from netsky_runtime.records import Actor, InputStatus, RuntimeName, Session, SessionState, ToolsDoor
+
+if TYPE_CHECKING:
+    from netsky_runtime.agents.seat import Seat
+    from netsky_runtime.codex.base import ThreadSession
+    from netsky_runtime.db.connection import Tx
+
+RESUMING: Final = (RuntimeName.APP_SERVER, RuntimeName.RESIDENT)
+"""The doors that continue threads of others, in the order they are tried."""
+STARTING: Final = (RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT)
+"""The doors in the order that a new thread prefers."""
+
+
+async def resume_elsewhere(
+    seat: Seat, actor: Actor, row: Session, why: NetskyError
+) -> tuple[Session, ThreadSession] | None:
+    """Resume the session's thread at another door; return its row as it is now, and the thread.
+
+    Where none can, a thread that only its own MCP server knew is given up, a new one is prepared
+    and ``None`` returned; any other raises ``why``. Raises ``ThreadUnavailable`` while a door
+    cannot say.
+    """
+    if row.runtime is RuntimeName.SCRIPTED:
+        raise why
+    kit = seat.kit
+    unsure: NetskyError | None = None
+    for name in RESUMING:
+        if name is row.runtime:
+            continue
+        try:
+            runtime = kit.runtime(name)
+            await runtime.open()
+            spec = kit.launcher.spec(actor, row, runtime.capabilities)
+            thread = await runtime.resume(row.thread_id, spec)
+        except (NoSuchDoor, CodexMissing, ThreadGone) as error:
+            fields = {"actor": actor.id, "door": name.value, "reason": error.message}
+            kit.log("info", "door cannot continue the thread", fields)
+        except (RuntimeFailure, Unhealthy) as error:
+            unsure = error
+        else:
+            return await _moved(seat, row, name, why), thread
+    if unsure is not None:
+        msg = f"{why.message} Another door cannot be asked: {unsure.message}"
+        raise ThreadUnavailable(msg, hint=unsure.hint) from unsure
+    if row.runtime is not RuntimeName.MCP_SERVER:
+        raise why
+    await _begin_anew(seat, actor, row, why)
+    return None
+
+
+async def change_door(seat: Seat, row: Session, why: NoSuchDoor) -> Session:
+    """Give a session that has no thread yet the best door that opens; raises ``why`` if none."""
+    return await _moved(seat, row, await _open_one(seat, row, why), why)
+
+
+async def _open_one(seat: Seat, row: Session, why: NetskyError) -> RuntimeName:
+    if row.runtime is RuntimeName.SCRIPTED:
+        raise why
+    for name in STARTING:
+        try:
+            await seat.kit.runtime(name).open()
+        except Unhealthy as error:
+            fields = {"actor": seat.actor_id, "door": name.value, "reason": error.message}
+            seat.kit.log("info", "door does not open", fields)
+        else:
+            return name
+    raise why
+
+
+async def _moved(seat: Seat, row: Session, to: RuntimeName, why: NetskyError) -> Session:
+    async def body(tx: Tx) -> Session:
+        await sessions.set_runtime(tx, row.id, to)
+        await approvals.lose_place(tx, row.engine_id, seat.actor_id)
+        return await sessions.require(tx, row.id)
+
+    changed = await seat.kit.database.write(body)
+    fields = {
+        "actor": seat.actor_id,
+        "from": row.runtime.value,
+        "to": to.value,
+        "thread": row.thread_id,
+        "reason": why.message,
+    }
+    seat.kit.log("warning", "thread goes on through another door", fields)
+    return changed
+
+
+async def _begin_anew(seat: Seat, actor: Actor, row: Session, why: NetskyError) -> None:
+    """End the session and make one that takes over from it; what was open there is recovered."""
+    kit = seat.kit
+    door = await _open_one(seat, row, why)
+    now = kit.clock.now()
+    reason = f"its conversation was lost: {why.message}"
+    fresh = replace(
+        row,
+        id=kit.ids.new("s"),
+        runtime=door,
+        state=SessionState.STARTING,
+        thread_id="",
+        engine_id="",
+        tag=kit.ids.tag(),
+        token=kit.ids.token(),
+        tools_door=ToolsDoor.NONE,
+        differences="",
+        previous_thread_id=row.thread_id,
+        blocked="",
+        blocked_at=None,
+        started_at=now,
+        end_reason="",
+    )
+
+    async def body(tx: Tx) -> frozenset[str]:
+        sent = [item for item in await inputs.open_for(tx, actor.id) if item.batch_id]
+        # Whether the lost thread took what was sent last is not known: the actor is told of it.
+        unheard = [item.id for item in sent if item.status is InputStatus.QUEUED]
+        await inputs.hand(tx, unheard, now=now)
+        await approvals.lose_thread(tx, row.thread_id)
+        await turns.cut(tx, row.thread_id, known=(), reason=reason)
+        await sessions.end(tx, row.id, reason=reason, now=now)
+        await sessions.insert(tx, fresh)
+        return await recover(kit, tx, actor, sent, lost_thread=row.thread_id, now=now)
+
+    await kit.database.write(body)
+    seat.row = fresh
+    fields = {"actor": actor.id, "thread": row.thread_id, "door": door.value, "reason": why.message}
+    kit.log("warning", "conversation was lost and begins anew", fields)

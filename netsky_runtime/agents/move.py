@@ -1,0 +1,179 @@
+"""Taking a live thread from one door to another: let go of here, taken up there, never both.
+
+The session's row names the door that may write. It changes between the two steps, so a netsky
+that ends in the middle comes back on one door, and on the one that the row names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from netsky_runtime.agents.attach import attached
+from netsky_runtime.codex.base import (
+    NoActiveTurn,
+    RuntimeFailure,
+    TurnRunning,
+    Unsupported,
+)
+from netsky_runtime.db import actors, approvals, inputs, sessions
+from netsky_runtime.errors import Conflict, NetskyError, Refused, Unhealthy
+from netsky_runtime.records import RuntimeName, Session
+
+if TYPE_CHECKING:
+    from netsky_runtime.agents.seat import Seat
+    from netsky_runtime.db.connection import Tx
+
+REST_SECONDS: Final = 10.0
+"""How long an interrupted turn may take to end, and the actor's runner to take up the move."""
+
+
+class Move:
+    """A move that was asked for. The actor's runner carries it out between two inputs."""
+
+    def __init__(self, to: RuntimeName) -> None:
+        self.to = to
+        self.begun = asyncio.Event()
+        self.over = asyncio.Event()
+        self.error: NetskyError | None = None
+        """Why the thread is not at the other door."""
+
+    def end(self, error: NetskyError | None) -> None:
+        """Note how it went; only the first word counts."""
+        if not self.over.is_set():
+            self.error = error
+            self.begun.set()
+            self.over.set()
+
+
+async def move(seat: Seat, to: RuntimeName, *, interrupt: bool) -> Session:
+    """Take the actor's thread to the door ``to`` and return its session as it is then.
+
+    Raises ``Unsupported`` or ``Refused`` where that cannot be, ``Conflict`` when it is there
+    already, when a turn runs that may not be interrupted, or when the thread is not attached;
+    ``Unhealthy`` or ``RuntimeFailure`` when a door does not do its part: then the thread is where
+    it was.
+    """
+    kit = seat.kit
+    row = await _current(seat)
+    _check_way(row, to)
+    await kit.runtime(to).open()
+    async with seat.lock:
+        if seat.thread is None:
+            row = await _current(seat)
+            if not row.thread_id:
+                return await _change_door(seat, row, to)
+            why = f": {seat.problem}" if seat.problem else ""
+            msg = f"{seat.actor_id} is not attached to its thread just now{why}"
+            raise Conflict(msg, hint="Try again when it is.")
+    if seat.move is not None:
+        msg = f"{seat.actor_id} is being moved already."
+        raise Conflict(msg)
+    if seat.busy and not interrupt:
+        raise _busy(seat)
+    return await _ask_runner(seat, Move(to))
+
+
+async def carry_out(seat: Seat, to: RuntimeName) -> None:
+    """Let go of the thread and take it up at the other door, or at the old one when that fails.
+
+    Raises what ``move`` does. The seat is without a thread when neither door has it.
+    """
+    kit = seat.kit
+    async with seat.lock:
+        thread, row = seat.thread, seat.row
+        if thread is None or row is None:
+            msg = f"{seat.actor_id} is not attached to its thread just now."
+            raise Conflict(msg, hint="Try again when it is.")
+        try:
+            await thread.release()
+        except TurnRunning as error:
+            raise _busy(seat) from error
+        seat.thread = None
+        there = await _send_to(seat, row, to)
+        if there.thread_id:
+            try:
+                await _resume(seat, there)
+            except (RuntimeFailure, Unhealthy):
+                await _resume(seat, await _send_to(seat, there, row.runtime))
+                raise
+    fields = {"actor": seat.actor_id, "from": row.runtime.value, "to": to.value}
+    kit.log("info", "thread was moved", {**fields, "thread": row.thread_id})
+
+
+async def _ask_runner(seat: Seat, wanted: Move) -> Session:
+    seat.move = wanted
+    seat.wake.set()
+    try:
+        if seat.thread is not None and seat.thread.active_turn:
+            with suppress(NoActiveTurn):  # it ended by itself
+                await seat.thread.interrupt(seat.thread.active_turn)
+        try:
+            async with asyncio.timeout(REST_SECONDS):
+                await wanted.begun.wait()
+        except TimeoutError as error:
+            msg = f"{seat.actor_id} did not come to rest within {REST_SECONDS:g} s."
+            raise Conflict(msg, hint="Interrupt it, and try again when it is idle.") from error
+        await wanted.over.wait()
+    finally:
+        if not wanted.begun.is_set() and seat.move is wanted:
+            seat.move = None
+            seat.wake.set()
+    if wanted.error is not None:
+        raise wanted.error
+    return await _current(seat)
+
+
+async def _current(seat: Seat) -> Session:
+    row = await seat.kit.database.read(lambda tx: sessions.current(tx, seat.actor_id))
+    if row is None:
+        msg = f"{seat.actor_id} has no session."
+        raise Conflict(msg, hint="It gets one when it is active.")
+    return row
+
+
+def _check_way(row: Session, to: RuntimeName) -> None:
+    if row.runtime is to:
+        msg = f"{row.actor_id} is on {to.value} already."
+        raise Conflict(msg)
+    if RuntimeName.SCRIPTED in {row.runtime, to}:
+        msg = "A script's thread is no thread of Codex: neither can continue the other."
+        raise Refused(msg)
+    if to is RuntimeName.MCP_SERVER and row.thread_id:
+        msg = "Codex's MCP server knows only threads that it has started itself."
+        raise Unsupported(msg, hint="app_server and resident continue any thread.")
+
+
+async def _change_door(seat: Seat, row: Session, to: RuntimeName) -> Session:
+    """Change the row of an actor whose thread does not exist yet."""
+    waiting = await seat.kit.database.read(lambda tx: inputs.open_for(tx, seat.actor_id))
+    if any(item.batch_id for item in waiting):
+        msg = f"{seat.actor_id} may have begun a thread that netsky has not found yet."
+        raise Conflict(msg, hint="Try again when it is attached.")
+    seat.row = await _send_to(seat, row, to)
+    seat.wake.set()
+    return seat.row
+
+
+async def _send_to(seat: Seat, row: Session, to: RuntimeName) -> Session:
+    async def body(tx: Tx) -> Session:
+        await sessions.set_runtime(tx, row.id, to)
+        await approvals.lose_place(tx, row.engine_id, seat.actor_id)
+        return await sessions.require(tx, row.id)
+
+    seat.row = await seat.kit.database.write(body)
+    return seat.row
+
+
+async def _resume(seat: Seat, row: Session) -> None:
+    kit = seat.kit
+    actor = await kit.database.read(lambda tx: actors.require(tx, seat.actor_id))
+    runtime = kit.runtime(row.runtime)
+    spec = kit.launcher.spec(actor, row, runtime.capabilities)
+    await attached(seat, row, await runtime.resume(row.thread_id, spec))
+
+
+def _busy(seat: Seat) -> Conflict:
+    msg = f"{seat.actor_id} is in the middle of a turn."
+    return Conflict(msg, hint="Wait for its end, or give --interrupt.")

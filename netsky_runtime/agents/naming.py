@@ -1,0 +1,73 @@
+"""A thread's name, learned after its first words: which row, and which inputs, are its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from netsky_runtime.agents.launch import tools_door
+from netsky_runtime.db import inputs, sessions
+
+if TYPE_CHECKING:
+    from netsky_runtime.agents.seat import Seat
+    from netsky_runtime.codex.base import ThreadRuntime, ThreadSession
+    from netsky_runtime.db.connection import Tx
+    from netsky_runtime.records import Session
+
+
+async def learn_name(seat: Seat, thread: ThreadSession) -> None:
+    """Record the thread's id as soon as it has one; told again, nothing changes."""
+    row = seat.row
+    if row is None or not thread.thread_id or row.thread_id == thread.thread_id:
+        return
+    runtime = seat.kit.runtime(row.runtime)
+    seat.row = await bind(
+        seat, row, runtime, thread_id=thread.thread_id, engine_id=thread.engine_id
+    )
+
+
+async def bind(
+    seat: Seat, row: Session, runtime: ThreadRuntime, *, thread_id: str, engine_id: str
+) -> Session:
+    """Give the session its thread, and the thread what was sent to it before it had a name."""
+    kit = seat.kit
+    door = tools_door(row, runtime.capabilities)
+
+    async def body(tx: Tx) -> None:
+        await sessions.bind_thread(
+            tx,
+            row.id,
+            thread_id=thread_id,
+            engine_id=engine_id,
+            tools_door=door,
+            now=kit.clock.now(),
+        )
+        await inputs.name_thread(tx, seat.actor_id, thread_id)
+
+    await kit.database.write(body)
+    return replace(row, thread_id=thread_id, engine_id=engine_id, tools_door=door)
+
+
+async def look_for_name(seat: Seat, row: Session, runtime: ThreadRuntime) -> Session:
+    """Find the thread that was started by a netsky which ended before it learned its id.
+
+    What was sent to a thread that cannot be found was never consumed: it is queued again.
+    """
+    kit = seat.kit
+
+    async def sent(tx: Tx) -> list[str]:
+        found = await inputs.open_for(tx, seat.actor_id)
+        return [item.id for item in found if item.batch_id and not item.thread_id]
+
+    unheard = await kit.database.read(sent)
+    if not unheard:
+        return row
+    thread_id = await runtime.find(row.tag)
+    fields = {"actor": seat.actor_id, "inputs": unheard, "thread": thread_id}
+    if thread_id:
+        kit.log("info", "thread found by its mark", fields)
+        return await bind(seat, row, runtime, thread_id=thread_id, engine_id=row.engine_id)
+    reason = "no thread was started for it"
+    await kit.database.write(lambda tx: inputs.requeue(tx, unheard, reason=reason))
+    kit.log("info", "inputs queued again", fields)
+    return row
