@@ -21,6 +21,7 @@ from netsky_runtime.checks import check_start, checks
 from netsky_runtime.clock import Clock, Ids, SortableIds, SystemClock, iso
 from netsky_runtime.codex.binary import codex_home
 from netsky_runtime.comms.envelope import Envelopes
+from netsky_runtime.comms.post_office import PostOffice
 from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.comms.replies import ReplyDesk
 from netsky_runtime.control.feed import Feed
@@ -128,6 +129,7 @@ class Daemon:
         self.tasks.spawn("facts", self.facts.run())
         stack.push_async_callback(self._end_runtimes)
         stack.push_async_callback(self._store_facts)
+        stack.push_async_callback(self.office.answer)  # of the turns that were just interrupted
         stack.push_async_callback(self.fleet.close)
         stack.push_async_callback(self._interrupt_turns)
 
@@ -139,6 +141,7 @@ class Daemon:
         await self.fleet.settled(seconds=ATTACH_SECONDS)
         for actor_id in await self.database.write(self.delegation.start_ready):
             self.fleet.wake(actor_id)
+        self.tasks.spawn("post office", self.office.run())
         self._state = "ready"
         self._since = clock.now()
         self.started = True
@@ -205,6 +208,14 @@ class Daemon:
             wake=self._wake,
         )
         self.fleet = Fleet(kit=kit, supervisor=self.tasks)
+        self.office = PostOffice(
+            root=self.options.home.channels,
+            database=database,
+            clock=clock,
+            ids=ids,
+            wake=self._wake,
+            log=self.log,
+        )
         inbox = Inbox(database=database, clock=clock, ids=ids, wake=self._wake)
         records = RecordVerbs(
             database=database,

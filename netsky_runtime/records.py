@@ -45,6 +45,8 @@ class ActorKind(StrEnum):
     OWNER = "owner"
     MANAGER = "manager"
     WORKER = "worker"
+    SIDECAR = "sidecar"
+    """A worker without a task, which lives for one turn at a time: ``netsky codex N``."""
 
 
 class ActorStatus(StrEnum):

@@ -18,7 +18,6 @@ SELECT * FROM bus_envelopes
 WHERE actor_id = ?1 AND sender = ?3 AND envelope_id = ?4 AND envelope_id <> ''
 LIMIT 1
 """
-_REFILE = "UPDATE bus_envelopes SET file = ? WHERE actor_id = ? AND key = ?"
 _OPEN = "SELECT count(*) FROM bus_envelopes WHERE answered_at IS NULL"
 _OWED = """
 SELECT b.*, i.id AS input_id
@@ -81,11 +80,6 @@ async def find(
     """Return the envelope that was taken under this key, or with this id from this sender."""
     row = await rows.one(tx, _FIND, actor_id, key, sender, envelope_id)
     return None if row is None else _taken(row)
-
-
-async def refile(tx: Tx, taken: TakenEnvelope, file: str) -> None:
-    """Record that its file was claimed again, under this name."""
-    await rows.many(tx, _REFILE, file, taken.actor_id, taken.key)
 
 
 async def open_count(tx: Tx) -> int:

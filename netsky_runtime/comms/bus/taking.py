@@ -24,9 +24,12 @@ class PassedOver(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """An envelope that was taken, and the name of its file among the claimed."""
+    """An envelope that was taken."""
 
+    file: str
+    """Its name in the inbox."""
     name: str
+    """Its name among the claimed."""
     envelope: BusEnvelope
 
 
@@ -50,4 +53,4 @@ def claims(channel: Channel, *, passed_over: PassedOver) -> Iterator[Claim]:
             channel.quarantine(taken, error.message, CLAIMED)
             passed_over(taken, error.message, poisoned=True)
             continue
-        yield Claim(name=taken, envelope=envelope)
+        yield Claim(file=name, name=taken, envelope=envelope)
