@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ORDER: Final = (RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT)
 """The doors to a real Codex, the one that can do most first."""
-DEADLINE: Final = 10.0
+DEADLINE: Final = 15.0
 """Seconds one door gets. Codex answers in 0.1 to 0.3; a busy machine takes its time."""
 END_SECONDS: Final = 0.5
 """How long a Codex that was only asked who it is may take to leave, before each signal."""
@@ -202,8 +202,8 @@ async def _knock_at_mcp_server(
         version_member=True,
     )
     reading = await stack.enter_async_context(asyncio.TaskGroup())
-    reading.create_task(peer.run())
-    stack.push_async_callback(peer.close)
+    reader = reading.create_task(peer.run())
+    stack.callback(reader.cancel)
     try:
         answer = await peer.request("initialize", _mcp_hello(), deadline=DEADLINE)
     except PeerClosed as error:

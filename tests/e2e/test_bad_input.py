@@ -53,7 +53,7 @@ def refused(told, status, *words):
     ],
 )
 def test_a_codex_that_does_not_speak_is_told_with_its_words_and_messages_wait(home, mode, words):
-    here = home(mode)
+    here = home(mode, AGENT_RUNTIME="app_server")
     here.start()
     sent = here.send("SAY[later]")
 
@@ -74,7 +74,7 @@ def test_a_codex_that_does_not_speak_is_told_with_its_words_and_messages_wait(ho
 
 
 def test_a_codex_that_never_answers_is_waited_for_in_the_open_and_can_be_stopped(home):
-    here = home("mute")
+    here = home("mute", AGENT_RUNTIME="app_server")
     here.start()
     sent = here.send("SAY[later]")
     assert any("started" in notice for notice in here.json("status")["runtime"]["notices"])

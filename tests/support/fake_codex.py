@@ -1,9 +1,10 @@
 """A stand-in for the Codex binary: answers at once, or misbehaves in one chosen way.
 
 ``install`` writes an executable that speaks enough of the app-server for messages and their
-answers, over a Unix socket as Codex does. The modes: ``good`` echoes; ``mute`` starts and
-never opens its socket or answers; ``garbage`` writes words where JSON belongs;
-``dies`` says why and exits. Every ``turn/start`` is noted in a file with the moment it arrived.
+answers, over a Unix socket as Codex does; on its pipes it only shakes hands. The modes:
+``good`` echoes; ``mute`` starts and never opens its socket or answers; ``garbage`` writes words
+where JSON belongs; ``dies`` says why and exits. Every ``turn/start`` is noted in a file with
+the moment it arrived.
 """
 
 from __future__ import annotations
@@ -58,9 +59,21 @@ def main(arguments: list[str], *, mode: str, notes: str) -> int:
     if mode == "garbage":
         print(GARBAGE, flush=True)
         return 0
+    if arguments != ["app-server"] and "--listen" not in arguments:
+        print("error: stdin is not a terminal", file=sys.stderr)
+        return 1
+    if arguments == ["app-server"]:
+        request = json.loads(sys.stdin.readline())
+        print(json.dumps({"id": request["id"], "result": _hello()}), flush=True)
+        sys.stdin.read()
+        return 0
     listen = arguments[arguments.index("--listen") + 1]
     asyncio.run(Server(notes).serve(listen.removeprefix("unix://")))
     return 0
+
+
+def _hello() -> dict[str, str]:
+    return {"userAgent": f"netsky/{VERSION}", "codexHome": ""}
 
 
 class Client:
@@ -107,7 +120,7 @@ class Server:
         if method == "initialize":
             wishes = params["capabilities"].get("optOutNotificationMethods", ())
             client.unwanted = frozenset(wishes)
-            result = {"userAgent": f"netsky/{VERSION}", "codexHome": ""}
+            result = {**_hello()}
         elif method == "thread/start":
             thread_id = self._new("thread")
             self._turns[thread_id] = []

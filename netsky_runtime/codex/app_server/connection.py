@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLIENT = "netsky"
+LEAVE_SECONDS = 1.0
+"""How long the other side may keep its end of a pipe open after ours was closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +117,13 @@ async def connect(
 async def _end(peer: Peer, reader: asyncio.Task[None]) -> None:
     await peer.close()
     try:
-        await reader
-    except WireError:
-        return
+        await asyncio.wait([reader], timeout=LEAVE_SECONDS)
+    finally:
+        reader.cancel()
+    await asyncio.wait([reader])
+    error = None if reader.cancelled() else reader.exception()
+    if error is not None and not isinstance(error, WireError):
+        raise error
 
 
 def _hello(opt_out: Sequence[str]) -> dict[str, Any]:
