@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 WIDE, MEDIUM = 140, 100
 LOW = 30
 SMALLEST = (60, 15)
+FIRST = "messages"
+"""Pane that the room opens with."""
 
 
 class RoomScreen(Screen[None]):
@@ -50,7 +52,7 @@ class RoomScreen(Screen[None]):
         monotonic: Callable[[], float],
         look_at: Callable[[str], None],
     ) -> None:
-        super().__init__()
+        super().__init__(classes=f"-at-{FIRST}")
         self.store = store
         self._keymap_shown = keymap
         self._look_at = look_at
@@ -67,7 +69,7 @@ class RoomScreen(Screen[None]):
         self.boot: RowsView[Any] = RowsView(paragraphs.draw, cursor=False, id="boot")
         self._boot_lines: list[str] = []
         self._booting = False
-        self.active = "messages"
+        self.active = FIRST
         self.zoomed = False
         self._came_from: Widget | None = None
         self._linked = False
@@ -75,6 +77,8 @@ class RoomScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay out the room."""
+        # Before there are widgets to restyle: each change of these costs 30 ms afterwards.
+        self.update_classes(self._sizes(*self.app.size), update=False)
         yield self.tabs
         with Horizontal(id="body"):
             with Vertical(id="left"):
@@ -105,15 +109,22 @@ class RoomScreen(Screen[None]):
         """Choose how many panes fit."""
         self._fit(event.size.width, event.size.height)
 
-    def _fit(self, width: int, height: int) -> None:
+    def _sizes(self, width: int, height: int) -> dict[str, bool]:
+        """Return the classes of this size: which panes there are."""
         tiny = width < SMALLEST[0] or height < SMALLEST[1]
         one = self.zoomed or width < MEDIUM
-        self.set_class(tiny, "-tiny")
-        self.set_class(one, "-one")
-        self.set_class(not one and width < WIDE, "-two")
-        self.set_class(not one and width >= WIDE, "-wide")
-        self.set_class(height < LOW, "-low")
-        if tiny:
+        return {
+            "-tiny": tiny,
+            "-one": one,
+            "-two": not one and width < WIDE,
+            "-wide": not one and width >= WIDE,
+            "-low": height < LOW,
+        }
+
+    def _fit(self, width: int, height: int) -> None:
+        sizes = self._sizes(width, height)
+        self.update_classes(sizes)
+        if sizes["-tiny"]:
             need = f"{SMALLEST[0]} by {SMALLEST[1]}"
             text = (
                 f"netsky needs at least {need} characters; this terminal has {width} by {height}."
@@ -265,8 +276,7 @@ class RoomScreen(Screen[None]):
 
     def _activate(self, name: str) -> None:
         self.active = name
-        for other in TABS:
-            self.set_class(other == name, f"-at-{other}")
+        self.update_classes({f"-at-{other}": other == name for other in TABS})
 
     # -- keys ------------------------------------------------------------------------------
 
