@@ -1,0 +1,253 @@
+"""Rollouts followed as they grow: one watcher for all threads of a CODEX_HOME.
+
+The kernel tells what changed, through watchfiles; a look once a second finds what it failed to
+tell (a folder that was made a moment before, a full inotify queue, no watches left).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+from watchfiles import Change, awatch
+
+from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.codex.rollout import locate
+from netsky_runtime.codex.rollout.reader import RolloutReader
+from netsky_runtime.codex.rollout.tail import Position, read
+from netsky_runtime.supervise import Supervisor
+
+if TYPE_CHECKING:
+    from netsky_runtime.clock import Clock
+
+Log = Callable[[str, str, dict[str, Any]], None]
+Stamp = tuple[int, int, int]
+
+STEP_MS: Final = 20
+"""How long nothing more must happen before changes are told: most of the latency."""
+DEBOUNCE_MS: Final = 60
+"""How long changes are held back at most while more come."""
+LOOK_SECONDS: Final = 1.0
+DAYS: Final = 2
+"""Folders that new rollouts appear in: today's, and around midnight yesterday's."""
+ARRIVALS: Final = 1024
+"""New files that are kept for somebody who does not fetch them; then the oldest is dropped."""
+
+
+class Follow:
+    """The lines of one file, whole and in order, and then those that are appended.
+
+    Iterate it, one consumer. A file that does not exist yet is waited for. One that was cut or
+    replaced is read again from its start, and ``restarts`` counts it.
+    """
+
+    def __init__(self, path: Path, offset: int) -> None:
+        self.path = path
+        self._position = Position(offset)
+        self._lines: deque[bytes] = deque()
+        self._changed = asyncio.Event()
+        self._changed.set()
+        self._over = False
+
+    @property
+    def restarts(self) -> int:
+        """How often the line that came last was read from the start of another file."""
+        return self._position.restarts
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._lines:
+            await self._changed.wait()
+            if self._over:
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._fill()
+        return self._lines.popleft()
+
+    def wake(self) -> None:
+        """Look at the file again: it may have changed."""
+        self._changed.set()
+
+    def close(self) -> None:
+        """End the iteration; lines that were read already still come."""
+        self._over = True
+        self._changed.set()
+
+    async def _fill(self) -> None:
+        try:
+            # The position moves only here, so a read that nobody waits for any more does no harm.
+            self._position, lines = await asyncio.to_thread(read, self.path, self._position)
+        except OSError:
+            return  # it may be readable again when it changes, or at the next look
+        if lines:
+            self._lines.extend(lines)
+            self._changed.set()
+
+
+class Arrivals:
+    """Rollouts that appear from now on: iterate it, one consumer."""
+
+    def __init__(self) -> None:
+        self._paths: deque[Path] = deque(maxlen=ARRIVALS)
+        self._changed = asyncio.Event()
+        self._over = False
+
+    def __aiter__(self) -> AsyncIterator[Path]:
+        return self
+
+    async def __anext__(self) -> Path:
+        while not self._paths:
+            if self._over:
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()
+        return self._paths.popleft()
+
+    def put(self, path: Path) -> None:
+        """Tell of one."""
+        self._paths.append(path)
+        self._changed.set()
+
+    def close(self) -> None:
+        """End the iteration."""
+        self._over = True
+        self._changed.set()
+
+
+class RolloutWatch:
+    """Watches the rollouts of a CODEX_HOME, and files below ``roots``."""
+
+    def __init__(
+        self, codex_home: Path, *, clock: Clock, log: Log, roots: Sequence[Path] = ()
+    ) -> None:
+        self._home = codex_home
+        self._roots = (codex_home / locate.SESSIONS, *roots)
+        self._clock = clock
+        self._log = log
+        self._follows: WeakSet[Follow] = WeakSet()
+        self._arrivals: WeakSet[Arrivals] = WeakSet()
+        self._known: set[str] = set()
+        self._stamps: Mapping[str, Stamp] = {}
+        self._tasks = Supervisor(report=self._failed)
+
+    async def open(self) -> None:
+        """Begin. What is followed before that is told of afterwards.
+
+        Makes the folder of the sessions, which Codex does not before the first thread.
+        """
+        self._known.update(await asyncio.to_thread(self._prepare))
+        self._tasks.spawn("rollout watch", self._watch())
+        self._tasks.spawn("rollout look", self._look())
+
+    def lines(self, path: Path, *, offset: int = 0) -> Follow:
+        """Follow a file from a byte on, which must be the start of a line.
+
+        A file outside the watched folders is looked at once a second only. Keep what is returned:
+        when nobody holds it, it is not followed any more.
+        """
+        follow = Follow(path, offset)
+        self._follows.add(follow)
+        return follow
+
+    async def events(self, path: Path, *, thread_id: str = "") -> AsyncIterator[CodexEvent]:
+        """Yield what a rollout tells, from its start; never ends before ``close``.
+
+        ``RESYNC`` comes before the events of a file that was replaced: they are told again.
+        """
+        follow = self.lines(path)
+        reader, restarts = RolloutReader(thread_id), 0
+        async for line in follow:
+            if follow.restarts != restarts:
+                reader, restarts = RolloutReader(thread_id), follow.restarts
+                yield CodexEvent(EventKind.RESYNC, thread_id, self._clock.now())
+            for event in reader.feed(line):
+                yield event
+
+    def arrivals(self) -> Arrivals:
+        """Return what tells of rollouts that appear from now on, each once.
+
+        Keep it as long as you want to be told.
+        """
+        arrivals = Arrivals()
+        self._arrivals.add(arrivals)
+        return arrivals
+
+    async def close(self) -> None:
+        """End every iteration. Idempotent."""
+        await self._tasks.close()
+        for follow in self._follows:
+            follow.close()
+        for arrivals in self._arrivals:
+            arrivals.close()
+
+    async def _watch(self) -> None:
+        while True:
+            roots = [root for root in self._roots if await asyncio.to_thread(root.is_dir)]
+            # watchfiles reports "no watches left" and a root that vanished as one of these.
+            with suppress(OSError, RuntimeError):
+                async for changes in awatch(
+                    *roots,
+                    watch_filter=None,
+                    step=STEP_MS,
+                    debounce=DEBOUNCE_MS,
+                    recursive=True,
+                    ignore_permission_denied=True,
+                ):
+                    self._told(changes)
+            self._log("warning", "rollouts are looked at once a second only", {})
+            await self._clock.sleep(60 * LOOK_SECONDS)
+
+    def _told(self, changes: Iterable[tuple[Change, str]]) -> None:
+        changed = set()
+        for change, name in changes:
+            changed.add(name)
+            if change is Change.added and locate.is_rollout(path := Path(name)):
+                self._appeared(path)
+        self._wake(changed)
+
+    async def _look(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            paths = {str(follow.path) for follow in self._follows}
+            stamps = await asyncio.to_thread(_stamps, paths)
+            self._wake({p for p in paths if stamps.get(p) != self._stamps.get(p)})
+            self._stamps = stamps
+            if self._arrivals:
+                for path in await asyncio.to_thread(locate.newest, self._home, DAYS):
+                    self._appeared(path)
+
+    def _wake(self, changed: set[str]) -> None:
+        for follow in self._follows:
+            if str(follow.path) in changed:
+                follow.wake()
+
+    def _appeared(self, path: Path) -> None:
+        if str(path) in self._known:
+            return
+        self._known.add(str(path))
+        for arrivals in self._arrivals:
+            arrivals.put(path)
+
+    def _prepare(self) -> list[str]:
+        with suppress(OSError):  # Codex makes it, or says why it cannot
+            self._roots[0].mkdir(mode=0o700, parents=True, exist_ok=True)
+        return [str(path) for path in locate.newest(self._home, DAYS)]
+
+    def _failed(self, name: str, error: BaseException) -> None:
+        self._log("error", "following rollouts has failed", {"task": name, "error": repr(error)})
+
+
+def _stamps(paths: Iterable[str]) -> Mapping[str, Stamp]:
+    found = {}
+    for path in paths:
+        with suppress(OSError):
+            now = Path(path).stat()
+            found[path] = (now.st_ino, now.st_size, now.st_mtime_ns)
+    return found
