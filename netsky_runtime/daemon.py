@@ -20,6 +20,7 @@ from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.checks import check_start, checks
 from netsky_runtime.clock import Clock, Ids, SortableIds, SystemClock, iso
 from netsky_runtime.codex.binary import codex_home
+from netsky_runtime.comms.bus.folders import prepare_channel
 from netsky_runtime.comms.envelope import Envelopes
 from netsky_runtime.comms.post_office import PostOffice
 from netsky_runtime.comms.receiving import Inbox
@@ -201,7 +202,7 @@ class Daemon:
             refuse=replies.refuse,
             call_tool=toolbox.call,
             runtime=self.runtimes.get,
-            launcher=Launcher(self.options.home),
+            launcher=Launcher(self.options.home, prepare_channel),
             new_session=sessions,
             start_ready=self.delegation.start_ready,
             give_back=self.delegation.give_back,

@@ -16,7 +16,7 @@ from netsky_runtime.records import MANAGER0, Actor, RuntimeName, Session, Sessio
 from netsky_runtime.settings import door_defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from netsky_runtime.clock import Ids
@@ -72,6 +72,8 @@ class Launcher:
     """Makes launch specs for the actors of one home."""
 
     home: Home
+    make_channel: Callable[[Home, str], None]
+    """Makes the folders of an actor on the file bus. Blocking; raises ``Unhealthy``."""
 
     def spec(self, actor: Actor, session: Session, capabilities: Capabilities) -> LaunchSpec:
         """Return everything the session's thread is started or resumed with.
@@ -109,9 +111,9 @@ class Launcher:
 
         Blocking. Raises ``Unhealthy`` when one cannot be made.
         """
-        for parent in (self.home.channels, self.home.attach):
-            for folder in (parent, parent / actor_id):
-                _make_private(folder)
+        self.make_channel(self.home, actor_id)
+        for folder in (self.home.attach, self.home.attach / actor_id):
+            _make_private(folder)
 
     def _environment(self, actor_id: str) -> dict[str, str]:
         """Return what tells a resident Codex, and what runs beside it, who it is."""

@@ -295,7 +295,7 @@ class PostOffice:
             self._due.set()
 
     def _poisoned(self, channel: Channel, name: str, reason: str) -> None:
-        fields = {"at": f"{channel.folder}/{name}", "reason": reason}
+        fields = {"where": f"{channel.folder}/{name}", "reason": reason}
         self._log("warning", "envelope went to poison", fields)
 
     def _tell(self, level: str, what: str, where: str, reason: str) -> None:
@@ -303,7 +303,7 @@ class PostOffice:
         if (what, where) in self._told:
             return
         self._told.add((what, where))
-        self._log(level, what, {"at": where, "reason": reason} if where else {"reason": reason})
+        self._log(level, what, {"where": where, "reason": reason} if where else {"reason": reason})
 
 
 def _draft(actor_id: str, envelope: BusEnvelope, *, file: str) -> posting.Draft:

@@ -11,6 +11,7 @@ import pytest
 
 from netsky_runtime.agents.launch import Launcher, new_session
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
+from netsky_runtime.comms.bus.folders import prepare_channel
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.paths import Home
 from netsky_runtime.records import (
@@ -52,7 +53,7 @@ SESSION = new_session(
 
 def launch(actor: Actor, session: Session, **changes: Any) -> LaunchSpec:
     capabilities = replace(ScriptedRuntime.capabilities, **changes)
-    return Launcher(HOME).spec(actor, session, capabilities)
+    return Launcher(HOME, prepare_channel).spec(actor, session, capabilities)
 
 
 def test_a_new_session_takes_the_settings_and_has_no_thread_yet() -> None:
@@ -170,7 +171,7 @@ def test_a_thread_that_takes_over_is_told_which_conversation_it_does_not_remembe
 def test_an_actors_folders_are_private_and_made_once(tmp_path: Path) -> None:
     home = Home(root=tmp_path, sockets=tmp_path)
     for _ in range(2):
-        Launcher(home).make_folders("worker1")
+        Launcher(home, prepare_channel).make_folders("worker1")
     for folder in (home.channels, home.channels / "worker1", home.attach / "worker1"):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
@@ -180,16 +181,16 @@ def test_a_link_in_the_place_of_an_actors_folder_is_refused(tmp_path: Path) -> N
     (tmp_path / "elsewhere").mkdir(mode=0o755)
     home.channels.mkdir()
     (home.channels / "worker1").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Unhealthy, match="is a link"):
-        Launcher(home).make_folders("worker1")
+    with pytest.raises(Unhealthy, match="is a symbolic link"):
+        Launcher(home, prepare_channel).make_folders("worker1")
     assert stat.S_IMODE((tmp_path / "elsewhere").stat().st_mode) == 0o755
 
 
 def test_a_file_in_the_place_of_an_actors_folder_is_said(tmp_path: Path) -> None:
     home = Home(root=tmp_path, sockets=tmp_path)
     home.channels.write_text("")
-    with pytest.raises(Unhealthy, match="cannot be made"):
-        Launcher(home).make_folders("worker1")
+    with pytest.raises(Unhealthy, match="cannot be used"):
+        Launcher(home, prepare_channel).make_folders("worker1")
 
 
 def test_a_resident_session_has_the_defaults_of_a_door_whose_approvals_nobody_watches() -> None:

@@ -19,6 +19,7 @@ from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.clock import SortableIds, SystemClock
 from netsky_runtime.codex.scripted.language import OrdersInText
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
+from netsky_runtime.comms.bus.folders import prepare_channel
 from netsky_runtime.comms.envelope import Envelopes
 from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.comms.replies import ReplyDesk
@@ -74,7 +75,7 @@ class Crew:
         )
         self._commits = asyncio.Event()
         database.on_commit(self._commits.set)
-        settings = Settings(runtime="scripted", max_live_workers=4)
+        settings = Settings(runtime="scripted", approval_policy="on-request", max_live_workers=4)
         sessions = wiring.Sessions(
             settings=settings, runtime=runtime.name, clock=self.clock, ids=self.ids
         )
@@ -113,7 +114,7 @@ class Crew:
             refuse=replies.refuse,
             call_tool=toolbox.call,
             runtime=doors.__getitem__,
-            launcher=Launcher(Home(root=cwd, sockets=cwd)),
+            launcher=Launcher(Home(root=cwd, sockets=cwd), prepare_channel),
             new_session=sessions,
             start_ready=self.delegation.start_ready,
             give_back=self.delegation.give_back,

@@ -32,7 +32,7 @@ ATTEMPTS = 8
 class Channel:
     """The folders of one address: inbox, claimed, delivered, poison, outbox.
 
-    Every method raises ``Refused`` for a symbolic link on the way, ``Unhealthy`` for a folder
+    Every method raises ``Unhealthy`` for a symbolic link on the way, and for any other folder
     that cannot be used.
     """
 
@@ -144,9 +144,7 @@ class Channel:
     def _opened(self, part: str, *, make: bool = False) -> Iterator[int]:
         """Open one of the folders. Raises ``FileNotFoundError`` when it is not there."""
         path = self.root
-        if make:
-            path.mkdir(mode=0o700, exist_ok=True)
-        folder = guarded.enter_root(path)
+        folder = guarded.enter_root(path, make=make)
         try:
             for step in (self.folder, part):
                 path /= step

@@ -30,7 +30,7 @@ def forward(
     """Deliver every envelope of the outbox once, the oldest first, and archive it.
 
     One that is not valid, names nobody or is not signed by the channel's own address goes to
-    poison. Raises ``Refused`` for a symbolic link on the way.
+    poison. Raises ``Unhealthy`` for a symbolic link on the way.
     """
     for name in channel.pending(OUTBOX):
         try:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from netsky_runtime.comms.bus.envelope import MAX_FILE_BYTES, BadEnvelope, too_large
-from netsky_runtime.errors import NotFound, Refused, Unhealthy
+from netsky_runtime.errors import NotFound, Unhealthy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,15 +29,25 @@ class Unreadable(Unhealthy):
     """The file is there and this user may not read it, or the disk fails; it is left alone."""
 
 
-def enter_root(path: Path) -> int:
-    """Open the folder that all others are entered from; it may be reached by a link."""
-    return os.open(path, _FOLDER & ~os.O_NOFOLLOW)
+def enter_root(path: Path, *, make: bool) -> int:
+    """Open the folder that all others are entered from; it may be reached by a link.
+
+    Raises ``FileNotFoundError``, ``Unhealthy``.
+    """
+    try:
+        if make:
+            path.mkdir(mode=0o700, exist_ok=True)
+        return os.open(path, _FOLDER & ~os.O_NOFOLLOW)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _no_folder(path, error) from error
 
 
 def enter(above: int, name: str, path: Path, *, make: bool) -> int:
     """Open the folder ``name``; ``path`` names it in errors, ``make`` creates one that is missing.
 
-    Raises ``FileNotFoundError``, ``Refused`` for a symbolic link, ``Unhealthy``.
+    Raises ``FileNotFoundError``, and ``Unhealthy`` for a symbolic link or no folder.
     """
     if make:
         with suppress(FileExistsError):
@@ -49,9 +59,8 @@ def enter(above: int, name: str, path: Path, *, make: bool) -> int:
     except OSError as error:
         if stat.S_ISLNK(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
             msg = f"{path} is a symbolic link, and the bus follows none."
-            raise Refused(msg, hint="Remove the link; netsky makes the folder itself.") from error
-        msg = f"The folder {path} cannot be used: {error.strerror}."
-        raise Unhealthy(msg) from error
+            raise Unhealthy(msg, hint="Remove the link; netsky makes the folder itself.") from error
+        raise _no_folder(path, error) from error
     status = os.fstat(folder)
     if status.st_uid == os.getuid() and status.st_mode & 0o077:
         os.fchmod(folder, 0o700)  # another program has made it
@@ -162,6 +171,11 @@ def exists(folder: int, name: str) -> bool:
 def gone(name: str) -> NotFound:
     """Return the error of a file that somebody else has taken."""
     return NotFound(f"The file {name!r} is gone.")
+
+
+def _no_folder(path: Path, error: OSError) -> Unhealthy:
+    msg = f"The folder {path} cannot be used: {error.strerror}."
+    return Unhealthy(msg, hint="Move what is in its place out of the way.")
 
 
 def _no_file() -> BadEnvelope:

@@ -36,8 +36,8 @@ class Claim:
 def claims(channel: Channel, *, passed_over: PassedOver) -> Iterator[Claim]:
     """Claim the valid envelopes of an inbox one by one, the oldest first.
 
-    What is not valid goes to poison; what cannot be read is left. Raises ``Refused`` for a
-    symbolic link on the way.
+    What is not valid goes to poison; what cannot be read is left. Raises ``Unhealthy`` for
+    a symbolic link on the way.
     """
     for name in channel.pending():
         try:
