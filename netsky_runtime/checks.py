@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime import door_checks
 from netsky_runtime.errors import Refused, Unhealthy
 from netsky_runtime.settings import Settings, allowed_roots, work_dir
 
@@ -56,7 +57,13 @@ def check_home(home: Home, roots: Sequence[Path], settings: Settings) -> None:
 
 def checks(home: Home, info: RuntimeInfo, settings: Settings) -> list[dict[str, Any]]:
     """Return ``{name, state, detail, hint}`` for everything; state is ok, warn or fail."""
-    return [_runtime(info), _database(home), _disk(home), _approvals(settings), _place(home)]
+    return [
+        _runtime(info),
+        _database(home),
+        _disk(home),
+        *door_checks.containment(settings),
+        _place(home),
+    ]
 
 
 def _runtime(info: RuntimeInfo) -> dict[str, Any]:
@@ -77,17 +84,6 @@ def _disk(home: Home) -> dict[str, Any]:
     free = shutil.disk_usage(home.root).free
     state = "ok" if free > LOW_DISK else "warn"
     return _check("disk", state, f"{free / 1e9:.1f} GB free", "Make room." if state != "ok" else "")
-
-
-def _approvals(settings: Settings) -> dict[str, Any]:
-    detail = f"sandbox {settings.sandbox}, approvals {settings.approval_policy}"
-    if settings.sandbox == "danger-full-access":
-        return _check(
-            "containment", "warn", detail, "Actors are not contained: they can do it all."
-        )
-    if settings.approval_policy == "never":
-        return _check("containment", "warn", detail, "Codex will ask nobody.")
-    return _check("containment", "ok", detail)
 
 
 def _place(home: Home) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime import __version__, settings, wiring
+from netsky_runtime import __version__, door_checks, settings, wiring
 from netsky_runtime.agents.approvals import ApprovalDesk
 from netsky_runtime.agents.delegation import Delegation
 from netsky_runtime.agents.fleet import Fleet
@@ -31,7 +31,7 @@ from netsky_runtime.control.server import ControlServer
 from netsky_runtime.db import counts, daemon_row
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
-from netsky_runtime.errors import NetskyError
+from netsky_runtime.errors import CodexMissing, NetskyError
 from netsky_runtime.live_verbs import LiveVerbs
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
@@ -334,10 +334,17 @@ class Daemon:
         }
 
     async def doctor(self, _request: protocol.Empty) -> dict[str, Any]:
-        """Check what the daemon stands on."""
+        """Check what the daemon stands on, and knock at every door to Codex."""
         info = await self.runtimes.info()
         found = await asyncio.to_thread(checks, self.options.home, info, self.settings)
-        return {"checks": found}
+        try:
+            results = await self.doors().look()
+        except CodexMissing:  # the runtime's own check says so
+            results = ()
+        return {
+            "checks": [*found, *door_checks.checks(self.settings, results)],
+            "doors": door_checks.doors(self.settings, results),
+        }
 
     async def _stop_verb(self, request: protocol.Stop) -> dict[str, Any]:
         self.ask_to_stop(keep_engine=request.keep_engine)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import sqlite3
@@ -23,6 +22,8 @@ from netsky_tui.cli.reading import present, read, reader, run
 from netsky_tui.cli.status import engine, in_words
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from netsky_runtime.db.connection import Tx
     from netsky_runtime.paths import Home
 
@@ -34,7 +35,7 @@ _WAL_RESET_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at; ``state`` is ok, warn or fail."""
+    """One thing looked at; ``state`` is ok, warn, fail, or shut for a door that need not open."""
 
     name: str
     state: str
@@ -48,41 +49,47 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> Exit:
-    """Check everything netsky stands on; exit status 5 when something fails."""
-    checks = run(_examine(Invocation.of(ctx)))
+    """Check everything netsky stands on; exit status 5 when something fails.
+
+    Each door to Codex is tried: app_server, mcp_server and resident, which needs tmux.
+    """
+    checks, doors = run(_examine(Invocation.of(ctx)))
     failed = any(check["state"] == "fail" for check in checks)
     if as_json:
-        emit({"checks": checks, "ok": not failed})
+        emit({"checks": checks, "doors": doors, "ok": not failed})
     else:
         table(_COLUMNS, [(check["name"], check["state"], check["detail"]) for check in checks])
         for check in checks:
-            if check["hint"] and check["state"] != "ok":
+            if check["hint"] and check["state"] not in {"ok", "shut"}:
                 say(f"{check['name']}: {check['hint']}")
     return Exit.UNHEALTHY if failed else Exit.OK
 
 
-async def _examine(here: Invocation) -> list[dict[str, Any]]:
+async def _examine(here: Invocation) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return all checks, and what each door has answered."""
     try:
-        checks = (await call(here.home, "doctor", {}, deadline=_PATIENCE))["checks"]
+        told = await call(here.home, "doctor", {}, deadline=_PATIENCE)
+        checks, doors = told["checks"], told["doors"]
         daemon = Check("daemon", "ok", f"answers on {here.home.control_socket}")
     except NoDaemon:
-        checks = [asdict(check) for check in await _alone(here)]
+        checks, doors = await _alone(here)
         daemon = Check("daemon", "ok", "none runs")
     except NetskyError as error:
-        checks = [asdict(check) for check in await _alone(here)]
+        checks, doors = await _alone(here)
         daemon = Check("daemon", "fail", error.message, error.hint)
-    return [asdict(python_check()), asdict(daemon), *checks]
+    return [asdict(python_check()), asdict(daemon), *checks], doors
 
 
-async def _alone(here: Invocation) -> list[Check]:
+async def _alone(here: Invocation) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Check what can be checked without a daemon."""
-    return [
+    checks = [
         sqlite_check(sqlite3.sqlite_version),
         home_check(here.home),
         await database_check(here.home),
-        await codex_check(here),
         *await engine_checks(here.home),
     ]
+    told, doors = await door_checks(here)
+    return [*map(asdict, checks), *told], doors
 
 
 def python_check() -> Check:
@@ -154,31 +161,41 @@ async def engine_checks(home: Home) -> list[Check]:
     return [Check("engine", "warn", detail, "`netsky` takes it over, `netsky stop` ends it.")]
 
 
-async def codex_check(here: Invocation) -> Check:
-    """Find Codex and ask for its version; whether it answers a handshake only a daemon tells."""
+async def door_checks(here: Invocation) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Find Codex and knock at its doors; keeps nothing of what they answer."""
+    from netsky_runtime import door_checks, settings
+    from netsky_runtime.clock import SystemClock
     from netsky_runtime.codex import binary
+    from netsky_runtime.codex.probe import Doors, Forgetful
 
     try:
-        found = binary.find(await _named_codex(here), here.environ)
-        async with asyncio.timeout(_PATIENCE):
-            version = await binary.version_of(found, environ=here.environ)
+        chosen = settings.load(await _stored(here), here.environ)
     except NetskyError as error:
-        return Check("codex", "fail", error.message, error.hint)
-    except TimeoutError:
-        detail = f"{found.path} --version did not answer within {_PATIENCE:g} s"
-        return Check("codex", "fail", detail, "Run it by hand and see what it waits for.")
-    return Check("codex", "ok", f"{version}, {found.path} (from {found.origin})")
+        return [asdict(Check("settings", "fail", error.message, error.hint))], []
+    checks = door_checks.containment(chosen)
+    try:
+        found = binary.find(chosen.codex_bin, here.environ)
+        known = Doors(
+            store=Forgetful(),
+            named=chosen.codex_bin,
+            environ=here.environ,
+            clock=SystemClock(),
+        )
+        results = await known.look()
+    except NetskyError as error:
+        return [asdict(Check("codex", "fail", error.message, error.hint)), *checks], []
+    codex = Check("codex", "ok", f"{found.path} (from {found.origin})")
+    told = door_checks.checks(chosen, results)
+    return [asdict(codex), *told, *checks], door_checks.doors(chosen, results)
 
 
-async def _named_codex(here: Invocation) -> str:
-    async def body(tx: Tx) -> str:
+async def _stored(here: Invocation) -> Mapping[str, str]:
+    async def body(tx: Tx) -> Mapping[str, str]:
         from netsky_runtime.db import settings
 
-        return (await settings.get_all(tx)).get("codex_bin", "")
+        return await settings.get_all(tx)
 
-    if named := here.environ.get("NETSKY_CODEX_BIN"):
-        return named
     try:
-        return await read(here.home, body, empty="")
+        return await read(here.home, body, empty={})
     except NetskyError:  # the database has a check of its own
-        return ""
+        return {}

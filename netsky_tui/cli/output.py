@@ -23,7 +23,7 @@ _COLOURS = {
         _YELLOW,
     ),
     **dict.fromkeys(("busy", "in_progress", "handed", "seen"), _BLUE),
-    **dict.fromkeys(("idle", "stopped", "cancelled", "closed", "ended", "debug"), _DIM),
+    **dict.fromkeys(("idle", "stopped", "cancelled", "closed", "ended", "shut", "debug"), _DIM),
 }
 _NOT_OURS = frozenset({"data", "raw", "questions", "answer", "metadata", "fields"})
 """Keys whose values are other people's JSON, printed as it came."""

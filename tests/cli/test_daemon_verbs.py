@@ -180,10 +180,12 @@ def test_stop_can_leave_the_engine_working(netsky: Netsky, daemon: FakeDaemon) -
 
 def test_the_doctor_reports_what_the_daemon_found(netsky: Netsky, daemon: FakeDaemon) -> None:
     codex = {"name": "codex", "state": "warn", "detail": "not logged in", "hint": "codex login"}
-    daemon.answers["doctor"] = {"checks": [codex]}
+    door = {"door": "app_server", "open": True, "taken": True}
+    daemon.answers["doctor"] = {"checks": [codex], "doors": [door]}
     ran = netsky("doctor", "--json")
     assert ran.status == 0
     assert codex in ran.data["checks"]
+    assert ran.data["doors"] == [door]
     assert "codex: codex login" in netsky("doctor").out
 
 
@@ -195,17 +197,50 @@ def test_the_doctor_works_without_a_daemon_and_touches_nothing(
     states = {check["name"]: check["state"] for check in ran.data["checks"]}
     assert ran.status == 0
     assert ran.data["ok"] is True
-    assert states.keys() == {"python", "sqlite", "home", "database", "daemon", "codex"}
+    doors = {"door app_server", "door mcp_server", "door resident"}
+    allowed = {"containment", "containment of resident", "containment of sidecar"}
+    looked_at = {"python", "sqlite", "home", "database", "daemon", "codex"}
+    assert states.keys() == looked_at | doors | allowed
     assert not home.root.exists()
+
+
+def test_the_doctor_tells_each_door_and_which_one_new_actors_get(
+    netsky: Netsky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETSKY_CODEX_BIN", str(_codex(tmp_path, "echo codex-cli 0.163.0")))
+    doors = {door["door"]: door for door in netsky("doctor", "--json").data["doors"]}
+    assert [door["open"] for door in doors.values()] == [False, False, True]
+    assert doors["resident"]["taken"]
+    assert doors["app_server"]["reason"]
+    told = netsky("doctor").out
+    assert "new actors get it (auto)" in told
+    assert "can do whatever you can" in told
+    monkeypatch.setenv("AGENT_RUNTIME", "mcp_server")
+    ran = netsky("doctor")
+    assert ran.status == 5
+    assert "settings set runtime auto" in ran.out
+
+
+def test_a_bad_setting_is_the_doctors_finding(
+    netsky: Netsky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_CODEX_SANDBOX", "none")
+    ran = netsky("doctor", "--json")
+    check = {check["name"]: check for check in ran.data["checks"]}["settings"]
+    assert (ran.status, check["state"]) == (5, "fail")
+    assert "AGENT_CODEX_SANDBOX" in check["detail"]
 
 
 def test_a_codex_that_is_missing_or_broken_fails_with_what_to_do(
     netsky: Netsky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for binary in (tmp_path / "nothing", _codex(tmp_path, "echo garbage")):
+    for binary, name in (
+        (tmp_path / "nothing", "codex"),
+        (_codex(tmp_path, "echo garbage"), "door resident"),
+    ):
         monkeypatch.setenv("NETSKY_CODEX_BIN", str(binary))
         ran = netsky("doctor", "--json")
-        check = {check["name"]: check for check in ran.data["checks"]}["codex"]
+        check = {check["name"]: check for check in ran.data["checks"]}[name]
         assert (ran.status, check["state"]) == (5, "fail")
         assert check["hint"]
 

@@ -1,0 +1,84 @@
+"""What ``doctor`` says of the doors to Codex: which are open, which is taken, what each allows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from netsky_runtime.records import DoorResult, RuntimeName
+from netsky_runtime.settings import SIDECAR, DoorDefaults, Settings, door_defaults
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SHUT: Final = "shut"
+"""State of a door that is not open and need not be."""
+_HINT_SET: Final = (
+    "The setting runtime asks for it: `netsky settings set runtime auto` takes what is open."
+)
+_HINT_NONE: Final = "No door of this Codex is open. Set NETSKY_CODEX_BIN to one that works."
+
+
+def taken(settings: Settings, results: Sequence[DoorResult]) -> RuntimeName | None:
+    """Return the door of new actors: the one that is set, else the first that is open."""
+    if settings.runtime != "auto":
+        return RuntimeName(settings.runtime)
+    return next((result.door for result in results if result.open), None)
+
+
+def doors(settings: Settings, results: Sequence[DoorResult]) -> list[dict[str, Any]]:
+    """Return the results as JSON, each with ``taken``: whether new actors get it."""
+    choice = taken(settings, results)
+    return [{**asdict(result), "taken": result.door is choice} for result in results]
+
+
+def checks(settings: Settings, results: Sequence[DoorResult]) -> list[dict[str, Any]]:
+    """Return one check for each door; it fails when new actors would stand before it."""
+    choice = taken(settings, results)
+    return [_check(result, settings, choice) for result in results]
+
+
+def _check(result: DoorResult, settings: Settings, choice: RuntimeName | None) -> dict[str, Any]:
+    state, hint = "ok", ""
+    if result.open:
+        detail = f"{result.version}, answered in {result.milliseconds} ms"
+        if result.door is choice:
+            how = "auto" if settings.runtime == "auto" else "as it is set"
+            detail += f"; new actors get it ({how})"
+    else:
+        detail = f"tried for {result.milliseconds} ms: {result.reason}"
+        state = SHUT
+        if choice is None:
+            state, hint = "fail", _HINT_NONE
+        elif result.door is choice:
+            state, hint = "fail", _HINT_SET
+    return {"name": f"door {result.door.value}", "state": state, "detail": detail, "hint": hint}
+
+
+def containment(settings: Settings) -> list[dict[str, Any]]:
+    """Say what actors may do unasked, and aloud where that is everything.
+
+    Resident actors and the sidecar have checks of their own where they are started with more.
+    """
+    common = door_defaults(settings, RuntimeName.APP_SERVER)
+    found = [_contained("containment", "", common)]
+    for name, defaults in (
+        ("resident", door_defaults(settings, RuntimeName.RESIDENT)),
+        (SIDECAR, door_defaults(settings, RuntimeName.APP_SERVER, sidecar=True)),
+    ):
+        if (defaults.sandbox, defaults.approval_policy) != (common.sandbox, common.approval_policy):
+            found.append(_contained(f"containment of {name}", f"{defaults.model}, ", defaults))
+    return found
+
+
+def _contained(name: str, model: str, defaults: DoorDefaults) -> dict[str, Any]:
+    detail = f"{model}sandbox {defaults.sandbox}, approvals {defaults.approval_policy}"
+    said = []
+    if defaults.sandbox == "danger-full-access":
+        said.append("Actors are not contained: they can do whatever you can.")
+    if defaults.approval_policy == "never":
+        said.append("Codex asks nobody.")
+    if said:
+        said.append("AGENT_CODEX_SANDBOX and AGENT_CODEX_APPROVAL, or the settings, change it.")
+    state = "warn" if said else "ok"
+    return {"name": name, "state": state, "detail": detail, "hint": " ".join(said)}
