@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from netsky_runtime.agents import matching
+from netsky_runtime.agents import matching, overheard
 from netsky_runtime.agents.blocking import set_blocked
 from netsky_runtime.agents.naming import learn_name
 from netsky_runtime.agents.reconcile import reconcile
@@ -25,6 +25,8 @@ from netsky_runtime.errors import NetskyError
 from netsky_runtime.records import InputStatus, Thread, Turn, TurnStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from netsky_runtime.agents.seat import Seat
     from netsky_runtime.db.connection import Tx
     from netsky_runtime.supervise import Supervisor
@@ -135,6 +137,7 @@ class Listener:
         self._words.append(item)
         if item.type == "user_message":
             await self._consumed(item, event)
+            await self._overhear(event, self._words)
 
     async def _consumed(self, item: HistoricItem, event: CodexEvent) -> None:
         """Mark the inputs that this user message carried as seen."""
@@ -153,6 +156,11 @@ class Listener:
 
         await seat.kit.database.write(body)
 
+    async def _overhear(self, event: CodexEvent, items: Sequence[HistoricItem]) -> None:
+        """Keep what somebody else than netsky said in this turn."""
+        found = overheard.said(self._seat, event.thread_id, event.turn_id, items, at=event.at)
+        await overheard.keep(self._seat, found)
+
     async def _turn_completed(self, event: CodexEvent) -> None:
         seat = self._seat
         turn = Turn(
@@ -165,7 +173,9 @@ class Listener:
             error=str(event.data.get("error") or ""),
         )
         async with seat.lock:
-            await settle_turn(seat, turn, await self._items_of(event.turn_id))
+            items = await self._items_of(event.turn_id)
+            await self._overhear(event, items)
+            await settle_turn(seat, turn, items)
             self._turn_id, self._whole = "", False
             self._words.clear()
             if await self._unseen():

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netsky_runtime.agents import matching
+from netsky_runtime.agents import matching, overheard
 from netsky_runtime.agents.naming import learn_name
 from netsky_runtime.agents.settlement import settle_turn
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.db import approvals, inputs, sessions, turns
-from netsky_runtime.records import ActorInput, ApprovalStatus, InputStatus, Turn, TurnStatus
+from netsky_runtime.records import (
+    ActorInput,
+    ApprovalStatus,
+    InputStatus,
+    Message,
+    Turn,
+    TurnStatus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +40,7 @@ async def reconcile(seat: Seat, thread: ThreadSession) -> None:
     sent = [item for item in known if item.batch_id and item.thread_id == thread.thread_id]
     found = matching.find(sent, history, input_ids=seat.input_ids)
     await _see(seat, sent, found)
+    await _overhear(seat, thread.thread_id, history)
     unsettled = await _fill_gaps(seat, thread.thread_id, history)
     unsettled |= {turn.id for turn in found.values()}
     for turn in history:
@@ -51,6 +59,14 @@ async def reconcile(seat: Seat, thread: ThreadSession) -> None:
     await _queue_again(seat, vanished)
     if not late or any(item.batch_id == late and item.id in found for item in sent):
         seat.turn_over()
+
+
+async def _overhear(seat: Seat, thread_id: str, history: Sequence[HistoricTurn]) -> None:
+    found: list[Message] = []
+    for turn in history:
+        at = turn.started_at or turn.completed_at or seat.kit.clock.now()
+        found += overheard.said(seat, thread_id, turn.id, turn.items, at=at)
+    await overheard.keep(seat, found)
 
 
 async def _end_unknown(seat: Seat, thread: ThreadSession, history: Sequence[HistoricTurn]) -> None:

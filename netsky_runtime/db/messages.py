@@ -37,6 +37,7 @@ SELECT m.* FROM (
                      ORDER BY seq DESC LIMIT ?2)
 ) AS near JOIN messages AS m ON m.seq = near.seq ORDER BY near.seq DESC LIMIT ?2
 """
+_KNOWN = "SELECT id FROM messages WHERE id IN (SELECT value FROM json_each(?))"
 _SET_STATUS = "UPDATE messages SET status = ? WHERE id = ? RETURNING id"
 _MARK_READ = """
 UPDATE messages SET read_at = ?
@@ -90,6 +91,11 @@ async def require(tx: Tx, message_id: str) -> Message:
     if message is None:
         raise _unknown(message_id)
     return message
+
+
+async def known(tx: Tx, ids: Sequence[str]) -> frozenset[str]:
+    """Return those of the ids that there are messages of."""
+    return frozenset(row["id"] for row in await rows.many(tx, _KNOWN, rows.words(ids)))
 
 
 async def recent(
