@@ -25,7 +25,7 @@ QUEUE_LIMIT = 100_000
 """Facts waiting for the database; past it their listeners wait, and their channels fill."""
 BATCH = 1_000
 
-_MANY_A_TURN = frozenset({EventKind.ERROR, EventKind.WARNING, EventKind.UNKNOWN})
+_MANY_A_TURN = frozenset({EventKind.ERROR, EventKind.WARNING, EventKind.UNKNOWN, EventKind.MODEL})
 
 
 class Log(Protocol):
