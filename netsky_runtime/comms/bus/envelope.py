@@ -171,14 +171,20 @@ def too_large(size: int) -> BadEnvelope:
     return BadEnvelope(f"The file is {size:,} bytes, the limit is {MAX_FILE_BYTES:,} (64 KiB).")
 
 
-def _encoded(envelope: BusEnvelope) -> bytes:
+def content_of(envelope: BusEnvelope) -> dict[str, Any]:
+    """Return the JSON object of an envelope, without what is absent."""
     content: dict[str, Any] = {}
     for name in _WORDS:
         if (word := getattr(envelope, name)) or name == "text":
             content[_NAMES.get(name, name)] = word
     if envelope.requires_ack:
         content["requires_ack"] = True
-    return json.dumps(content, ensure_ascii=False).encode(errors="replace") + b"\n"
+    return content
+
+
+def _encoded(envelope: BusEnvelope) -> bytes:
+    document = json.dumps(content_of(envelope), ensure_ascii=False)
+    return document.encode(errors="replace") + b"\n"
 
 
 def _word(content: dict[str, Any], name: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from netsky_runtime.comms.bus import guarded
 from netsky_runtime.comms.bus.addresses import folder_of
 from netsky_runtime.comms.bus.names import is_envelope
-from netsky_runtime.errors import Conflict
+from netsky_runtime.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,9 +136,20 @@ class Channel:
                 return False
         return True
 
-    def return_claims(self) -> list[str]:
-        """Put what somebody claimed and did not finish back into the inbox; return the names."""
-        return [self.move(name, CLAIMED, INBOX) for name in self.pending(CLAIMED)]
+    def return_claims(self, *, before: float | None = None) -> list[str]:
+        """Put what somebody claimed and did not finish back into the inbox; return the names.
+
+        With ``before`` (seconds since the epoch) only what was claimed earlier than that.
+        """
+        returned = []
+        for name in self.pending(CLAIMED):
+            with suppress(FileNotFoundError, NotFound):  # its claimer has finished it now
+                if before is not None:
+                    with self._opened(CLAIMED) as folder:
+                        if guarded.changed_at(folder, name) >= before:
+                            continue
+                returned.append(self.move(name, CLAIMED, INBOX))
+        return returned
 
     @contextmanager
     def _opened(self, part: str, *, make: bool = False) -> Iterator[int]:

@@ -9,10 +9,10 @@ from netsky_runtime.comms.bus.addresses import bus_id_of
 from netsky_runtime.comms.bus.envelope import BadEnvelope, BusEnvelope, parse
 from netsky_runtime.comms.bus.folders import DELIVERED, OUTBOX, Channel
 from netsky_runtime.comms.bus.guarded import Unreadable
-from netsky_runtime.errors import NotFound
+from netsky_runtime.errors import NotFound, Unhealthy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
     from netsky_runtime.comms.bus.names import Names
     from netsky_runtime.comms.bus.taking import PassedOver
@@ -20,17 +20,12 @@ if TYPE_CHECKING:
 _OURS = re.compile(r"[0-9]{20}-[0-9]{10}-[0-9a-f]{8}-[0-9]{10}-from-(agent[a-z0-9]+)\.json")
 
 
-def forward(
-    channel: Channel,
-    *,
-    names: Names,
-    passed_over: PassedOver,
-    delivered: Callable[[BusEnvelope], None],
-) -> None:
+def forward(channel: Channel, *, names: Names, passed_over: PassedOver) -> None:
     """Deliver every envelope of the outbox once, the oldest first, and archive it.
 
     One that is not valid, names nobody or is not signed by the channel's own address goes to
-    poison. Raises ``Unhealthy`` for a symbolic link on the way.
+    poison; one that cannot be delivered now stays. Raises ``Unhealthy`` for a symbolic link on
+    the way.
     """
     for name in channel.pending(OUTBOX):
         try:
@@ -46,14 +41,21 @@ def forward(
             channel.quarantine(name, error.message, OUTBOX)
             passed_over(name, error.message, poisoned=True)
             continue
-        target = Channel(channel.root, envelope.to)
-        ours = _OURS.fullmatch(name)
-        if ours and ours[1] == envelope.sender:
-            target.write_once(name, data)  # a second attempt after a crash changes nothing
-        else:
-            target.write_new(data, sender=envelope.sender, names=names)
+        try:
+            _deliver(name, data, envelope, channel.root, names)
+        except Unhealthy as error:
+            passed_over(name, error.message, poisoned=False)
+            continue
         channel.move(name, OUTBOX, DELIVERED)
-        delivered(envelope)
+
+
+def _deliver(name: str, data: bytes, envelope: BusEnvelope, root: Path, names: Names) -> None:
+    target = Channel(root, envelope.to)
+    ours = _OURS.fullmatch(name)
+    if ours and ours[1] == envelope.sender:
+        target.write_once(name, data)  # a second attempt after a crash changes nothing
+    else:
+        target.write_new(data, sender=envelope.sender, names=names)
 
 
 def _check_signed(envelope: BusEnvelope, channel: Channel) -> None:

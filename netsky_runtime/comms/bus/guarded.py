@@ -67,6 +67,11 @@ def enter(above: int, name: str, path: Path, *, make: bool) -> int:
     return folder
 
 
+def changed_at(folder: int, name: str) -> float:
+    """Return when a file was last moved or changed: seconds since the epoch."""
+    return os.stat(name, dir_fd=folder, follow_symlinks=False).st_ctime
+
+
 def names_in(folder: int) -> list[str]:
     """Return the names of all that lies in the folder."""
     with os.scandir(folder) as found:
@@ -112,24 +117,28 @@ def content(folder: int, name: str) -> bytes:
 def write(folder: int, name: str, data: bytes, *, attempt: int) -> None:
     """Write under a hidden name, then link: nobody ever sees half a file, or loses another's.
 
-    Raises ``FileExistsError``.
+    Raises ``FileExistsError``, and ``Unhealthy`` for a disk that does not take it.
     """
     hidden = f".{name}.{attempt}.tmp"
     try:
-        written = os.open(hidden, _CREATE, 0o600, dir_fd=folder)
-    except FileExistsError:
-        os.unlink(hidden, dir_fd=folder)  # of a writer that died
-        written = os.open(hidden, _CREATE, 0o600, dir_fd=folder)
-    try:
-        with os.fdopen(written, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(hidden, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-    finally:
         with suppress(FileNotFoundError):
-            os.unlink(hidden, dir_fd=folder)
-    os.fsync(folder)
+            os.unlink(hidden, dir_fd=folder)  # of a writer that died
+        written = os.open(hidden, _CREATE, 0o600, dir_fd=folder)
+        try:
+            with os.fdopen(written, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(hidden, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(hidden, dir_fd=folder)
+        os.fsync(folder)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        msg = f"The file {name} cannot be written: {error.strerror}."
+        raise Unhealthy(msg) from error
 
 
 def move(source: int, name: str, target: int) -> str:
