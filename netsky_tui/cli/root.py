@@ -16,6 +16,7 @@ from netsky_runtime.errors import NetskyError, UsageError
 from netsky_tui.cli import (
     actors,
     approvals,
+    channel,
     doctor,
     events,
     hosting,
@@ -29,6 +30,7 @@ from netsky_tui.cli import (
     status,
     stopping,
     tasks,
+    tools,
 )
 from netsky_tui.cli.exits import Exit, report
 from netsky_tui.cli.invocation import Invocation, take_common
@@ -146,9 +148,9 @@ def build(*, completion: bool) -> typer.Typer:
         epilog=_EPILOG,
     )
     app.callback(invoke_without_command=True)(netsky)
-    for module in (status, doctor, send, stopping, hosting):
+    for module in (status, doctor, send, stopping, hosting, tools):
         module.register(app)
-    nouns = (actors, tasks, messages, inputs, approvals, events, notes, logs, settings)
+    nouns = (actors, tasks, messages, inputs, approvals, events, notes, logs, settings, channel)
     for noun in nouns:
         app.add_typer(noun.app, cls=Noun)
     for owner in (app, *(noun.app for noun in nouns)):
