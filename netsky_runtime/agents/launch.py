@@ -135,7 +135,7 @@ def _companion(actor_id: str) -> tuple[str, ...]:
         sys.executable,
         "-P",
         "-m",
-        "netsky_tui.cli",
+        "netsky_tui",
         "channel",
         "forward-outbox",
         actor_id,
