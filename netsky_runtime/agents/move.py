@@ -55,23 +55,16 @@ async def move(seat: Seat, to: RuntimeName, *, interrupt: bool) -> Session:
     ``Unhealthy`` or ``RuntimeFailure`` when a door does not do its part: then the thread is where
     it was.
     """
-    kit = seat.kit
-    row = await _current(seat)
-    _check_way(row, to)
-    await kit.runtime(to).open()
-    async with seat.lock:
-        if seat.thread is None:
-            row = await _current(seat)
-            if not row.thread_id:
-                return await _change_door(seat, row, to)
-            why = f": {seat.problem}" if seat.problem else ""
-            msg = f"{seat.actor_id} is not attached to its thread just now{why}"
-            raise Conflict(msg, hint="Try again when it is.")
-    if seat.move is not None:
-        msg = f"{seat.actor_id} is being moved already."
-        raise Conflict(msg)
+    _check_way(await _current(seat), to)
+    _check_free(seat)
     if seat.busy and not interrupt:
         raise _busy(seat)
+    await seat.kit.runtime(to).open()
+    if seat.thread is None:
+        async with seat.lock:
+            if seat.thread is None:
+                return await _change_door(seat, to)
+    _check_free(seat)  # opening took its time
     return await _ask_runner(seat, Move(to))
 
 
@@ -86,6 +79,7 @@ async def carry_out(seat: Seat, to: RuntimeName) -> None:
         if thread is None or row is None:
             msg = f"{seat.actor_id} is not attached to its thread just now."
             raise Conflict(msg, hint="Try again when it is.")
+        _check_way(row, to)
         try:
             await thread.release()
         except TurnRunning as error:
@@ -145,8 +139,20 @@ def _check_way(row: Session, to: RuntimeName) -> None:
         raise Unsupported(msg, hint="app_server and resident continue any thread.")
 
 
-async def _change_door(seat: Seat, row: Session, to: RuntimeName) -> Session:
-    """Change the row of an actor whose thread does not exist yet."""
+def _check_free(seat: Seat) -> None:
+    if seat.move is not None:
+        msg = f"{seat.actor_id} is being moved already."
+        raise Conflict(msg)
+
+
+async def _change_door(seat: Seat, to: RuntimeName) -> Session:
+    """Change the row of an actor whose thread does not exist yet. The caller holds the lock."""
+    row = await _current(seat)
+    _check_way(row, to)
+    if row.thread_id:
+        why = f": {seat.problem}" if seat.problem else "."
+        msg = f"{seat.actor_id} is not attached to its thread just now{why}"
+        raise Conflict(msg, hint="Try again when it is.")
     waiting = await seat.kit.database.read(lambda tx: inputs.open_for(tx, seat.actor_id))
     if any(item.batch_id for item in waiting):
         msg = f"{seat.actor_id} may have begun a thread that netsky has not found yet."

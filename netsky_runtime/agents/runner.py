@@ -169,7 +169,7 @@ class ActorRunner:
         """Tell whoever asked for a move that nothing comes of it now."""
         move, self.seat.move = self.seat.move, None
         if move is not None:
-            why = f": {self.seat.problem}" if self.seat.problem else ""
+            why = f": {self.seat.problem}" if self.seat.problem else "."
             msg = f"{self.seat.actor_id} was not moved, its thread is not attached just now{why}"
             move.end(Conflict(msg, hint="Try again when it is."))
 

@@ -1,0 +1,356 @@
+"""Taking an actor to another door: one writer at every moment, nothing repeated, nothing lost."""
+
+import asyncio
+
+import pytest
+
+from netsky_runtime.agents import move, runner
+from netsky_runtime.codex.base import ThreadUnavailable, TurnRunning, Unsupported
+from netsky_runtime.db import sessions
+from netsky_runtime.errors import Conflict, NotFound, Refused, Unhealthy
+from netsky_runtime.records import InputStatus, RuntimeName, SessionState, ToolsDoor
+from tests.support.crew import crew, scripted
+from tests.support.doors import DoorSession, app_server, mcp_server, resident, times_heard
+
+APP, MCP, RESIDENT = RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT
+
+
+class House:
+    """The doors of one home; every thread has one writer among them."""
+
+    def __init__(self, folder):
+        writers = {}
+        self.doors = {
+            APP: app_server(folder, writers=writers),
+            MCP: mcp_server(folder, writers=writers),
+            RESIDENT: resident(folder, writers=writers),
+        }
+
+    def crew(self, folder, first=APP):
+        others = [door for name, door in self.doors.items() if name is not first]
+        return crew(folder, runtime=self.doors[first], others=others)
+
+
+@pytest.fixture
+def house(tmp_path):
+    return House(tmp_path)
+
+
+async def session_of(fleet, actor_id="manager0"):
+    return await fleet.database.read(lambda tx: sessions.current(tx, actor_id))
+
+
+async def warmed(fleet):
+    posted = await fleet.send("SAY[warm]")
+    await fleet.reply_to(posted)
+    return posted
+
+
+def losses(fleet):
+    return [line for _, line, _ in fleet.lines if line in {"thread lost", "actor parked"}]
+
+
+@pytest.mark.parametrize(
+    ("first", "to"), [(APP, RESIDENT), (RESIDENT, APP), (MCP, APP), (MCP, RESIDENT)]
+)
+async def test_a_thread_goes_on_behind_another_door_and_nothing_is_repeated(
+    tmp_path, house, first, to
+):
+    async with house.crew(tmp_path, first) as fleet:
+        posted = await warmed(fleet)
+        thread_id = (await session_of(fleet)).thread_id
+        moved = await fleet.fleet.move("manager0", to, interrupt=False)
+        assert (moved.runtime, moved.thread_id, moved.state) == (to, thread_id, SessionState.LIVE)
+        assert (await fleet.reply_to(await fleet.send("SAY[there]"))).body == "there"
+        assert fleet.fleet.session_of("manager0").thread_id == thread_id
+        assert len(await fleet.fleet.session_of("manager0").history()) == 2
+        assert times_heard(tmp_path, posted.input.id) == 1
+        assert losses(fleet) == []
+        assert house.doors[first]._writers == {thread_id: to.value}
+    async with House(tmp_path).crew(tmp_path, first) as fleet:
+        assert (await fleet.reply_to(await fleet.send("SAY[still]"))).body == "still"
+        assert (await session_of(fleet)).runtime is to
+
+
+async def test_a_thread_goes_there_and_back_with_the_tools_it_was_started_with(tmp_path, house):
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        for n, to in enumerate((RESIDENT, APP, RESIDENT, APP)):
+            await fleet.fleet.move("manager0", to, interrupt=False)
+            posted = await fleet.send(f"SAY[{n}]")
+            assert (await fleet.reply_to(posted)).body == str(n)
+            assert times_heard(tmp_path, posted.input.id) == 1
+        there, back = house.doors[RESIDENT].specs[-1], house.doors[APP].specs[-1]
+        assert ("mcp_servers" in there.config, bool(there.tools)) == (True, False)
+        assert ("mcp_servers" in back.config, bool(back.tools)) == (False, True)
+        assert (await session_of(fleet)).tools_door is ToolsDoor.DYNAMIC
+        assert len(await fleet.fleet.session_of("manager0").history()) == 5
+
+
+async def test_an_actor_that_waits_for_its_turns_end_is_not_moved_unless_it_may_be_interrupted(
+    tmp_path, house
+):
+    async with house.crew(tmp_path) as fleet:
+        running = await fleet.send("HANG")
+        await fleet.reached(running, InputStatus.SEEN)
+        with pytest.raises(Conflict, match="in the middle of a turn") as refused:
+            await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+        assert "--interrupt" in refused.value.hint
+        waiting = await fleet.send("SAY[patient]")
+        moved = await fleet.fleet.move("manager0", RESIDENT, interrupt=True)
+        assert moved.runtime is RESIDENT
+        assert (await fleet.settled(running)).status is InputStatus.INTERRUPTED
+        assert (await fleet.reply_to(waiting)).body == "patient"
+        assert times_heard(tmp_path, waiting.input.id) == 1
+
+
+async def test_words_that_come_while_a_thread_is_moved_wait_for_it(tmp_path, house, monkeypatch):
+    released, go_on = asyncio.Event(), asyncio.Event()
+    real = DoorSession.release
+
+    async def slow(self):
+        await real(self)
+        released.set()
+        await go_on.wait()
+
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        monkeypatch.setattr(DoorSession, "release", slow)
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            moving = group.create_task(fleet.fleet.move("manager0", RESIDENT, interrupt=False))
+            await released.wait()
+            posted = await fleet.send("SAY[there]")
+            again = group.create_task(_refused(fleet))
+            assert "being moved already" in (await again).message
+            assert (await fleet.input(posted)).attempts == 0
+            go_on.set()
+            await moving
+        assert (await fleet.reply_to(posted)).body == "there"
+
+
+async def _refused(fleet):
+    with pytest.raises(Conflict) as refused:
+        await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+    return refused.value
+
+
+async def test_a_thread_whose_new_door_fails_is_back_at_the_old_one(tmp_path, house):
+    house.doors[RESIDENT].refuses = ThreadUnavailable("The pane did not start.")
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        with pytest.raises(ThreadUnavailable, match="The pane did not start"):
+            await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+        row = await session_of(fleet)
+        assert (row.runtime, row.state) == (APP, SessionState.LIVE)
+        assert (await fleet.reply_to(await fleet.send("SAY[here]"))).body == "here"
+        assert losses(fleet) == []
+
+
+async def test_a_thread_that_no_door_takes_back_is_looked_for_at_the_old_one(
+    tmp_path, house, monkeypatch
+):
+    monkeypatch.setattr(runner, "BACKOFF", (0.01,))
+    house.doors[RESIDENT].refuses = ThreadUnavailable("The pane did not start.")
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        house.doors[APP].refuses = ThreadUnavailable("The engine is draining.")
+        with pytest.raises(ThreadUnavailable, match="The engine is draining"):
+            await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+        house.doors[APP].refuses = None
+        assert (await fleet.reply_to(await fleet.send("SAY[here]"))).body == "here"
+        assert (await session_of(fleet)).runtime is APP
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(TurnRunning("A human's turn runs."), Conflict), (ThreadUnavailable("?"), ThreadUnavailable)],
+)
+async def test_a_thread_that_its_door_does_not_let_go_stays_where_it_is(
+    tmp_path, house, monkeypatch, error, raised
+):
+    async def hold(_self):
+        raise error
+
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        thread = fleet.fleet.session_of("manager0")
+        monkeypatch.setattr(DoorSession, "release", hold)
+        with pytest.raises(raised):
+            await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+        assert fleet.fleet.session_of("manager0") is thread
+        assert (await session_of(fleet)).runtime is APP
+        assert (await fleet.reply_to(await fleet.send("SAY[here]"))).body == "here"
+
+
+async def test_a_door_that_does_not_open_changes_nothing(tmp_path, house):
+    house.doors[RESIDENT].shut = Unhealthy("There is no tmux.", hint="Install tmux.")
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        thread = fleet.fleet.session_of("manager0")
+        with pytest.raises(Unhealthy, match="no tmux"):
+            await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+        assert fleet.fleet.session_of("manager0") is thread
+
+
+async def test_a_thread_cannot_go_to_the_mcp_server_nor_where_it_is_nor_to_a_script(
+    tmp_path, house
+):
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        with pytest.raises(Unsupported, match="only threads that it has started"):
+            await fleet.fleet.move("manager0", MCP, interrupt=False)
+        with pytest.raises(Conflict, match="on app_server already"):
+            await fleet.fleet.move("manager0", APP, interrupt=False)
+        with pytest.raises(Refused, match="no thread of Codex"):
+            await fleet.fleet.move("manager0", RuntimeName.SCRIPTED, interrupt=False)
+        with pytest.raises(NotFound):
+            await fleet.fleet.move("worker9", RESIDENT, interrupt=False)
+        with pytest.raises(Conflict):
+            await fleet.fleet.move("owner", RESIDENT, interrupt=False)
+
+
+async def test_a_scripts_thread_cannot_go_to_a_door_of_codex(tmp_path, house):
+    others = list(house.doors.values())
+    async with crew(tmp_path, runtime=scripted(tmp_path), others=others) as fleet:
+        await warmed(fleet)
+        with pytest.raises(Refused):
+            await fleet.fleet.move("manager0", APP, interrupt=False)
+
+
+@pytest.mark.parametrize("to", [MCP, RESIDENT])
+async def test_an_actor_without_a_thread_starts_it_behind_the_other_door(tmp_path, house, to):
+    async with house.crew(tmp_path) as fleet:
+        await fleet.fleet.settled(seconds=5)
+        moved = await fleet.fleet.move("manager0", to, interrupt=False)
+        assert (moved.runtime, moved.thread_id) == (to, "")
+        assert (await fleet.reply_to(await fleet.send("SAY[hello]"))).body == "hello"
+        row = await session_of(fleet)
+        assert (row.runtime, row.tools_door) == (to, ToolsDoor.MCP)
+
+
+async def test_an_actor_whose_first_words_may_have_been_sent_is_not_moved(
+    tmp_path, house, monkeypatch
+):
+    monkeypatch.setattr(runner, "BACKOFF", (0.01,))
+    reached = asyncio.Event()
+
+    async def hang(self, batch):
+        reached.set()
+        await asyncio.Event().wait()
+
+    async def unfound(_mark):
+        raise ThreadUnavailable("The folder of sessions cannot be read.")
+
+    async with house.crew(tmp_path, RESIDENT) as fleet:
+        with monkeypatch.context() as held:
+            held.setattr(DoorSession, "submit", hang)
+            posted = await fleet.send("SAY[hello]")
+            async with asyncio.timeout(5):
+                await reached.wait()
+            await fleet.fleet.close()
+        with monkeypatch.context() as held:
+            held.setattr(house.doors[RESIDENT], "find", unfound)
+            await fleet.fleet.start()
+
+            async def lost(tx):
+                return (await sessions.current(tx, "manager0")).state is SessionState.LOST
+
+            await fleet.until(lost)
+            with pytest.raises(Conflict, match="not found yet"):
+                await fleet.fleet.move("manager0", APP, interrupt=False)
+        assert (await fleet.reply_to(posted)).body == "hello"
+
+
+async def test_a_thread_that_is_not_attached_is_not_moved(tmp_path, house, monkeypatch):
+    monkeypatch.setattr(runner, "BACKOFF", (0.01,))
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        house.doors[APP].shut = Unhealthy("Codex does not answer.")
+        house.doors[APP].kill()
+
+        async def lost(tx):
+            row = await sessions.current(tx, "manager0")
+            return row.end_reason == "Codex does not answer."
+
+        await fleet.until(lost)
+        with pytest.raises(Conflict, match=r"not attached.*Codex does not answer"):
+            await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+        assert (await session_of(fleet)).runtime is APP
+
+
+@pytest.mark.parametrize("after", ["release", "resume"])
+async def test_a_netsky_that_ends_in_the_middle_comes_back_on_the_door_that_its_row_names(
+    tmp_path, house, monkeypatch, after
+):
+    reached = asyncio.Event()
+    where, name = {
+        "release": (house.doors[RESIDENT], "resume"),
+        "resume": (move, "attached"),
+    }[after]
+
+    async def hang(*_args):
+        reached.set()
+        await asyncio.Event().wait()
+
+    async with house.crew(tmp_path) as fleet:
+        posted = await warmed(fleet)
+        with monkeypatch.context() as held:
+            held.setattr(where, name, hang)
+            async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+                moving = group.create_task(_stopped(fleet))
+                await reached.wait()
+                await fleet.fleet.close()
+                await moving
+        queued = await session_of(fleet)
+        assert queued.runtime is RESIDENT
+    async with House(tmp_path).crew(tmp_path) as fleet:
+        assert (await fleet.reply_to(await fleet.send("SAY[here]"))).body == "here"
+        assert (await session_of(fleet)).runtime is RESIDENT
+        assert times_heard(tmp_path, posted.input.id) == 1
+
+
+async def _stopped(fleet):
+    with pytest.raises(Conflict, match="was stopped while it was moved"):
+        await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+
+
+async def test_a_turn_that_does_not_end_in_time_leaves_its_thread_where_it_is(
+    tmp_path, house, monkeypatch
+):
+    async def deaf(self, turn_id):
+        """Take the order and do nothing."""
+
+    monkeypatch.setattr(move, "REST_SECONDS", 0.01)
+    async with house.crew(tmp_path) as fleet:
+        running = await fleet.send("ASK[make] SAY[made]")
+        question = await fleet.question()
+        with monkeypatch.context() as held:
+            held.setattr(DoorSession, "interrupt", deaf, raising=False)
+            with pytest.raises(Conflict, match="did not come to rest"):
+                await fleet.fleet.move("manager0", RESIDENT, interrupt=True)
+        waiting = await fleet.send("SAY[next]")
+        await fleet.decide(question)
+        assert (await fleet.reply_to(running)).body == "made"
+        assert (await fleet.reply_to(waiting)).body == "next"
+        assert (await session_of(fleet)).runtime is APP
+
+
+async def test_a_stopped_actor_is_not_moved(tmp_path, house):
+    async with house.crew(tmp_path) as fleet:
+        await fleet.hire("SAY[one]")
+        await fleet.fleet.stop_actor("worker1")
+        with pytest.raises(Conflict, match="stopped"):
+            await fleet.fleet.move("worker1", RESIDENT, interrupt=False)
+
+
+async def test_questions_of_other_actors_stay_when_a_thread_leaves_their_engine(tmp_path, house):
+    async with house.crew(tmp_path) as fleet:
+        await fleet.hire("ASK[make] SAY[made]")
+        asked = await fleet.question()
+        await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+        await fleet.decide(asked)
+
+        async def heard(tx):
+            return (await sessions.current(tx, "manager0")).runtime is RESIDENT
+
+        assert await fleet.until(heard)
