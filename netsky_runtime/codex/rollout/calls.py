@@ -28,7 +28,7 @@ _SESSION = re.compile(r"Process running with session ID (\d+)")
 _WALL = re.compile(r"Wall time: ([\d.]+) seconds")
 _PATCHED = re.compile(r"\*\*\* (Add|Update|Delete) File: (.+)")
 _MOVED = "*** Move to: "
-_REJECTED = "rejected by user"
+_REJECTED = 'CreateProcess { message: "Rejected('
 _UNSUPPORTED = "unsupported call:"
 
 

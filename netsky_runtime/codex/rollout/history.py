@@ -64,6 +64,7 @@ def fold(events: Iterable[CodexEvent], *, running: bool) -> tuple[HistoricTurn, 
             turn.completed_at = event.data["completed_at"]
             turn.error = event.data["error"]
         elif event.kind in _ITEMS:
+            turn.items.pop(event.item_id, None)  # in the order in which they ended
             turn.items[event.item_id] = HistoricItem(
                 id=event.item_id, type=event.data["type"], data=event.data
             )

@@ -156,7 +156,7 @@ def _mcp_item(raw: Payload) -> Data:
         "tool": text(raw.get("tool")),
         "arguments": bounded(raw.get("arguments")),
         "status": _status(raw),
-        "result": bounded(raw.get("result") or raw.get("error")),
+        "result": bounded(_mcp_result(raw.get("result") or raw.get("error"))),
     }
 
 
@@ -169,8 +169,15 @@ def _mcp_end(payload: Payload) -> Data:
         "tool": text(call.get("tool")),
         "arguments": bounded(call.get("arguments")),
         "status": "completed" if good and not good.get("is_error") else "failed",
-        "result": bounded(good or result.get("Err")),
+        "result": bounded(_mcp_result(good or result.get("Err"))),
     }
+
+
+def _mcp_result(result: Any) -> Any:
+    """Return a result with the members that app-server's own history gives it."""
+    if not isinstance(result, dict) or "content" not in result:
+        return result
+    return {name: result.get(name) for name in ("content", "structuredContent", "_meta")}
 
 
 def _web_search(raw: Payload) -> Data:

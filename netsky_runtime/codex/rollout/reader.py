@@ -7,9 +7,9 @@ Recorded from 0.120.0, 0.145.0, 0.153.4, 0.163.0 and 0.169.0. What each line tel
 - ``event_msg``: ``task_started``, ``task_complete`` (with ``error`` from 0.145), ``turn_aborted``;
   ``item_completed`` with whole items, or ``user_message``, ``agent_message`` and the ``*_end``
   events; ``token_count``.
-- ``response_item``: what the model was told and said. Only its calls and their outputs, and its
-  reasoning, are read here: user messages among them are also Codex's own (AGENTS.md, environment,
-  ``<turn_aborted>``), and every message that a human or a client sent is told as an event too.
+- ``response_item``: what the model was told and said. Only its calls and their outputs are read
+  here: user messages among them are also Codex's own (AGENTS.md, environment, ``<turn_aborted>``),
+  and every message that a human or a client sent is told as an event too.
 - ``turn_context``: the turn's model and folder.
 - ``compacted``, ``world_state``, ``token_usage_record``: nothing that is not told elsewhere.
 
@@ -76,6 +76,7 @@ class RolloutReader:
             "item_completed": self._item,
             "user_message": self._user,
             "agent_message": self._agent,
+            "agent_reasoning": self._reasoned,
             "context_compacted": self._compacted,
             "token_count": self._tokens,
             "error": self._error,
@@ -135,8 +136,6 @@ class RolloutReader:
             return self._call(payload)
         if kind in calls.OUTPUTS:
             return self._output(payload)
-        if kind == "reasoning":
-            return self._reasoned(payload)
         return []
 
     def _started(self, payload: Payload) -> list[CodexEvent]:
@@ -207,10 +206,17 @@ class RolloutReader:
         return self._ended({"type": "other", "name": "contextCompaction", "raw": {}}, payload, "")
 
     def _reasoned(self, payload: Payload) -> list[CodexEvent]:
-        said = items.words(payload.get("summary")) or items.words(payload.get("content"))
-        if not said or (self._turn and text(payload.get("id")) in self._turn.done):
-            return []
-        return self._ended({"type": "reasoning", "text": said}, payload, "id")
+        """Older formats tell each part of one piece of reasoning by an event of its own."""
+        turn, said = self._turn, text(payload.get("text"))
+        if turn is None or turn.thought is None:
+            told = self._ended({"type": "reasoning", "text": said}, payload, "")
+            if turn is not None:
+                turn.thought = (told[0].item_id, said)
+            return told
+        item_id, before = turn.thought
+        turn.thought = (item_id, f"{before}\n\n{said}")
+        data = {"type": "reasoning", "text": turn.thought[1]}
+        return [self._event(EventKind.ITEM_COMPLETED, data, turn.id, item_id)]
 
     def _ended(self, data: Data, payload: Payload, key: str) -> list[CodexEvent]:
         """Tell an item's end; ``key`` is where the payload keeps the item's id, if anywhere."""
@@ -223,6 +229,7 @@ class RolloutReader:
         if turn is not None and turn_id == turn.id:
             turn.done.add(item_id)
             turn.calls.pop(item_id, None)
+            turn.thought = None
             if data["type"] in _WORDS:
                 turn.heard = data["type"] == "agent_message"
         return [self._event(EventKind.ITEM_COMPLETED, data, turn_id, item_id)]
@@ -234,6 +241,7 @@ class RolloutReader:
         call = calls.begun(payload, turn.cwd)
         turn.calls[call.id] = call
         turn.heard = True
+        turn.thought = None
         if call.tool == calls.PLAN_TOOL:
             plan = {"steps": calls.steps(call.arguments)}
             return [self._event(EventKind.PLAN, plan, turn.id)]
@@ -327,10 +335,5 @@ def _ms(seconds: Any) -> int | None:
 
 _SILENT_LINES = frozenset({"compacted", "world_state", "token_usage_record"})
 _SILENT_EVENTS = frozenset(
-    {
-        "thread_settings_applied",
-        "thread_name_updated",
-        "agent_reasoning",
-        "agent_reasoning_raw_content",
-    }
+    {"thread_settings_applied", "thread_name_updated", "agent_reasoning_raw_content"}
 )

@@ -19,6 +19,8 @@ class OpenTurn:
     """The last error that is not tried again."""
     heard: bool = False
     """Whether the model has answered since it was last told something."""
+    thought: tuple[str, str] | None = None
+    """Id and text of the reasoning that came last, while nothing else has come after it."""
     calls: dict[str, Call] = field(default_factory=dict)
     """Calls without an answer, and commands that run on, by call id."""
     done: set[str] = field(default_factory=set)
