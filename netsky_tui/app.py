@@ -102,8 +102,8 @@ class RoomApp(App[int]):
         return self.room
 
     def on_mount(self) -> None:
-        """Start feeding, once the first frame is there."""
-        self.call_after_refresh(self._start_feed)
+        """Start feeding: what is stored is read while the terminal gets ready."""
+        self.room.call_later(self._start_feed)
         self.set_interval(_READ_PACE, self._mark_read, name="read")
         self._tidying.start()
         self.set_interval(_TIDY_PACE, self._tidy, name="tidy")
