@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -59,15 +60,16 @@ async def serve(environ: Mapping[str, str]) -> None:
 
 
 async def _standard_streams() -> LineFraming:
+    for stream in (sys.stdin, sys.stdout):
+        mode = os.fstat(stream.fileno()).st_mode
+        if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode):
+            msg = "Standard input and output are not the two pipes of an MCP client."
+            raise UsageError(msg, hint="Codex starts `netsky tools`; there is nothing to type.")
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
-    try:
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        transport, protocol = await loop.connect_write_pipe(
-            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), sys.stdout
-        )
-    except (ValueError, OSError) as error:
-        msg = f"Standard input and output are no pipes ({error})."
-        raise UsageError(msg, hint="An MCP client starts `netsky tools`, not a shell.") from error
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    transport, protocol = await loop.connect_write_pipe(
+        lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), sys.stdout
+    )
     writer = asyncio.StreamWriter(transport, protocol, None, loop)
     return LineFraming(reader, writer, max_line=MAX_LINE)

@@ -12,11 +12,16 @@ _COMPLETE = "_NETSKY_COMPLETE"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``netsky`` and return its exit status."""
-    # The room shares text.py and needs no command line, nor does `netsky` alone.
-    if not (sys.argv[1:] if argv is None else argv) and _COMPLETE not in os.environ:
+    # The room shares text.py and needs no command line, nor does `netsky` alone, nor a thread.
+    line = list(sys.argv[1:] if argv is None else argv)
+    if _COMPLETE not in os.environ and not line:
         from netsky_tui.cli import opening
 
         return opening.main()
+    if _COMPLETE not in os.environ and line == ["tools"]:
+        from netsky_runtime.tools_door import main as tools_door
+
+        return tools_door.main()
     from netsky_tui.cli import root
 
     return root.main(argv)
