@@ -37,7 +37,7 @@ async def attach(seat: Seat) -> None:
     if not row.thread_id:
         if shut is not None:
             seat.row = await failover.change_door(seat, row, shut)
-        elif row.state is SessionState.LOST:  # there was no Codex for a while
+        elif row.state is not SessionState.STARTING:  # it was lost before it had heard anything
             await kit.database.write(
                 lambda tx: sessions.set_state(tx, row.id, SessionState.STARTING)
             )

@@ -126,6 +126,9 @@ class Dispatcher:
                 await thread.interrupt(turn_id)
             except NoActiveTurn:
                 pass  # it ended by itself: its end wakes us
+            except ThreadBlocked as error:
+                self._interrupted = ""
+                await set_blocked(self._seat, error.message)
             except RuntimeFailure as error:
                 self._interrupted = ""
                 raise ThreadUnavailable(error.message) from error

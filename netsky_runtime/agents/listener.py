@@ -56,7 +56,8 @@ class Listener:
             kit.live.fold(self._seat.actor_id, event)
             if not event.is_fact:
                 continue
-            await learn_name(self._seat, self._thread)  # a human may have said its first words
+            if self._seat.thread is self._thread:
+                await learn_name(self._seat, self._thread)  # a human may have begun it
             await kit.facts.put(self._seat.actor_id, event)
             if event.kind is EventKind.SESSION_LOST:
                 return str(event.data.get("reason") or "the connection was lost")

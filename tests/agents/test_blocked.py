@@ -5,13 +5,13 @@ import asyncio
 import pytest
 
 from netsky_runtime import health
-from netsky_runtime.codex.base import Unsupported
+from netsky_runtime.codex.base import ThreadBlocked, Unsupported
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.db import actors, approvals, events, sessions, views
 from netsky_runtime.errors import Conflict, NotFound
 from netsky_runtime.records import ApprovalStatus, HealthState, InputMode, InputStatus
 from tests.support.crew import crew
-from tests.support.doors import app_server, mcp_server, resident, times_heard
+from tests.support.doors import DoorSession, app_server, mcp_server, resident, times_heard
 from tests.support.fakes import ManualClock
 
 
@@ -159,6 +159,26 @@ async def test_interrupt_and_send_waits_where_no_door_can_interrupt(tmp_path):
         await fleet.decide(question)
         assert (await fleet.reply_to(running)).body == "made"
         assert (await fleet.reply_to(urgent)).body == "urgent"
+
+
+async def test_an_interrupt_that_may_not_be_typed_blocks_the_actor_and_loses_nothing(
+    tmp_path, monkeypatch
+):
+    async def refuse(self, turn_id):
+        raise ThreadBlocked("A dialog is open.")
+
+    async with crew(tmp_path, runtime=app_server(tmp_path)) as fleet:
+        running = await fleet.send("ASK[make] SAY[made]")
+        question = await fleet.question()
+        thread = fleet.fleet.session_of("manager0")
+        monkeypatch.setattr(DoorSession, "interrupt", refuse, raising=False)
+        urgent = await fleet.send("SAY[urgent]", mode=InputMode.INTERRUPT)
+        await fleet.until(blocked)
+        await fleet.decide(question)
+        assert (await fleet.reply_to(running)).body == "made"
+        assert (await fleet.reply_to(urgent)).body == "urgent"
+        assert fleet.fleet.session_of("manager0") is thread
+        await fleet.until(free)
 
 
 async def test_what_an_actors_door_can_do_is_known_before_anything_is_sent(tmp_path):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from netsky_runtime.agents import dispatch, runner
-from netsky_runtime.codex.base import NoSuchDoor, ThreadGone, ThreadUnavailable
+from netsky_runtime.codex.base import AnswerLost, NoSuchDoor, ThreadGone, ThreadUnavailable
 from netsky_runtime.db import actors, inputs, messages, sessions, turns, views
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.records import (
@@ -183,6 +183,29 @@ async def test_first_words_to_a_door_that_is_not_there_any_more_are_found_all_th
         assert (await fleet.reply_to(posted)).body == "hello"
         assert times_heard(tmp_path, posted.input.id) == 1
         assert (await session_of(fleet)).runtime is RuntimeName.APP_SERVER
+
+
+async def test_first_words_that_an_mcp_server_took_before_it_died_are_not_sent_again(
+    tmp_path, house, monkeypatch
+):
+    """It died before it could tell the thread's name, and knows none after its restart."""
+    real = DoorSession.submit
+
+    async def die(self, batch):
+        monkeypatch.setattr(DoorSession, "submit", real)
+        await self._inner.submit(batch)
+        house.mcp.kill()
+        raise AnswerLost("The MCP server has ended.", connected=False)
+
+    async with house.crew(tmp_path) as fleet:
+        monkeypatch.setattr(DoorSession, "submit", die)
+        posted = await fleet.send("SLOW0.05 SAY[in the end]")
+        row = await fleet.settled(posted)
+        assert row.status is InputStatus.ANSWERED
+        assert times_heard(tmp_path, posted.input.id) == 1
+        assert await fleet.database.read(lambda tx: inputs.recoveries_of(tx, [row.id])) == 1
+        session = await session_of(fleet)
+        assert (session.runtime, session.previous_thread_id) == (RuntimeName.APP_SERVER, "")
 
 
 async def test_a_thread_waits_while_it_is_not_sure_that_no_door_can_continue_it(tmp_path, house):

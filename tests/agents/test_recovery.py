@@ -102,3 +102,12 @@ async def test_the_text_is_made_from_what_is_stored(tmp_path: Path) -> None:
             )
             assert quoted in text
             assert "- t1 in_progress: paint" in text
+
+
+def test_an_actor_whose_conversation_was_lost_is_told_which_and_what_it_had_been_handed() -> None:
+    text = compose(WORKER, [TASK], [CAUSE], lost_thread="th-old")
+    assert "conversation th-old was lost" in text
+    assert "may have begun with" in text
+    assert "- task from manager0: “Paint the fence green”" in text
+    assert "do nothing twice" in text
+    assert "crash" not in text
