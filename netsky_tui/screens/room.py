@@ -62,7 +62,7 @@ class RoomScreen(Screen[None]):
         self.approvals.hint = " · ".join(
             f"{pretty(keymap.of(entry))} {entry.label}" for entry in SCOPES["approvals"]
         )
-        self.composer = Composer(keymap=keymap)
+        self.composer = Composer(keymap=keymap, no_steer=store.no_steer)
         self.strip, self.tabs = LineView(id="strip"), LineView(id="tabs")
         self.alarm = Static(id="alarm")
         self.status, self.keys = LineView(id="status"), LineView(id="keys")
@@ -73,6 +73,7 @@ class RoomScreen(Screen[None]):
         self.zoomed = False
         self._came_from: Widget | None = None
         self._linked = False
+        self._resumed = False
         self.show_closed = True
 
     def compose(self) -> ComposeResult:
@@ -102,6 +103,11 @@ class RoomScreen(Screen[None]):
         self.boot.can_focus = False
         self._activate(self.active)
         self.refresh_parts(frozenset(Part))
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Take the styles as they are at the first time: every widget has just got them."""
+        event.refresh_styles = event.refresh_styles and self._resumed
+        self._resumed = True
 
     # -- size ------------------------------------------------------------------------------
 
