@@ -28,13 +28,15 @@ from netsky_runtime.comms.replies import ReplyDesk
 from netsky_runtime.control.feed import Feed
 from netsky_runtime.control.handle import Handle, LocalHandle
 from netsky_runtime.control.server import ControlServer
-from netsky_runtime.db import counts, daemon_row
+from netsky_runtime.db import counts, daemon_row, engines
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import CodexMissing, NetskyError
 from netsky_runtime.live_verbs import LiveVerbs
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
+from netsky_runtime.records import RuntimeName
+from netsky_runtime.sidecar import Sidecar
 from netsky_runtime.supervise import Supervisor
 from netsky_runtime.tool_verbs import ToolVerbs
 from netsky_runtime.verbs import RecordVerbs, Verb, VerbTable
@@ -138,11 +140,13 @@ class Daemon:
         await self._listen()
 
         options.progress(f"starting {self.runtimes.chosen.value}")
-        await self.fleet.start()
+        await self.fleet.start(options.only)
         await self.fleet.settled(seconds=ATTACH_SECONDS)
-        for actor_id in await self.database.write(self.delegation.start_ready):
-            self.fleet.wake(actor_id)
-        self.tasks.spawn("post office", self.office.run())
+        if options.only is None:
+            for actor_id in await self.database.write(self.delegation.start_ready):
+                self.fleet.wake(actor_id)
+            self.tasks.spawn("post office", self.office.run())
+            self.tasks.spawn("sidecars", self.sidecar.finish_leftovers())
         self._state = "ready"
         self._since = clock.now()
         self.started = True
@@ -217,6 +221,17 @@ class Daemon:
             wake=self._wake,
             log=self.log,
         )
+        self.sidecar = Sidecar(
+            root=self.options.home.channels,
+            database=database,
+            fleet=self.fleet,
+            office=self.office,
+            settings=self.settings,
+            door=partial(wiring.sidecar_door, self.settings, self.doors, self.runtimes.chosen),
+            cwd=wiring.limits(self.settings, self.options.cwd).work_dir,
+            clock=clock,
+            ids=ids,
+        )
         inbox = Inbox(database=database, clock=clock, ids=ids, wake=self._wake)
         records = RecordVerbs(
             database=database,
@@ -242,6 +257,7 @@ class Daemon:
             "status": self.status,
             "doctor": self.doctor,
             "stop": self._stop_verb,
+            "codex.run": self.sidecar.run,
         }
         self.verbs = VerbTable(records.table(), lives.table(), tools.table(), own)
 
@@ -303,6 +319,11 @@ class Daemon:
     def handle(self) -> Handle:
         """Return what the room in this process works with."""
         return LocalHandle(dispatch=self.dispatch, feed=self.feed)
+
+    async def engine_at_work(self) -> str:
+        """Return the id of the engine that should be running; empty when none is known."""
+        found = await self.database.read(lambda tx: engines.running(tx, RuntimeName.APP_SERVER))
+        return found.id if found else ""
 
     async def status(self, _request: protocol.Empty) -> dict[str, Any]:
         """Say how the daemon is, what it runs on and how much there is."""

@@ -25,5 +25,7 @@ class Options:
     """Settings from the command line, by name."""
     demo: bool = False
     """Let the scripted runtime play the demo instead of orders in the text."""
+    only: frozenset[str] | None = None
+    """Serve these actors and leave the others' work to a netsky that serves all."""
     progress: Callable[[str], None] = lambda _line: None
     """Told, in a few words, what the start is doing."""

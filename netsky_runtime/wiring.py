@@ -150,6 +150,15 @@ async def choose(settings: Settings, doors: Callable[[], Doors]) -> Choice:
     return Choice(best.door if best else RuntimeName.APP_SERVER, notices)
 
 
+async def sidecar_door(
+    settings: Settings, doors: Callable[[], Doors], best: RuntimeName
+) -> RuntimeName:
+    """Return the door of a sidecar's new thread: the one that was set, else mcp_server if open."""
+    if settings.runtime == "auto" and (await doors().ask(RuntimeName.MCP_SERVER)).open:
+        return RuntimeName.MCP_SERVER
+    return best
+
+
 async def check_door(doors: Callable[[], Doors], door: RuntimeName) -> None:
     """Raise ``Unhealthy`` for a door that somebody asked for and that is not open."""
     if door is RuntimeName.SCRIPTED:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx
     from netsky_runtime.errors import NetskyError
 
-_RESERVED = re.compile(r"(owner|netsky|manager0|worker.*)")
+_RESERVED = re.compile(r"(owner|netsky|manager0|worker.*|agent.*)")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.authority import Role, role_of
 from netsky_runtime.errors import UsageError
+from netsky_runtime.records import ActorKind
 
 if TYPE_CHECKING:
     from netsky_runtime.records import Actor
@@ -23,11 +24,12 @@ def instructions(actor: Actor, *, cwd: str, tag: str, previous_thread: str = "")
     """
     values = {"actor_id": actor.id, "cwd": cwd, "envelopes": render("envelopes", tag=tag).strip()}
     role = role_of(actor)
+    template = role.value if actor.kind is not ActorKind.SIDECAR else actor.kind.value
     if role is not Role.MANAGER0:
         values["manager_id"] = actor.manager_id or ""
     if role is Role.MANAGER:
         values["objective"] = actor.objective.strip() or _NO_OBJECTIVE
-    told = render(role.value, **values)
+    told = render(template, **values)
     if previous_thread:
         told = f"{told.rstrip()}\n\n{render('previous', thread=previous_thread)}"
     return told

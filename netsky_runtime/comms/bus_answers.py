@@ -36,7 +36,7 @@ def answer(
     taken: TakenEnvelope, cause: Message, ended: ActorInput, reply: Message | None, *, now: int
 ) -> BusEnvelope:
     """Return the terminal envelope of what ``cause`` asked and ``ended`` settled."""
-    kind, text = _verdict(ended, reply)
+    kind, text = _verdict(taken, ended, reply)
     return carried(
         text,
         sender=bus_id_of(taken.actor_id),
@@ -86,11 +86,13 @@ def write(root: Path, envelope: BusEnvelope, *, at_ms: int) -> None:
     Channel(root, envelope.to).write_once(name, dump(envelope))
 
 
-def _verdict(ended: ActorInput, reply: Message | None) -> tuple[str, str]:
+def _verdict(taken: TakenEnvelope, ended: ActorInput, reply: Message | None) -> tuple[str, str]:
     words = "" if reply is None or reply.metadata.get("wordless") else reply.body
     if ended.status is InputStatus.ANSWERED:
         return REPLY, words
     why = ended.reason or "it was taken back"
     if ended.status is InputStatus.FAILED or reply is not None:
         return ERROR, words or f"The turn failed: {why}."
+    if taken.overdue:
+        return ERROR, taken.overdue
     return CANCEL, f"There is no answer: {why}."

@@ -120,6 +120,19 @@ class PostOffice:
             raise Conflict(msg, hint="Give another id or key to what is to be sent again.")
         return posted
 
+    async def knows(self, actor_id: str, envelope: BusEnvelope) -> bool:
+        """Whether a copy of the envelope was taken before."""
+        found = await self._database.read(
+            lambda tx: bus_envelopes.find(
+                tx,
+                actor_id,
+                key=bus_answers.key_of(envelope),
+                sender=envelope.sender,
+                envelope_id=envelope.id,
+            )
+        )
+        return found is not None
+
     async def _each_actors(self, look: Callable[[Channel], list[str]]) -> list[str]:
         """Return the actors' folders in which ``look`` finds files; one that fails is told of."""
         broken: list[tuple[str, str]] = []

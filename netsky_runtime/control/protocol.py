@@ -36,6 +36,7 @@ __all__ = [
     "ReadMessages",
     "Request",
     "ResolveInput",
+    "RunCodex",
     "Send",
     "SetSetting",
     "SetTask",
@@ -129,6 +130,20 @@ class MoveActor(Request):
     actor_id: Text
     runtime: RuntimeName
     interrupt: bool = False
+
+
+class RunCodex(Request):
+    """``codex.run``: one turn of the sidecar workerN, within ``timeout`` seconds.
+
+    Its brief is ``prompt``, or with ``drain`` the next envelope of its inbox.
+    """
+
+    number: int = Field(ge=1)
+    prompt: str | None = None
+    drain: bool = False
+    model: str = ""
+    fresh: bool = False
+    timeout: float = Field(gt=0, le=LONGEST_WAIT)
 
 
 class InputId(Request):
@@ -262,6 +277,7 @@ REQUESTS: Final[Mapping[str, type[Request]]] = MappingProxyType(
         "actors.resume": ActorId,
         "actors.move": MoveActor,
         "actors.terminal": ActorId,
+        "codex.run": RunCodex,
         "inputs.cancel": InputId,
         "inputs.resolve": ResolveInput,
         "tasks.add": AddTask,

@@ -17,6 +17,7 @@ _ALL = "SELECT * FROM actors ORDER BY created_at, rowid"
 _SET_STATUS = """
 UPDATE actors SET status = ?, park_reason = ?, updated_at = ? WHERE id = ? RETURNING id
 """
+_SET_KIND = "UPDATE actors SET kind = ?, updated_at = ? WHERE id = ? RETURNING id"
 _SET_OBJECTIVE = "UPDATE actors SET objective = ?, updated_at = ? WHERE id = ? RETURNING id"
 _SET_CWD = "UPDATE actors SET cwd = ?, updated_at = ? WHERE id = ? RETURNING id"
 _NAMES = "SELECT id FROM actors WHERE id GLOB ? || '[0-9]*'"
@@ -69,6 +70,11 @@ async def set_status(
     """Set the status; ``reason`` is kept only while the actor is parked. Raises ``NotFound``."""
     kept = reason if status is ActorStatus.PARKED else ""
     _found(actor_id, await rows.many(tx, _SET_STATUS, status.value, kept, now, actor_id))
+
+
+async def set_kind(tx: Tx, actor_id: str, kind: ActorKind, *, now: int) -> None:
+    """Make the actor another kind of thing; raises ``NotFound``."""
+    _found(actor_id, await rows.many(tx, _SET_KIND, kind.value, now, actor_id))
 
 
 async def set_objective(tx: Tx, actor_id: str, objective: str, *, now: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import inputs, rows
+from netsky_runtime.errors import NotFound
 
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Row, Tx
@@ -18,14 +19,17 @@ SELECT * FROM bus_envelopes
 WHERE actor_id = ?1 AND sender = ?3 AND envelope_id = ?4 AND envelope_id <> ''
 LIMIT 1
 """
+_GET = "SELECT * FROM bus_envelopes WHERE message_id = ?"
 _OPEN = "SELECT count(*) FROM bus_envelopes WHERE answered_at IS NULL"
 _OWED = """
 SELECT b.*, i.id AS input_id
 FROM bus_envelopes AS b INDEXED BY bus_envelopes_open
 JOIN actor_inputs AS i ON i.message_id = b.message_id
-WHERE b.answered_at IS NULL AND i.status IN ('answered', 'failed', 'interrupted', 'cancelled')
+WHERE b.answered_at IS NULL AND (i.status IN ('answered', 'failed', 'interrupted', 'cancelled')
+    OR (i.status = 'uncertain' AND b.overdue <> ''))
 ORDER BY b.created_at, b.key LIMIT ?
 """
+_OVERDUE = "UPDATE bus_envelopes SET overdue = ? WHERE message_id = ?"
 _ANSWER = "UPDATE bus_envelopes SET answered_at = ? WHERE actor_id = ? AND key = ?"
 _CONFIRM = """
 UPDATE deliveries SET status = 'confirmed', error = '', updated_at = max(updated_at, ?)
@@ -48,6 +52,8 @@ class TakenEnvelope:
     thread: str = ""
     swarm: str = ""
     requires_ack: bool = False
+    overdue: str = ""
+    """Why its sender hears of an error where the turn was only stopped: it took too long."""
     created_at: int
     answered_at: int | None = None
     """When its one answer was written, or when it came if it gets none."""
@@ -94,6 +100,20 @@ async def owed(tx: Tx, *, limit: int) -> tuple[tuple[TakenEnvelope, ActorInput],
     return tuple((_taken(row), ended[row["input_id"]]) for row in found)
 
 
+async def set_overdue(tx: Tx, message_id: str, reason: str) -> None:
+    """Record, before its turn is stopped for it, that an envelope waits no longer."""
+    await rows.many(tx, _OVERDUE, reason, message_id)
+
+
+async def get(tx: Tx, message_id: str) -> TakenEnvelope:
+    """Return the envelope that became this message; raises ``NotFound``."""
+    row = await rows.one(tx, _GET, message_id)
+    if row is None:
+        msg = f"Message {message_id} did not come by the bus."
+        raise NotFound(msg)
+    return _taken(row)
+
+
 async def answered(tx: Tx, taken: TakenEnvelope, *, reply_id: str | None, now: int) -> None:
     """Record that the answer lies in the sender's inbox: the delivery of the reply is confirmed."""
     await rows.many(tx, _ANSWER, now, taken.actor_id, taken.key)
@@ -112,6 +132,7 @@ def _taken(row: Row) -> TakenEnvelope:
         thread=row["thread"],
         swarm=row["swarm"],
         requires_ack=bool(row["requires_ack"]),
+        overdue=row["overdue"],
         created_at=row["created_at"],
         answered_at=row["answered_at"],
     )

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _GET = "SELECT * FROM sessions WHERE id = ?"
 _CURRENT = "SELECT * FROM sessions WHERE actor_id = ? AND ended_at IS NULL"
+_LAST = """
+SELECT * FROM sessions WHERE actor_id = ? ORDER BY started_at DESC, rowid DESC LIMIT 1
+"""
 _LIST_CURRENT = "SELECT * FROM sessions WHERE ended_at IS NULL ORDER BY started_at, rowid"
 _BIND = """
 UPDATE sessions SET thread_id = ?, engine_id = ?, tools_door = ?
@@ -100,6 +103,12 @@ async def insert(tx: Tx, session: Session) -> None:
 async def current(tx: Tx, actor_id: str) -> Session | None:
     """Return the actor's session that is not over."""
     row = await rows.one(tx, _CURRENT, actor_id)
+    return None if row is None else row_to_session(row)
+
+
+async def last(tx: Tx, actor_id: str) -> Session | None:
+    """Return the actor's latest session, over or not."""
+    row = await rows.one(tx, _LAST, actor_id)
     return None if row is None else row_to_session(row)
 
 

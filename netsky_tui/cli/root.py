@@ -17,6 +17,7 @@ from netsky_tui.cli import (
     actors,
     approvals,
     channel,
+    codex,
     doctor,
     events,
     hosting,
@@ -148,7 +149,7 @@ def build(*, completion: bool) -> typer.Typer:
         epilog=_EPILOG,
     )
     app.callback(invoke_without_command=True)(netsky)
-    for module in (status, doctor, send, stopping, hosting, tools):
+    for module in (status, doctor, send, stopping, hosting, tools, codex):
         module.register(app)
     nouns = (actors, tasks, messages, inputs, approvals, events, notes, logs, settings, channel)
     for noun in nouns:

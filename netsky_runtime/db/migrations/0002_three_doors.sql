@@ -20,6 +20,7 @@ CREATE TABLE bus_envelopes (
     thread TEXT NOT NULL DEFAULT '',
     swarm TEXT NOT NULL DEFAULT '',
     requires_ack INTEGER NOT NULL DEFAULT 0,
+    overdue TEXT NOT NULL DEFAULT '',
     created_at INTEGER NOT NULL,
     answered_at INTEGER,
     PRIMARY KEY (actor_id, key)
