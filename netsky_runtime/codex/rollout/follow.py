@@ -200,28 +200,39 @@ class RolloutWatch:
                     recursive=True,
                     ignore_permission_denied=True,
                 ):
-                    self._told(changes)
+                    if self._told(changes):
+                        await self._check()
             self._log("warning", "rollouts are looked at once a second only", {})
             await self._clock.sleep(60 * LOOK_SECONDS)
 
-    def _told(self, changes: Iterable[tuple[Change, str]]) -> None:
-        changed = set()
+    def _told(self, changes: Iterable[tuple[Change, str]]) -> bool:
+        """Pass on what changed; return whether there may be more in a folder that is new.
+
+        What was written into a folder before the kernel was asked to watch it is not told.
+        """
+        changed, folders = set(), False
         for change, name in changes:
+            path = Path(name)
             changed.add(name)
-            if change is Change.added and locate.is_rollout(path := Path(name)):
+            if change is Change.added and locate.is_rollout(path):
                 self._appeared(path)
+            folders = folders or (change is Change.added and path.name.isdigit())
         self._wake(changed)
+        return folders
 
     async def _look(self) -> None:
         while True:
             await self._clock.sleep(LOOK_SECONDS)
-            paths = {str(follow.path) for follow in self._follows}
-            stamps = await asyncio.to_thread(_stamps, paths)
-            self._wake({p for p in paths if stamps.get(p) != self._stamps.get(p)})
-            self._stamps = stamps
-            if self._arrivals:
-                for path in await asyncio.to_thread(locate.newest, self._home, DAYS):
-                    self._appeared(path)
+            await self._check()
+
+    async def _check(self) -> None:
+        paths = {str(follow.path) for follow in self._follows}
+        stamps = await asyncio.to_thread(_stamps, paths)
+        self._wake({path for path in paths if stamps.get(path) != self._stamps.get(path)})
+        self._stamps = stamps
+        if self._arrivals:
+            for path in await asyncio.to_thread(locate.newest, self._home, DAYS):
+                self._appeared(path)
 
     def _wake(self, changed: set[str]) -> None:
         for follow in self._follows:
