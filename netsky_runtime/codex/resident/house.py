@@ -1,0 +1,214 @@
+"""Where the residents live: netsky's tmux server, what watches it, and who is attached."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from netsky_runtime.codex.base import LaunchSpec, ThreadUnavailable
+from netsky_runtime.codex.binary import CodexBinary, codex_home
+from netsky_runtime.codex.resident import launching, processes
+from netsky_runtime.codex.resident.command import Files
+from netsky_runtime.codex.resident.control import Control
+from netsky_runtime.codex.resident.following import Following
+from netsky_runtime.codex.resident.pane import Pane
+from netsky_runtime.codex.resident.resident import Resident
+from netsky_runtime.codex.resident.screen import Capture, tail
+from netsky_runtime.codex.resident.tmux import Found, TmuxServer
+from netsky_runtime.codex.resident.typing import Typist
+from netsky_runtime.codex.resident.watch import Watch, Watcher
+from netsky_runtime.codex.rollout import RolloutWatch
+from netsky_runtime.supervise import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import psutil
+
+    from netsky_runtime.clock import Clock
+    from netsky_runtime.paths import Home
+
+    Log = Callable[[str, str, dict[str, Any]], None]
+
+QUOTED: Final = 600
+"""Characters of a screen in the reason of a loss."""
+
+
+class House:
+    """From ``open`` to ``close`` of a runtime. The panes live longer."""
+
+    def __init__(
+        self,
+        *,
+        tmux: TmuxServer,
+        binary: CodexBinary,
+        home: Home,
+        clock: Clock,
+        environ: Mapping[str, str],
+        log: Log,
+    ) -> None:
+        self.tmux = tmux
+        self.binary = binary
+        self._home = home
+        self._clock = clock
+        self._environ = environ
+        self._log = log
+        self._program = tmux.program()
+        self._codex_home = Path(codex_home(environ))
+        self._tasks = Supervisor(report=self._failed)
+        self._control = Control(tmux=self._program, socket=home.tmux_socket, environ=environ)
+        self._watch = Watch(control=self._control, clock=clock)
+        self._rollouts = RolloutWatch(self._codex_home, clock=clock, log=log, roots=(home.attach,))
+        self._attached: dict[str, tuple[Resident, Following]] = {}
+
+    def __len__(self) -> int:
+        return len(self._attached)
+
+    async def open(self) -> None:
+        """Begin to watch."""
+        await asyncio.to_thread(self._home.attach.mkdir, mode=0o700, exist_ok=True)
+        await self._rollouts.open()
+        self._tasks.spawn("resident watch", self._watch.run())
+
+    async def close(self) -> None:
+        """Let go of every pane, and watch no more."""
+        for resident, _ in list(self._attached.values()):
+            await self.let_go(resident)
+        await self._tasks.close()
+        await self._rollouts.close()
+        await self._control.close()
+
+    async def launch(self, spec: LaunchSpec, thread_id: str) -> tuple[Resident, Following]:
+        """Start Codex in a pane of its own. Raises ``InputRejected``, ``ThreadUnavailable``."""
+        session = launching.session_name(spec)
+        command = await asyncio.to_thread(
+            launching.write_files,
+            self._files(session),
+            spec,
+            codex=self.binary.path,
+            environ=self.binary.environment(self._environ),
+            thread_id=thread_id,
+        )
+        marks = {
+            "@netsky_label": spec.label,
+            "@netsky_mark": spec.mark,
+            "@netsky_thread": thread_id,
+        }
+        pane, pid = await asyncio.to_thread(
+            self.tmux.make, session, command, cwd=spec.cwd, options=marks
+        )
+        return self.take(
+            Found(
+                pane=pane,
+                pid=pid,
+                session=session,
+                dead=False,
+                label=spec.label,
+                mark=spec.mark,
+                thread_id=thread_id,
+            )
+        )
+
+    def take(self, found: Found) -> tuple[Resident, Following]:
+        """Attach to a living pane."""
+        pane = Pane(found.pane, session=found.session, control=self._control)
+        resident = Resident(
+            pane=pane,
+            leader=processes.leader(found.pid),
+            mark=found.mark,
+            typist=Typist(
+                pane, tmux=self._program, socket=self._home.tmux_socket, clock=self._clock
+            ),
+            clock=self._clock,
+        )
+        following = Following(
+            resident,
+            notify=self._files(found.session).notify,
+            codex_home=self._codex_home,
+            rollouts=self._rollouts,
+            tasks=self._tasks,
+            named=lambda thread_id: self._named(found.session, thread_id),
+        )
+        self._attached[found.pane] = (resident, following)
+        return resident, following
+
+    def held(self, pane: str) -> Resident | None:
+        """Return who is attached to a pane."""
+        found = self._attached.get(pane)
+        return found[0] if found else None
+
+    def watch(self, resident: Resident, following: Following) -> None:
+        """Look at a pane once a second from now on, and tell what becomes of it."""
+
+        def seen(shot: Capture) -> None:
+            if shot.dead:
+                self._lost(resident, f"Codex has ended: {_words(shot)}")
+                return
+            resident.seen(shot, look_again=watcher.look_again)
+            if not resident.thread_id:
+                # A human may have answered a dialog, or begun the first turn.
+                self._tasks.spawn("resident name", following.learn_name())
+
+        def gone(reason: str) -> None:
+            self._lost(resident, f"Codex is gone: {reason}")
+
+        watcher = Watcher(resident.pane.id, seen=seen, gone=gone)
+        self._watch.add(watcher)
+
+    def screen(self, resident: Resident) -> tuple[str, ...]:
+        """Return the command that shows a pane to a human."""
+        socket = str(self._home.tmux_socket)
+        # tmux refuses to be started in a pane of another, though that is what the operator wants.
+        command = ("env", "-u", "TMUX", self._program, "-S", socket, "attach-session")
+        return (*command, "-t", f"={resident.pane.session}")
+
+    async def let_go(self, resident: Resident) -> None:
+        """Watch a pane no longer; it lives on."""
+        resident.end(None)
+        held = self._attached.get(resident.pane.id)
+        if held is not None and held[0] is resident:
+            del self._attached[resident.pane.id]
+            self._watch.remove(resident.pane.id)
+            await held[1].close()
+
+    async def end(self, resident: Resident) -> None:
+        """End a pane with every process in it. Raises ``ThreadUnavailable``."""
+        await self.let_go(resident)
+        gone = await asyncio.to_thread(self._end, resident.pane.session, resident.leader)
+        if not gone:
+            raise _stays(resident.pane.session)
+
+    async def end_found(self, found: Found) -> None:
+        """End a pane that nobody is attached to. Raises ``ThreadUnavailable``."""
+        leader = None if found.dead else processes.leader(found.pid)
+        if not await asyncio.to_thread(self._end, found.session, leader):
+            raise _stays(found.session)
+
+    def _lost(self, resident: Resident, reason: str) -> None:
+        resident.end(reason)
+        self._tasks.spawn("resident end", self.end(resident))
+
+    def _end(self, session: str, leader: psutil.Process | None) -> bool:
+        members = processes.family(leader)
+        self.tmux.kill(session)
+        return processes.end(members)
+
+    def _named(self, session: str, thread_id: str) -> None:
+        work = asyncio.to_thread(self.tmux.name_thread, session, thread_id)
+        self._tasks.spawn("resident name", work)
+
+    def _files(self, session: str) -> Files:
+        return Files(folder=self._home.attach / session)
+
+    def _failed(self, name: str, error: BaseException) -> None:
+        self._log("error", "a resident's task has failed", {"task": name, "error": repr(error)})
+
+
+def _words(shot: Capture) -> str:
+    return tail(shot)[-QUOTED:] or "it said nothing."
+
+
+def _stays(session: str) -> ThreadUnavailable:
+    msg = f"A process of the pane {session} does not end."
+    return ThreadUnavailable(msg, hint="See what still runs: ps -ef | grep codex")

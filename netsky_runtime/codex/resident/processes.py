@@ -1,0 +1,78 @@
+"""The processes of a pane: which thread they write, and their end.
+
+Everything here blocks: call it in a thread.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+from netsky_runtime.codex.rollout import read_head
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GRACE_SECONDS: Final = 3.0
+KILL_SECONDS: Final = 2.0
+
+
+def leader(pid: int) -> psutil.Process | None:
+    """Return the process of a living pane; a later one of that number is not taken for it."""
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def family(first: psutil.Process | None) -> list[psutil.Process]:
+    """Return a process that still lives and its descendants."""
+    try:
+        if first is not None and first.is_running():
+            return [first, *first.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        pass
+    return []
+
+
+def end(processes: Sequence[psutil.Process], *, grace: float = GRACE_SECONDS) -> bool:
+    """Wait until these have gone, of whom the terminal took leave; end those that have not.
+
+    Returns whether none is left.
+    """
+    _, alive = psutil.wait_procs(processes, timeout=grace)
+    for kill in (False, True):
+        for process in alive:
+            _signal(process, kill=kill)
+        _, alive = psutil.wait_procs(alive, timeout=KILL_SECONDS)
+    return not alive
+
+
+def open_rollout(first: psutil.Process | None) -> tuple[str, Path] | None:
+    """Return thread and rollout that the Codex of a pane writes, ``None`` before its first turn.
+
+    Codex keeps the file open (0.120 to 0.169). A sub-agent's and a fork's do not count.
+    """
+    for process in family(first):
+        try:
+            names = [file.path for file in process.open_files()]
+        except psutil.Error:
+            continue
+        for name in names:
+            path = Path(name)
+            head = read_head(path) if path.name.startswith("rollout-") else None
+            if head is not None and not head.parent_id:
+                return head.thread_id, path
+    return None
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> None:
+    try:
+        if kill:
+            process.kill()
+        else:
+            process.terminate()
+    except psutil.NoSuchProcess:
+        return

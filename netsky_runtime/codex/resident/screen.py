@@ -1,0 +1,213 @@
+"""What a captured screen of Codex's TUI allows. When in doubt: not ready.
+
+Seen on 0.120, 0.145, 0.153.4, 0.163 and 0.169: the composer is a line that starts with a bold
+angle (``!`` when a shell command is typed) and holds the cursor; its placeholder is dim, and the
+cursor stands before it. Messages of the past have the same sign with a dim or bold blank after
+it, and no cursor. Every dialog, picker and pager hides the cursor. While a turn runs, a line
+above the composer ends in ``esc to interrupt)``. A paste of more than 1000 characters is shown
+as ``[Pasted Content 3000 chars]``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+PASTE_SHOWN: Final = 1_000
+"""A longer paste is shown by its length only."""
+QUOTED_LINES: Final = 24
+_STATUS_LINES: Final = 12
+_COMPOSER_COLUMN: Final = 2
+
+_ANGLE: Final = "\u203a"
+
+_STYLE = re.compile(r"\x1b\[([0-9;:]*)m")
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)|[\x0e\x0f]")
+_RUNNING = re.compile(r"^\W? ?.*\((?:\d+[hms] ?)+ • esc to interrupt\)")
+_PASTED = re.compile(r"\[Pasted Content (\d+) chars\]")
+_LOADING = re.compile(r"^│ model: +loading\b", re.MULTILINE)
+_TRUST: Final = "Do you trust the contents"
+_TRUST_ANSWER: Final = "Yes, continue"
+_LOGIN: Final = "Sign in with ChatGPT"
+_APPROVAL = re.compile(r"^ *Would you like to .*\?", re.MULTILINE)
+_INK = re.compile(r"[^\x21-\x7e]+")
+
+
+class Look(StrEnum):
+    """What a screen is."""
+
+    STARTING = "starting"
+    READY = "ready"
+    """An empty composer and no turn: the only screen that may be typed into."""
+    TYPED = "typed"
+    """Somebody's words stand in the composer."""
+    BUSY = "busy"
+    """A turn runs; Codex can be interrupted."""
+    TRUST = "trust"
+    APPROVAL = "approval"
+    """Codex asks whether it may do something; Escape declines and ends the turn."""
+    DIALOG = "dialog"
+    DEAD = "dead"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """A screen as ``capture-pane -p -e`` tells it, and where its cursor is."""
+
+    text: str
+    cursor_x: int
+    cursor_y: int
+    cursor_shown: bool
+    dead: bool = False
+    scrolled: bool = False
+    """Somebody reads back in it (tmux's copy mode): keys would not reach Codex."""
+
+    def plain(self) -> str:
+        """Return the screen as a human reads it, without colours."""
+        return plain(self.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a capture means."""
+
+    look: Look
+    reason: str = ""
+    """Why nothing may be typed, for a human; empty when only a turn or the start is awaited."""
+    typed: str = ""
+    """What stands in the composer, from its first visible line to the cursor."""
+
+
+def plain(text: str) -> str:
+    """Return captured text without its escapes and the blank lines at its end."""
+    return _ESCAPES.sub("", text).rstrip()
+
+
+def tail(capture: Capture, lines: int = QUOTED_LINES) -> str:
+    """Return the last lines that say something, to be quoted."""
+    said = [line.rstrip() for line in capture.plain().splitlines() if line.strip()]
+    return "\n".join(said[-lines:])
+
+
+def read(capture: Capture) -> Reading:
+    """Say what a screen is."""
+    if capture.dead:
+        return Reading(look=Look.DEAD, reason="Codex has ended.")
+    if capture.scrolled:
+        return Reading(look=Look.UNREADABLE, reason="Somebody scrolls back in Codex's screen.")
+    if not capture.cursor_shown:
+        return _dialog(capture)
+    lines = capture.text.split("\n")
+    composer = _composer(lines, capture.cursor_y)
+    if composer is None:
+        return _without_composer(capture)
+    row, sign = composer
+    above = [plain(line) for line in lines[max(0, row - _STATUS_LINES) : row]]
+    typed = _typed(lines, row, capture)
+    if any(_RUNNING.match(line) for line in above):
+        return Reading(look=Look.BUSY, typed=typed)
+    if sign == "!":
+        return Reading(look=Look.TYPED, reason=_WORDS, typed=f"!{typed}")
+    if typed:
+        return Reading(look=Look.TYPED, reason=_WORDS, typed=typed)
+    if _LOADING.search(capture.plain()):
+        return Reading(look=Look.STARTING)
+    return Reading(look=Look.READY)
+
+
+def shows(reading: Reading, text: str) -> bool:
+    """Whether what stands in the composer is this text that was pasted, and nothing else.
+
+    A long paste is known by its length. Of a short one the end is compared, as far as it is
+    visible, without what terminals may draw otherwise: blanks and letters outside ASCII.
+    """
+    if not reading.typed:
+        return False
+    if len(text) > PASTE_SHOWN:
+        pasted = _PASTED.fullmatch(reading.typed.strip())
+        return pasted is not None and int(pasted.group(1)) == len(text)
+    seen, meant = _INK.sub("", reading.typed), _INK.sub("", text)
+    return meant.endswith(seen) and bool(seen or not meant)
+
+
+def _dialog(capture: Capture) -> Reading:
+    text = capture.plain()
+    if not text:
+        return Reading(look=Look.STARTING)
+    if _TRUST in text and _TRUST_ANSWER in text:
+        return Reading(look=Look.TRUST, reason="Codex asks whether it may trust the folder.")
+    if _LOGIN in text:
+        return Reading(look=Look.DIALOG, reason="Codex is not logged in.")
+    if asked := _APPROVAL.search(text):
+        reason = f"Codex asks on its own screen: {asked.group().strip()}"
+        return Reading(look=Look.APPROVAL, reason=reason)
+    return Reading(look=Look.DIALOG, reason="Codex shows a dialog that only a human can answer.")
+
+
+def _without_composer(capture: Capture) -> Reading:
+    # Before its first frame Codex, or the shell, prints plain lines from the top.
+    if capture.cursor_x == 0 and not plain("\n".join(capture.text.split("\n")[capture.cursor_y :])):
+        return Reading(look=Look.STARTING)
+    return Reading(look=Look.UNREADABLE, reason="Codex's screen shows no composer.")
+
+
+def _composer(lines: list[str], cursor_y: int) -> tuple[int, str] | None:
+    """Return the row of the composer that holds the cursor, and its sign."""
+    for row in range(min(cursor_y, len(lines) - 1), -1, -1):
+        text = plain(lines[row])
+        if text[:1] in {_ANGLE, "!"} and text[1:2] in {"", " "}:
+            return (row, text[0]) if _is_sign(lines, row) else None
+        if text and not text.startswith("  "):
+            return None
+    return None
+
+
+def _is_sign(lines: list[str], row: int) -> bool:
+    """Whether the first character of a row is bold and not dim."""
+    before = "\n".join(lines[:row])
+    start = before.rfind("\x1b[0")
+    styles = _STYLE.findall(before[start:] if start >= 0 else before)
+    first = re.match(r"(?:\x1b\[[0-9;:]*m)*", lines[row])
+    styles += _STYLE.findall(first.group() if first else "")
+    bold, dim = _weight(styles)
+    return bold and not dim
+
+
+def _weight(styles: list[str]) -> tuple[bool, bool]:
+    bold = dim = False
+    for style in styles:
+        codes = iter(style.split(";"))
+        for code in codes:
+            match code:
+                case "" | "0":
+                    bold = dim = False
+                case "1":
+                    bold = True
+                case "2":
+                    dim = True
+                case "22":
+                    bold = dim = False
+                case "38" | "48" | "58":
+                    # A colour's numbers are no styles: 5;n or 2;r;g;b follow.
+                    for _ in range(1 if next(codes, "") == "5" else 3):
+                        next(codes, "")
+    return bold, dim
+
+
+def _typed(lines: list[str], row: int, capture: Capture) -> str:
+    """Return what was typed up to the cursor; nothing where only the placeholder is shown."""
+    shown = [plain(line)[_COMPOSER_COLUMN:] for line in lines[row : capture.cursor_y + 1]]
+    at_start = (capture.cursor_y, capture.cursor_x) == (row, _COMPOSER_COLUMN)
+    if not at_start:
+        return "\n".join(shown)
+    # At the start stand the placeholder, dim, or words that somebody has gone back to.
+    rest = lines[row].partition(_ANGLE)[2] or lines[row].partition("!")[2]
+    styles = re.match(r"(?:\s|\x1b\[[0-9;:]*m)*", rest)
+    _, dim = _weight(_STYLE.findall(styles.group() if styles else ""))
+    return "" if dim or not plain(rest).strip() else plain(rest).strip()
+
+
+_WORDS: Final = "Somebody's words stand in Codex's composer: send them or delete them."

@@ -1,0 +1,158 @@
+"""netsky's own tmux server: sessions made, found again and ended, through libtmux.
+
+The server listens on a socket of the home, reads nobody's configuration and outlives netsky.
+Every method blocks for a few milliseconds a command: call it in a thread.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import libtmux
+from libtmux.exc import LibTmuxException
+
+from netsky_runtime.codex.base import ThreadUnavailable
+from netsky_runtime.errors import Unhealthy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+WIDTH: Final = 200
+HEIGHT: Final = 50
+"""The size of a screen that nobody looks at; an attached terminal gives it its own."""
+HISTORY_LINES: Final = 20_000
+_OPTIONS: Final = {
+    # What Codex said last is kept when it ends, to be shown.
+    "remain-on-exit": "on",
+    "history-limit": str(HISTORY_LINES),
+    "status-right": "ctrl-b d: leave Codex working",
+    "status-right-length": "40",
+    "mouse": "on",
+}
+_FIELDS: Final = (
+    "pane_id",
+    "pane_pid",
+    "session_name",
+    "pane_dead",
+    "@netsky_label",
+    "@netsky_mark",
+    "@netsky_thread",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A pane of the server that netsky has made, this one or an earlier one."""
+
+    pane: str
+    pid: int
+    session: str
+    dead: bool
+    label: str
+    mark: str
+    thread_id: str
+
+
+class TmuxServer:
+    """The server of one home. It is started with the first session."""
+
+    def __init__(self, *, socket: Path, environ: Mapping[str, str]) -> None:
+        self._socket = socket
+        self._path = environ.get("PATH")
+        self._server: libtmux.Server | None = None
+
+    def program(self) -> str:
+        """Return the tmux that is used. Raises ``Unhealthy`` when there is none."""
+        found = shutil.which("tmux", path=self._path)
+        if found is None:
+            msg = "There is no tmux, which a resident Codex lives in."
+            raise Unhealthy(msg, hint="Install it: apt install tmux")
+        return found
+
+    def instance(self) -> str:
+        """Return which server this is: its process and start; empty when none runs."""
+        said = self._run("display-message", "-p", "#{pid}-#{start_time}", strict=False)
+        return said[0] if said else ""
+
+    def make(
+        self, session: str, command: str, *, cwd: str, options: Mapping[str, str]
+    ) -> tuple[str, int]:
+        """Run a shell command in a new session; return its pane and process.
+
+        Its user options are set in the same breath, or a crash could leave a pane nobody knows.
+        Raises ``ThreadUnavailable``.
+        """
+        settings: list[str] = []
+        if not self.instance():
+            # No pane may be born before these hold. This session ends with the first other.
+            settings += ["new-session", "-d", "-s", _FIRST, "exec cat", ";"]
+        for name, value in _OPTIONS.items():
+            settings += ["set-option", "-g", name, value, ";"]
+        created = ["new-session", "-d", "-P", "-F", "#{pane_id} #{pane_pid}", "-s", session]
+        size = ["-x", str(WIDTH), "-y", str(HEIGHT), "-c", cwd]
+        marks: list[str] = []
+        for name, value in options.items():
+            marks += [";", "set-option", "-t", f"={session}:", name, _word(value)]
+        said = self._run(*settings, *created, *size, command, *marks)
+        self._run("kill-session", "-t", f"={_FIRST}", strict=False)
+        pane, pid = said[0].split()
+        return pane, int(pid)
+
+    def name_thread(self, session: str, thread_id: str) -> None:
+        """Note which thread lives in a session."""
+        self._run("set-option", "-t", f"={session}:", "@netsky_thread", thread_id, strict=False)
+
+    def panes(self) -> list[Found]:
+        """Return all panes that netsky has made and that are still there; none without server."""
+        form = "\t".join(f"#{{{field}}}" for field in _FIELDS)
+        rows = [row.split("\t") for row in self._run("list-panes", "-a", "-F", form, strict=False)]
+        return [
+            Found(
+                pane=pane,
+                pid=int(pid),
+                session=session,
+                dead=dead == "1",
+                label=label,
+                mark=mark,
+                thread_id=thread_id,
+            )
+            for pane, pid, session, dead, label, mark, thread_id in (
+                row for row in rows if len(row) == len(_FIELDS)
+            )
+            if mark
+        ]
+
+    def kill(self, session: str) -> None:
+        """Close a session: what runs in it is told by SIGHUP. Does nothing when it is gone."""
+        self._run("kill-session", "-t", f"={session}", strict=False)
+
+    def kill_server(self) -> None:
+        """End the server and with it every session. Does nothing when there is none."""
+        self._run("kill-server", strict=False)
+
+    def _run(self, *words: str, strict: bool = True) -> list[str]:
+        if self._server is None:
+            self._server = libtmux.Server(
+                socket_path=self._socket, config_file="/dev/null", tmux_bin=self.program()
+            )
+        try:
+            done = self._server.cmd(*words)
+        except LibTmuxException as error:
+            msg = f"tmux cannot be run: {error}"
+            raise ThreadUnavailable(msg) from error
+        if done.returncode and strict:
+            said = " ".join(done.stderr) or "it does not say why"
+            msg = f"tmux made no session: {said}."
+            raise ThreadUnavailable(msg)
+        return [] if done.returncode else list(done.stdout)
+
+
+def _word(text: str) -> str:
+    # A word that ends in a semicolon would end the command.
+    return f"{text[:-1]}\\;" if text.endswith(";") else text
+
+
+_FIRST: Final = "netsky-first"

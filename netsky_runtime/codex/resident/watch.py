@@ -1,0 +1,114 @@
+"""The health of all panes, looked at once a second in one round trip."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from netsky_runtime.codex.resident.control import Control, ControlLost, quote
+from netsky_runtime.codex.resident.pane import STATE, captures, look_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netsky_runtime.clock import Clock
+    from netsky_runtime.codex.resident.screen import Capture
+
+TICK_SECONDS: Final = 1.0
+PATIENCE: Final = 3
+"""Ticks without an answer until the server counts as gone."""
+_LIST: Final = f"list-panes -a -F {quote(STATE)}"
+
+
+class Watcher:
+    """Who wants to know about a pane."""
+
+    def __init__(
+        self,
+        pane_id: str,
+        *,
+        seen: Callable[[Capture], None],
+        gone: Callable[[str], None],
+    ) -> None:
+        self.pane_id = pane_id
+        self.seen = seen
+        """Told what a pane shows when that may have changed."""
+        self.gone = gone
+        """Told why the pane is no more; nothing is told afterwards."""
+        self.since = 0
+        """The second in which the pane was last looked at."""
+        self.state = ""
+
+    def look_again(self) -> None:
+        """Tell at the next tick what the pane shows, changed or not."""
+        self.since = 0
+
+
+class Watch:
+    """Looks at the panes that somebody watches."""
+
+    def __init__(self, *, control: Control, clock: Clock) -> None:
+        self._control = control
+        self._clock = clock
+        self._watchers: dict[str, Watcher] = {}
+        self._silent = 0
+
+    def add(self, watcher: Watcher) -> None:
+        """Watch a pane from the next tick on."""
+        self._watchers[watcher.pane_id] = watcher
+
+    def remove(self, pane_id: str) -> None:
+        """Watch it no longer."""
+        self._watchers.pop(pane_id, None)
+
+    async def run(self) -> None:
+        """Look once a second, for ever."""
+        while True:
+            await self._clock.sleep(TICK_SECONDS)
+            if self._watchers:
+                await self.tick()
+
+    async def tick(self) -> None:
+        """Look once: the state of every pane, and the screens of those that have changed."""
+        watchers = dict(self._watchers)
+        # tmux itself compares, so that one exchange will do: it notes the second of a pane's last
+        # output, and a pane that wrote in the second of the last look may have written after it.
+        asked = [_LIST]
+        asked += [
+            f"if-shell -F -t {pane} {quote(f'#{{e|>=:#{{window_activity}},{watcher.since}}}')} "
+            + quote(look_at(pane))
+            for pane, watcher in watchers.items()
+        ]
+        try:
+            listed, *shown = await self._control.ask(asked)
+        except ControlLost as error:
+            self._silent += 1
+            if self._silent >= PATIENCE:
+                self._all_gone(watchers, error.message)
+            return
+        self._silent = 0
+        states = {line.split(" ", 1)[0]: line for line in listed.text.splitlines()}
+        screens = captures(shown)
+        for pane, watcher in watchers.items():
+            if self._watchers.get(pane) is watcher:
+                self._tell(watcher, states.get(pane), screens.get(pane), at=listed.at)
+
+    def _tell(
+        self, watcher: Watcher, state: str | None, screen: Capture | None, *, at: int
+    ) -> None:
+        if state is None:
+            self.remove(watcher.pane_id)
+            watcher.gone("its pane was killed")
+            return
+        changed = state != watcher.state
+        watcher.state = state
+        if screen is None:
+            if changed:
+                watcher.look_again()  # shown at the next tick: scrolled, say, without any output
+            return
+        watcher.since = at
+        watcher.seen(screen)  # which may want to look again
+
+    def _all_gone(self, watchers: dict[str, Watcher], reason: str) -> None:
+        for pane, watcher in watchers.items():
+            if self._watchers.pop(pane, None) is watcher:
+                watcher.gone(reason)
