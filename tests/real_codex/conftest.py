@@ -20,6 +20,7 @@ from netsky_runtime.paths import Home
 from netsky_runtime.records import Engine, EngineState
 from netsky_runtime.settings import Settings
 from tests.support.model_server import ModelServer
+from tests.support.netsky import Netsky
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -62,6 +63,23 @@ def codex_binary() -> Path:
 def model() -> Iterator[ModelServer]:
     with ModelServer() as server:
         yield server
+
+
+@pytest.fixture
+def netsky(codex_binary: Path, model: ModelServer, tmp_path: Path) -> Iterator[Netsky]:
+    """Return a home of its own whose daemon is to be started; all that it starts is ended."""
+    model.write_codex_config(tmp_path / "codex-home")
+    here = Netsky(
+        tmp_path,
+        environ={
+            "CODEX_HOME": str(tmp_path / "codex-home"),
+            "NETSKY_CODEX_BIN": str(codex_binary),
+            "AGENT_CODEX_SANDBOX": "read-only",
+        },
+    )
+    yield here
+    model.release()
+    here.clean_up()
 
 
 class MemoryStore:

@@ -5,24 +5,6 @@ import signal
 
 import pytest
 
-from tests.support.netsky import Netsky
-
-
-@pytest.fixture
-def netsky(codex_binary, model, tmp_path):
-    model.write_codex_config(tmp_path / "codex-home")
-    here = Netsky(
-        tmp_path,
-        environ={
-            "CODEX_HOME": str(tmp_path / "codex-home"),
-            "NETSKY_CODEX_BIN": str(codex_binary),
-            "AGENT_CODEX_SANDBOX": "read-only",
-        },
-    )
-    yield here
-    model.release()
-    here.clean_up()
-
 
 def test_a_worker_started_by_a_tool_reports_and_the_report_reaches_the_owner(netsky):
     netsky.start()
