@@ -67,9 +67,12 @@ async def _standard_streams() -> LineFraming:
             raise UsageError(msg, hint="Codex starts `netsky tools`; there is nothing to type.")
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    # Doubles, because a transport closes what it is given.
+    source = os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
+    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), source)
     transport, protocol = await loop.connect_write_pipe(
-        lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), sys.stdout
+        lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), sink
     )
     writer = asyncio.StreamWriter(transport, protocol, None, loop)
     return LineFraming(reader, writer, max_line=MAX_LINE)
