@@ -5,6 +5,7 @@ Everything here blocks: call it in a thread.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS: Final = 3.0
 KILL_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.02
 
 
 def leader(pid: int) -> psutil.Process | None:
@@ -42,11 +44,11 @@ def end(processes: Sequence[psutil.Process], *, grace: float = GRACE_SECONDS) ->
 
     Returns whether none is left.
     """
-    _, alive = psutil.wait_procs(processes, timeout=grace)
+    alive = _left(processes, grace)
     for kill in (False, True):
         for process in alive:
             _signal(process, kill=kill)
-        _, alive = psutil.wait_procs(alive, timeout=KILL_SECONDS)
+        alive = _left(alive, KILL_SECONDS)
     return not alive
 
 
@@ -66,6 +68,23 @@ def open_rollout(first: psutil.Process | None) -> tuple[str, Path] | None:
             if head is not None and not head.parent_id:
                 return head.thread_id, path
     return None
+
+
+def _left(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Return who still lives after so long; who is dead and not yet buried does not."""
+    gone = threading.Event()  # never set: the only way to wait in a thread
+    for _ in range(round(seconds / _POLL_SECONDS)):
+        if not any(_lives(process) for process in processes):
+            break
+        gone.wait(_POLL_SECONDS)
+    return [process for process in processes if _lives(process)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(process: psutil.Process, *, kill: bool) -> None:

@@ -14,6 +14,7 @@ import libtmux
 from libtmux.exc import LibTmuxException
 
 from netsky_runtime.codex.base import ThreadUnavailable
+from netsky_runtime.codex.resident import processes
 from netsky_runtime.errors import Unhealthy
 
 if TYPE_CHECKING:
@@ -130,8 +131,15 @@ class TmuxServer:
         self._run("kill-session", "-t", f"={session}", strict=False)
 
     def kill_server(self) -> None:
-        """End the server and with it every session. Does nothing when there is none."""
+        """End the server and with it every session. Does nothing when there is none.
+
+        Returns when its process has gone: to one that is going, a client would still connect.
+        """
+        pid = self.instance().partition("-")[0]
+        server = processes.leader(int(pid)) if pid else None
         self._run("kill-server", strict=False)
+        if server is not None:
+            processes.end([server])
 
     def _run(self, *words: str, strict: bool = True) -> list[str]:
         if self._server is None:
