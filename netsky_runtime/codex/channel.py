@@ -54,6 +54,10 @@ class ThreadChannel:
         """Whether ``end`` was called: nothing more goes in."""
         return self._ended
 
+    def name(self, thread_id: str) -> None:
+        """Learn the id of a thread that had none when the channel was made."""
+        self._thread_id = thread_id
+
     def put(self, event: CodexEvent) -> None:
         """Take an event in, at once. After ``end`` it is dropped."""
         if self._ended:

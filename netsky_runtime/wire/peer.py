@@ -90,16 +90,28 @@ class Peer:
             self._finish(reason)
             await self._framing.close()
 
+    def reserve_id(self) -> RequestId:
+        """Return an id for a ``request`` that is spoken of while it waits for its answer."""
+        self._last_id += 1
+        return self._last_id
+
     async def request(
-        self, method: str, params: Mapping[str, Any] | None = None, *, deadline: float
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        deadline: float | None,
+        request_id: RequestId | None = None,
     ) -> Any:
         """Send a request and return its result, all within ``deadline`` seconds.
 
+        Without a deadline it waits for as long as the connection lives: who asks so watches the
+        other side by other means. ``request_id`` is one from ``reserve_id``.
         Raises ``RpcError`` when the answer is an error, ``PeerClosed``, ``RequestTimedOut``.
         A cancelled request forgets its answer.
         """
-        self._last_id += 1
-        request_id = self._last_id
+        if request_id is None:
+            request_id = self.reserve_id()
         message = {"id": request_id, "method": method, "params": params or {}}
         data = self._encode(message, method)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

@@ -1,0 +1,51 @@
+"""What a call that did not begin a turn means for the words it carried.
+
+What is not understood is never taken for "nothing happened": then only history knows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from netsky_runtime.codex.base import AnswerLost, InputRejected, ThreadUnavailable
+from netsky_runtime.wire.errors import PeerClosed, RequestTimedOut, RpcError
+
+if TYPE_CHECKING:
+    from netsky_runtime.codex.base import RuntimeFailure
+    from netsky_runtime.wire.errors import WireError
+
+_REFUSED = ("failed to parse", "failed to load codex configuration from overrides")
+_BROKEN_SETUP = "config.toml"
+_NEVER_TAKEN = (-32600, -32601, -32602)
+_ELSEWHERE: Final = (
+    "`netsky actors move ACTOR --runtime app_server` moves it where that can be done."
+)
+
+
+def elsewhere() -> str:
+    """Return what to do about what this door cannot do."""
+    return _ELSEWHERE
+
+
+def unanswered(error: WireError) -> RuntimeFailure:
+    """Return what it means that a call came back with an error, or not at all."""
+    if isinstance(error, RpcError):
+        if error.rpc_code in _NEVER_TAKEN:
+            return InputRejected(f"Codex rejected the input: {error.message}")
+        return AnswerLost(f"It was sent, and Codex says: {error.message}", connected=True)
+    if isinstance(error, PeerClosed | RequestTimedOut) and not error.sent:
+        return ThreadUnavailable(f"It was not sent: {error.message}")
+    connected = not isinstance(error, PeerClosed)
+    return AnswerLost(f"It was sent and nobody answered: {error.message}", connected=connected)
+
+
+def refused(text: str) -> RuntimeFailure:
+    """Return what the words of a failed call mean, when they came before any turn.
+
+    A broken config.toml is no fault of the words that wanted the thread: they can wait.
+    """
+    said = " ".join(text.split()).rstrip(".")
+    lower = said.lower()
+    if lower.startswith(_REFUSED) and _BROKEN_SETUP not in lower:
+        return InputRejected(f"Codex rejected it: {said}.")
+    return ThreadUnavailable(f"Codex does not take it now: {said}.")

@@ -1,0 +1,211 @@
+"""The child that is Codex's mcp-server: started, shaken hands with, written down, ended."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from netsky_runtime import __version__
+from netsky_runtime.codex.app_server.connection import CLIENT
+from netsky_runtime.codex.base import NoSuchDoor
+from netsky_runtime.codex.binary import codex_home, make_codex_home, version_in
+from netsky_runtime.codex.mcp_server import tool
+from netsky_runtime.errors import Unhealthy
+from netsky_runtime.records import Engine, EngineState, RuntimeName
+from netsky_runtime.wire.errors import PeerClosed, RpcError, WireError
+from netsky_runtime.wire.peer import OnNotification, OnRequest, Peer
+from netsky_runtime.wire.process import Child, end_group, process_started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from netsky_runtime.clock import Clock
+    from netsky_runtime.codex.app_server.engine import EngineStore, Log
+    from netsky_runtime.codex.binary import CodexBinary
+    from netsky_runtime.codex.mcp_server.tool import Offer
+    from netsky_runtime.paths import Home
+
+PROTOCOL: Final = "2025-06-18"
+HANDSHAKE_SECONDS: Final = 10.0
+"""Codex answers in 0.1 to 0.3; a busy machine takes its time."""
+END_SECONDS: Final = 1.0
+"""A Codex without a turn leaves when its standard input ends. With one it does not, and SIGTERM
+after this long ends it at once; seen on 0.120, 0.145 and 0.153.4."""
+TERM_SECONDS: Final = 2.0
+SHORT_LIFE: Final = 60.0
+"""A process that lived shorter than this makes its successor wait."""
+MAX_BACKOFF: Final = 30.0
+
+
+class Server:
+    """A process that has answered the handshake."""
+
+    def __init__(self, child: Child, peer: Peer, reader: asyncio.Task[None]) -> None:
+        self._child = child
+        self._reader = reader
+        self.peer = peer
+        self.engine: Engine | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process, which leads a group of its own."""
+        return self._child.pid
+
+    async def kill(self) -> None:
+        """End the process, which does not answer any more; the reader hears of it."""
+        await self._child.end(grace=0)
+
+    async def close(self) -> None:
+        """End the conversation, then the process and its group, in bounded time."""
+        await self.peer.close()
+        try:
+            await self._reader
+        except WireError:
+            pass
+        finally:
+            await self._child.end(grace=END_SECONDS)
+
+
+class Host:
+    """Starts the one mcp-server of a home, and keeps its row.
+
+    The row has no socket: a next netsky that finds it ends what is left of the process.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: Home,
+        store: EngineStore,
+        clock: Clock,
+        environ: Mapping[str, str],
+        log: Log,
+    ) -> None:
+        self._home = home
+        self._store = store
+        self._clock = clock
+        self._environ = environ
+        self._log = log
+        self._started_at = float("-inf")
+        self._short_lives = 0
+
+    async def start(
+        self,
+        binary: CodexBinary,
+        *,
+        engine_id: str,
+        on_request: OnRequest,
+        on_notification: OnNotification,
+        on_closed: Callable[[str], None],
+    ) -> tuple[Server, Offer]:
+        """Start a process and shake hands; more slowly each time one lives shortly.
+
+        Raises ``NoSuchDoor`` when this Codex has no mcp-server, ``Unhealthy`` when it does not
+        answer.
+        """
+        await self._end_left()
+        await self._back_off()
+        await asyncio.to_thread(make_codex_home, self._environ)
+        try:
+            child = await Child.spawn(
+                [binary.path, "mcp-server"],
+                env=binary.environment(self._environ),
+                # Not netsky's own folder: a project's settings there are no business of all.
+                cwd=self._home.root,
+            )
+        except WireError as error:
+            hint = "Is it built for this machine?"
+            raise Unhealthy(error.message, hint=hint) from error
+        peer = Peer(
+            child.framing,
+            on_request=on_request,
+            on_notification=on_notification,
+            on_closed=on_closed,
+            version_member=True,
+            diagnosis=child.stderr_tail,
+        )
+        reader = asyncio.get_running_loop().create_task(peer.run(), name="codex mcp reader")
+        server = Server(child, peer, reader)
+        try:
+            version, offer = await self._shake_hands(server, binary)
+            server.engine = self._row(binary, server, version=version, engine_id=engine_id)
+            await self._store.save(server.engine)
+        except BaseException:
+            await server.close()
+            raise
+        self._log("info", "mcp-server started", {"engine": engine_id, "pid": server.pid})
+        return server, offer
+
+    async def ended(self, engine: Engine, reason: str) -> None:
+        """Write down that a process is over."""
+        await self._store.ended(engine.id, EngineState.ENDED, reason)
+
+    async def _shake_hands(self, server: Server, binary: CodexBinary) -> tuple[str, Offer]:
+        peer = server.peer
+        try:
+            hello = await peer.request("initialize", _hello(), deadline=HANDSHAKE_SECONDS)
+            await peer.notify("notifications/initialized", deadline=HANDSHAKE_SECONDS)
+            tools = await peer.request("tools/list", deadline=HANDSHAKE_SECONDS)
+        except (PeerClosed, RpcError) as error:
+            # From 0.154 on the word is no command but a prompt, and Codex wants a terminal.
+            msg = f"Codex at {binary.path} has no mcp-server: {_clause(error.message)}."
+            raise NoSuchDoor(msg, hint=_HINT) from error
+        except WireError as error:
+            msg = f"Codex at {binary.path} does not answer as an mcp-server: {error.message}"
+            raise Unhealthy(msg, hint=_HINT) from error
+        offer = tool.offered(tools)
+        if offer is None:
+            msg = f"What {binary.path} starts as an mcp-server has not the tools of Codex."
+            raise NoSuchDoor(msg, hint=_HINT)
+        info = hello.get("serverInfo") if isinstance(hello, dict) else None
+        told = info.get("version") if isinstance(info, dict) else None
+        return version_in(str(told or "")), offer
+
+    async def _end_left(self) -> None:
+        row = await self._store.load()
+        if row is None:
+            return
+        gone = await end_group(row.pid, row.pid_started, grace=TERM_SECONDS, clock=self._clock)
+        if not gone:
+            msg = f"An mcp-server of an earlier netsky (process {row.pid}) could not be ended."
+            raise Unhealthy(msg, hint=f"End it by hand: kill -9 -{row.pid}")
+        await self._store.ended(row.id, EngineState.LOST, "its netsky is gone")
+
+    async def _back_off(self) -> None:
+        lived = self._clock.monotonic() - self._started_at
+        self._short_lives = self._short_lives + 1 if lived < SHORT_LIFE else 0
+        if self._short_lives > 1:
+            wait = min(MAX_BACKOFF, 0.5 * 2 ** (self._short_lives - 2))
+            self._log("warning", "the mcp-server keeps dying; waiting", {"seconds": wait})
+            await self._clock.sleep(wait)
+        self._started_at = self._clock.monotonic()
+
+    def _row(self, binary: CodexBinary, server: Server, *, version: str, engine_id: str) -> Engine:
+        return Engine(
+            id=engine_id,
+            runtime=RuntimeName.MCP_SERVER,
+            state=EngineState.RUNNING,
+            pid=server.pid,
+            pid_started=process_started(server.pid),
+            binary=binary.path,
+            version=version,
+            codex_home=codex_home(self._environ),
+            socket="",
+            started_at=self._clock.now(),
+        )
+
+
+_HINT = "Codex has one up to 0.153.4; newer ones have the app-server: `netsky doctor` shows both."
+
+
+def _hello() -> dict[str, Any]:
+    return {
+        "protocolVersion": PROTOCOL,
+        "capabilities": {"elicitation": {}},
+        "clientInfo": {"name": CLIENT, "version": __version__},
+    }
+
+
+def _clause(message: str) -> str:
+    """Make a message, and what it quotes, fit behind a colon on one line."""
+    return " ".join(message.split()).rstrip(".")
