@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 import sys
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.clock import SystemClock
@@ -19,7 +19,7 @@ from netsky_runtime.tools_door.server import ToolsServer
 from netsky_runtime.wire.framing import LineFraming
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 MAX_LINE: Final = 8 * 1024 * 1024
 """Bytes of one message from Codex: a call with all its arguments."""
@@ -47,19 +47,20 @@ async def serve(environ: Mapping[str, str]) -> None:
         msg = f"{TOKEN_VARIABLE} is not set: this is a program that Codex runs for a thread."
         raise UsageError(msg, hint="netsky gives it to the threads that need it.")
     daemon = Daemon(Home.locate(environ).control_socket, clock=SystemClock())
-    server = ToolsServer(await _standard_streams(), daemon=daemon, token=token)
     serving = asyncio.current_task()
     loop = asyncio.get_running_loop()
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, serving.cancel)  # type: ignore[union-attr]  # runs in one
     try:
         with suppress(asyncio.CancelledError):
-            await server.run()
+            async with _standard_streams() as framing:
+                await ToolsServer(framing, daemon=daemon, token=token).run()
     finally:
         await daemon.close()
 
 
-async def _standard_streams() -> LineFraming:
+@asynccontextmanager
+async def _standard_streams() -> AsyncIterator[LineFraming]:
     for stream in (sys.stdin, sys.stdout):
         mode = os.fstat(stream.fileno()).st_mode
         if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode):
@@ -70,9 +71,13 @@ async def _standard_streams() -> LineFraming:
     # Doubles, because a transport closes what it is given.
     source = os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), source)
+    incoming, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), source)
     transport, protocol = await loop.connect_write_pipe(
         lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), sink
     )
     writer = asyncio.StreamWriter(transport, protocol, None, loop)
-    return LineFraming(reader, writer, max_line=MAX_LINE)
+    try:
+        yield LineFraming(reader, writer, max_line=MAX_LINE)
+    finally:
+        writer.close()
+        incoming.close()

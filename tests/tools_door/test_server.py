@@ -316,8 +316,8 @@ async def test_a_daemon_of_another_protocol_is_named_without_advice_for_people()
 
 
 async def test_a_client_that_leaves_in_the_middle_of_a_call_ends_the_server() -> None:
-    async with fake_daemon() as daemon, asyncio.timeout(10):
-        async with codex(daemon) as client:  # at its end it waits for the end of the server
-            daemon.verbs["tools.call"] = Held()
-            client.ask("tools/call", name="list_tasks", arguments={})
-            await daemon.until_asked(1)
+    # At its end ``codex`` waits for the end of the server.
+    async with asyncio.timeout(10), fake_daemon() as daemon, codex(daemon) as client:
+        daemon.verbs["tools.call"] = Held()
+        client.ask("tools/call", name="list_tasks", arguments={})
+        await daemon.until_asked(1)
