@@ -40,6 +40,8 @@ POLL_SECONDS = 5.0
 """How often the folders are looked at unasked: a new folder's first file can be missed."""
 AT_ONCE = 64
 """Envelopes taken from one inbox, and answers written, before it is others' turn."""
+UNFINISHED_SECONDS = 2.0
+"""How long a file may take to become an envelope after it was last written to."""
 DEBOUNCE_MS = 50
 STEP_MS = 10
 
@@ -161,8 +163,11 @@ class PostOffice:
         def note(name: str, reason: str, *, poisoned: bool) -> None:
             passed.append((name, reason, poisoned))
 
+        since = self._clock.now() / 1000 - UNFINISHED_SECONDS
+
         def claim() -> list[Claim]:
-            return list(islice(claims(channel, passed_over=note), AT_ONCE))
+            found = claims(channel, passed_over=note, unfinished_since=since)
+            return list(islice(found, AT_ONCE))
 
         try:
             taken = await asyncio.to_thread(claim)

@@ -36,6 +36,7 @@ _WRAPPER = re.compile(
     r"|<[\s/]*netsky\s+tag\s*=",  # netsky's own envelope, either end
     re.IGNORECASE,
 )
+_BEGINNING = re.compile(r"<(?=[\s/]*(?:channel|netsky)(?![\w-]))", re.IGNORECASE)
 _CUT = "\n\n[cut here: the bus carries no more]"
 
 
@@ -155,7 +156,8 @@ def carried(text: str, **others: Any) -> BusEnvelope:
 
     For words that a model has chosen; ``others`` are the envelope's other fields.
     """
-    text = _WRAPPER.sub(lambda found: found[0].replace("<", "&lt;"), text)
+    if _WRAPPER.search(text):  # all that could begin one: defusing one can make the next
+        text = _BEGINNING.sub("&lt;", text)
     text = text.encode(errors="replace").decode()
     envelope = BusEnvelope(text=text, **others)
     room = MAX_TEXT_BYTES

@@ -102,6 +102,17 @@ class Channel:
             guarded.write(folder, guarded.reason_name(moved), text, attempt=0)
         return moved
 
+    def changed_at(self, name: str, part: str = INBOX) -> float:
+        """Return when a file was last moved or written to: seconds since the epoch.
+
+        Raises ``NotFound`` when it is gone.
+        """
+        try:
+            with self._opened(part) as folder:
+                return guarded.changed_at(folder, name)
+        except FileNotFoundError as error:
+            raise guarded.gone(name) from error
+
     def has(self, name: str, part: str) -> bool:
         """Whether there is a file of that name."""
         with suppress(FileNotFoundError), self._opened(part) as folder:
@@ -143,12 +154,9 @@ class Channel:
         """
         returned = []
         for name in self.pending(CLAIMED):
-            with suppress(FileNotFoundError, NotFound):  # its claimer has finished it now
-                if before is not None:
-                    with self._opened(CLAIMED) as folder:
-                        if guarded.changed_at(folder, name) >= before:
-                            continue
-                returned.append(self.move(name, CLAIMED, INBOX))
+            with suppress(NotFound):  # its claimer has finished it now
+                if before is None or self.changed_at(name, CLAIMED) < before:
+                    returned.append(self.move(name, CLAIMED, INBOX))
         return returned
 
     @contextmanager

@@ -102,16 +102,18 @@ def content(folder: int, name: str) -> bytes:
         if error.errno in _NOT_NOW:
             raise _unreadable(name, error) from error
         raise _no_file() from error
-    with os.fdopen(opened, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(opened)
         if not stat.S_ISREG(status.st_mode):
             raise _no_file()
         if status.st_size > MAX_FILE_BYTES:
             raise too_large(status.st_size)
-        try:
+        with os.fdopen(opened, "rb", closefd=False) as file:
             return file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            raise _unreadable(name, error) from error
+    except OSError as error:
+        raise _unreadable(name, error) from error
+    finally:
+        os.close(opened)
 
 
 def write(folder: int, name: str, data: bytes, *, attempt: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from netsky_runtime.comms.bus.envelope import BadEnvelope, BusEnvelope, parse
-from netsky_runtime.comms.bus.folders import CLAIMED, Channel
+from netsky_runtime.comms.bus.folders import CLAIMED, INBOX, Channel
 from netsky_runtime.comms.bus.guarded import Unreadable
 from netsky_runtime.errors import NotFound
 
@@ -33,14 +33,19 @@ class Claim:
     envelope: BusEnvelope
 
 
-def claims(channel: Channel, *, passed_over: PassedOver) -> Iterator[Claim]:
+def claims(
+    channel: Channel, *, passed_over: PassedOver, unfinished_since: float | None = None
+) -> Iterator[Claim]:
     """Claim the valid envelopes of an inbox one by one, the oldest first.
 
-    What is not valid goes to poison; what cannot be read is left. Raises ``Unhealthy`` for
-    a symbolic link on the way.
+    What is not valid goes to poison; what cannot be read is left, and so is what is not valid
+    and was changed after ``unfinished_since`` (seconds since the epoch): a program may be writing
+    it without the care of a rename. Raises ``Unhealthy`` for a symbolic link on the way.
     """
     for name in channel.pending():
         try:
+            if unfinished_since is not None and _unfinished(channel, name, unfinished_since):
+                continue
             taken = channel.claim(name)
         except NotFound:
             continue  # somebody else was quicker
@@ -49,8 +54,22 @@ def claims(channel: Channel, *, passed_over: PassedOver) -> Iterator[Claim]:
             continue
         try:
             envelope = parse(channel.read(taken, CLAIMED))
+        except Unreadable as error:
+            channel.move(taken, CLAIMED, INBOX)
+            passed_over(name, error.message, poisoned=False)
+            continue
         except BadEnvelope as error:
             channel.quarantine(taken, error.message, CLAIMED)
             passed_over(taken, error.message, poisoned=True)
             continue
         yield Claim(file=name, name=taken, envelope=envelope)
+
+
+def _unfinished(channel: Channel, name: str, since: float) -> bool:
+    if channel.changed_at(name) < since:
+        return False
+    try:
+        parse(channel.read(name))
+    except BadEnvelope:
+        return True
+    return False
