@@ -192,7 +192,6 @@ class Dispatcher:
         except AnswerLost as error:
             if error.connected:
                 seat.overdue = seat.kit.clock.monotonic()
-            await learn_name(seat, thread)
             await reconcile(seat, thread)
         else:
             await learn_name(seat, thread)

@@ -6,10 +6,11 @@ import pytest
 
 from netsky_runtime.agents import dispatch, runner
 from netsky_runtime.codex.base import AnswerLost, NoSuchDoor, ThreadGone, ThreadUnavailable
-from netsky_runtime.db import actors, inputs, messages, sessions, turns, views
+from netsky_runtime.db import actors, approvals, inputs, messages, sessions, turns, views
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.records import (
     ActorStatus,
+    ApprovalKind,
     ApprovalStatus,
     InputStatus,
     MessageKind,
@@ -81,6 +82,28 @@ async def test_a_conversation_outlives_its_mcp_server_on_the_app_server(tmp_path
     async with House(tmp_path).crew(tmp_path) as fleet:
         assert (await fleet.reply_to(await fleet.send("SAY[and here]"))).body == "and here"
         assert moves(fleet) == []
+
+
+async def test_what_a_sub_agent_asked_in_an_engine_that_was_left_is_lost(tmp_path, house):
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        engine_id = (await session_of(fleet)).engine_id
+        asked, _ = await fleet.database.write(
+            lambda tx: approvals.store(
+                tx,
+                engine_id=engine_id,
+                request_id="child",
+                thread_id="thread-of-a-sub-agent",
+                turn_id="t",
+                item_id="i",
+                actor_id="manager0",
+                kind=ApprovalKind.COMMAND,
+                now=1,
+            )
+        )
+        house.mcp.kill()
+        await fleet.reply_to(await fleet.send("SAY[still here]"))
+        assert (await fleet.approval(asked)).status is ApprovalStatus.LOST
 
 
 async def test_a_turn_that_died_with_its_mcp_server_is_recovered_through_another_door(

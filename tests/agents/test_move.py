@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from netsky_runtime.agents import move, runner
+from netsky_runtime.agents.dispatch import Dispatcher
 from netsky_runtime.codex.base import ThreadUnavailable, TurnRunning, Unsupported
 from netsky_runtime.db import sessions
 from netsky_runtime.errors import Conflict, NotFound, Refused, Unhealthy
-from netsky_runtime.records import InputStatus, RuntimeName, SessionState, ToolsDoor
+from netsky_runtime.records import InputMode, InputStatus, RuntimeName, SessionState, ToolsDoor
 from tests.support.crew import crew, scripted
 from tests.support.doors import DoorSession, app_server, mcp_server, resident, times_heard
 
@@ -126,6 +127,99 @@ async def test_words_that_come_while_a_thread_is_moved_wait_for_it(tmp_path, hou
             go_on.set()
             await moving
         assert (await fleet.reply_to(posted)).body == "there"
+
+
+async def test_the_second_of_two_who_want_the_same_is_told_that_it_is_done(
+    tmp_path, house, monkeypatch
+):
+    door, opening, go_on = house.doors[RESIDENT], asyncio.Event(), asyncio.Event()
+    real = door.open
+
+    async def slow():
+        opening.set()
+        await go_on.wait()
+        await real()
+
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            with monkeypatch.context() as held:
+                held.setattr(door, "open", slow)
+                late = group.create_task(_refused(fleet))
+                await opening.wait()
+            await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+            go_on.set()
+            assert "on resident already" in (await late).message
+        assert (await fleet.reply_to(await fleet.send("SAY[there]"))).body == "there"
+
+
+async def test_history_is_read_at_the_new_door_before_anything_is_sent(
+    tmp_path, house, monkeypatch
+):
+    read = []
+    real = DoorSession.history
+
+    async def history(self):
+        read.append(self._door.name)
+        return await real(self)
+
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        monkeypatch.setattr(DoorSession, "history", history)
+        await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+        assert (await fleet.reply_to(await fleet.send("SAY[there]"))).body == "there"
+        assert read == [RESIDENT]
+
+
+async def test_nothing_is_steered_into_a_turn_that_ends_for_a_move(tmp_path, house, monkeypatch):
+    asked, go_on, looked = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    dispatch = Dispatcher.dispatch
+
+    async def look(self):
+        again = await dispatch(self)
+        looked.set()
+        return again
+
+    async def slow(self, turn_id):
+        asked.set()
+        await go_on.wait()
+        await self._inner.interrupt(turn_id)
+
+    async with house.crew(tmp_path) as fleet:
+        running = await fleet.send("HANG")
+        await fleet.reached(running, InputStatus.SEEN)
+        monkeypatch.setattr(DoorSession, "interrupt", slow, raising=False)
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            moving = group.create_task(fleet.fleet.move("manager0", RESIDENT, interrupt=True))
+            await asked.wait()
+            monkeypatch.setattr(Dispatcher, "dispatch", look)
+            steered = await fleet.send("SAY[there]", mode=InputMode.STEER)
+            await looked.wait()
+            go_on.set()
+            await moving
+        assert (await fleet.reply_to(steered)).body == "there"
+        assert (await fleet.input(steered)).attempts == 1
+        assert (await fleet.settled(running)).status is InputStatus.INTERRUPTED
+
+
+async def test_a_thread_that_is_lost_before_it_was_moved_is_not_moved(tmp_path, house, monkeypatch):
+    monkeypatch.setattr(runner, "BACKOFF", (0.01,))
+
+    async def die(self, turn_id):
+        house.doors[APP].shut = Unhealthy("Codex does not answer.")
+        house.doors[APP].kill()
+
+    async with house.crew(tmp_path) as fleet:
+        running = await fleet.send("ASK[make] SAY[made]")
+        asked = await fleet.question()
+        with monkeypatch.context() as held:
+            held.setattr(DoorSession, "interrupt", die, raising=False)
+            with pytest.raises(Conflict, match="was not moved"):
+                await fleet.fleet.move("manager0", RESIDENT, interrupt=True)
+        house.doors[APP].shut = None
+        await fleet.decide(await fleet.question(after=asked))
+        assert (await fleet.settled(running)).status is InputStatus.ANSWERED
+        assert (await session_of(fleet)).runtime is APP
 
 
 async def _refused(fleet):
