@@ -11,6 +11,7 @@ from textual.worker import Worker, WorkerState
 from netsky_runtime.errors import NetskyError
 from netsky_runtime.records import MANAGER0, InputMode
 from netsky_tui import theme
+from netsky_tui.attaching import Attaching
 from netsky_tui.feed import RoomFeed
 from netsky_tui.keymap import Keymap, bindings
 from netsky_tui.leaving import Leaving
@@ -26,7 +27,7 @@ from netsky_tui.widgets.composer import Composer
 from netsky_tui.widgets.panes import Wants
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from textual.binding import BindingType
     from textual.driver import Driver
@@ -59,6 +60,7 @@ class RoomApp(App[int]):
         connector: Connector,
         clock: Clock,
         keymap: Keymap,
+        environ: Mapping[str, str],
         driver_class: type[Driver] | None = None,
     ) -> None:
         super().__init__(driver_class=driver_class)
@@ -80,6 +82,7 @@ class RoomApp(App[int]):
         )
         self.operations = Operations(self)
         self.pages = Pages(self, clock=clock)
+        self.attaching = Attaching(self, environ=environ)
         self.leaving = Leaving(self, connector=connector)
         self.room = RoomScreen(
             store=self.store,
@@ -187,6 +190,8 @@ class RoomApp(App[int]):
             "actor.interrupt": lambda: operations.interrupt(key),
             "actor.stop": lambda: operations.stop_actor(key),
             "actor.resume": lambda: operations.resume(key),
+            "actor.attach": lambda: self.attaching.attach(key),
+            "actor.move": lambda: operations.move(key),
             "task.add": operations.add_task,
             "task.done": lambda: operations.task_done(key),
             "task.cancel": lambda: operations.task_cancel(key),
@@ -309,6 +314,10 @@ class RoomApp(App[int]):
                 self._key_gap, self._key_at = now - self._key_at, now
         await super().on_event(event)
 
+    def look_away(self) -> None:
+        """Note that nobody can see the room: another program has the terminal."""
+        self._eyes_until = 0.0
+
     def _mark_read(self) -> None:
         looking = self.app_focus and self._clock.monotonic() < self._eyes_until
         if not looking or self.screen is not self.room or self.feed.handle is None:
@@ -326,6 +335,11 @@ class RoomApp(App[int]):
             self._reading -= frozenset(ids)
 
     # -- leaving ---------------------------------------------------------------------------
+
+    def interrupted(self) -> None:
+        """Take a Ctrl+C from the terminal, unless it is meant for the program that has it."""
+        if not self.attaching.away:
+            self.stop_soon(keep_engine=False)
 
     async def action_quit(self) -> None:
         """Leave, asking first when turns run or others watch."""

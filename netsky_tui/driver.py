@@ -56,3 +56,19 @@ class RoomDriver(LinuxDriver):
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         self._file = cast("Any", ForgivingFile(cast("IO[str]", self._file)))
+        self._lent = False
+
+    def write(self, data: str) -> None:
+        """Write, unless the terminal is lent: nobody would take it from the writer's queue."""
+        if not self._lent:
+            super().write(data)
+
+    def suspend_application_mode(self) -> None:
+        """Lend the terminal to another program."""
+        super().suspend_application_mode()
+        self._lent = True
+
+    def resume_application_mode(self) -> None:
+        """Take it back."""
+        self._lent = False
+        super().resume_application_mode()

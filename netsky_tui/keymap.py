@@ -63,6 +63,8 @@ SCOPES: dict[str, tuple[Key, ...]] = {
         Key("actors.interrupt", "x", "interrupt", "interrupt", "interrupt this actor's turn"),
         Key("actors.stop", "S", "stop", "", "stop this actor"),
         Key("actors.resume", "R", "resume", "", "resume this actor"),
+        Key("actors.attach", "a", "attach", "attach", "Codex's own screen of this actor"),
+        Key("actors.move", "M", "move", "", "take this actor's thread to another door"),
     ),
     "tasks": (
         Key("tasks.add", "a", "add", "add", "add a task"),

@@ -71,6 +71,7 @@ class Leaving:
             return
         self._under_way = True
         self._app.changed(self._app.store.set_link(LinkState.STOPPING))
+        await self._app.attaching.end()
         goes_on = keep_engine and self._app.store.daemon.survives
         self._app.say("Leaving; Codex goes on." if goes_on else "Stopping…")
         try:

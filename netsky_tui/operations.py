@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.errors import DatabaseError, NetskyError, NoDaemon
-from netsky_runtime.records import ApprovalKind, DecisionWord
+from netsky_runtime.records import ApprovalKind, DecisionWord, RuntimeName
+from netsky_tui.doors import Action, closed_to, lacks
 from netsky_tui.drawing.paragraphs import choices, question_id
 from netsky_tui.screens.dialogs import ChoiceScreen, Field, FormScreen, Option
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from netsky_tui.app import RoomApp
 
 _OTHER = "something else"
+_DOORS = (
+    ("a", RuntimeName.APP_SERVER),
+    ("m", RuntimeName.MCP_SERVER),
+    ("r", RuntimeName.RESIDENT),
+)
 
 
 class Operations:
@@ -90,6 +96,37 @@ class Operations:
         """Resume an actor."""
         if actor_id:
             await self.tell(f"{actor_id} is back.", "actors.resume", {"actor_id": actor_id})
+
+    async def move(self, actor_id: str) -> None:
+        """Ask which door an actor's thread is to go through, and take it there."""
+        facts = self._app.store.facts(actor_id)
+        if facts is None:
+            return
+        if why := lacks(facts.session, Action.MOVE):
+            self._app.say(f"{actor_id} cannot move: {why}.", bad=True)
+            return
+        options = []
+        for key, door in _DOORS:
+            why = closed_to(facts.session, door)
+            options.append(Option(door.value, key, f"{door.value}: {why}" if why else door.value))
+        options.append(Option("stay", "s", "leave it"))
+        text = "The conversation goes on behind the other door."
+        if facts.turn is not None:
+            text += f" {actor_id} is in the middle of a turn, which ends."
+        choice = await self._choice(f"Where is {actor_id} to go?", text, options, safe="stay")
+        if choice is None or choice == "stay":
+            return
+        if why := closed_to(facts.session, RuntimeName(choice)):
+            self._app.say(f"{choice}: {why}.", bad=True)
+            return
+        params = {"actor_id": actor_id, "runtime": choice, "interrupt": facts.turn is not None}
+        await self.tell("{actor_id} is on {runtime} now.", "actors.move", params)
+
+    def _screen_of(self, actor_id: str) -> str:
+        """Say what Codex's screen of an actor is for, or why there is none."""
+        facts = self._app.store.facts(actor_id)
+        why = lacks(facts.session if facts else None, Action.ATTACH)
+        return f"not here: {why}" if why else "type there as its owner; the room comes back"
 
     # -- tasks -----------------------------------------------------------------------------
 
@@ -221,6 +258,16 @@ class Operations:
                 (f"Interrupt {actor}", "end its running turn", lambda: self.interrupt(actor)),
                 (f"Stop {actor}", "it takes no more messages", lambda: self.stop_actor(actor)),
                 (f"Resume {actor}", "after a stop or a loss", lambda: self.resume(actor)),
+                (
+                    f"Attach: Codex's own screen of {actor}",
+                    self._screen_of(actor),
+                    lambda: self._app.attaching.attach(actor),
+                ),
+                (
+                    f"Move {actor} to another door…",
+                    "app_server, mcp_server or resident",
+                    lambda: self.move(actor),
+                ),
             ]
         if task and not closed:
             out += [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import health
+from netsky_runtime.codex.events import EventKind
 from netsky_runtime.db import (
     actors,
     approvals,
@@ -120,16 +121,23 @@ class DatabaseSource:
 
         return await self._database.read(body)
 
-    async def actor(self, actor_id: str) -> tuple[ActorFacts, Sequence[Turn], Usage | None]:
-        """Read an actor with its latest turns and token totals. Raises ``NotFound``."""
+    async def actor(self, actor_id: str) -> tuple[ActorFacts, Sequence[Turn], Usage | None, str]:
+        """Read an actor with its latest turns, token totals and the screen that blocks it.
 
-        async def body(tx: Tx) -> tuple[ActorFacts, Sequence[Turn], Usage | None]:
+        Raises ``NotFound``.
+        """
+
+        async def body(tx: Tx) -> tuple[ActorFacts, Sequence[Turn], Usage | None, str]:
             view = await views.actor_view(tx, actor_id)
             if view is None:
                 raise actors.unknown(actor_id)
             latest = await turns.list_for_actor(tx, actor_id, 20)
             totals = await usage.of_actor(tx, actor_id)
-            return _facts(view), latest, totals[-1] if totals else None
+            screen = ""
+            if view.session is not None and view.session.blocked:
+                told = await events.last_of_kind(tx, actor_id, EventKind.BLOCKED)
+                screen = str(told.data.get("screen") or "") if told is not None else ""
+            return _facts(view), latest, totals[-1] if totals else None, screen
 
         return await self._database.read(body)
 

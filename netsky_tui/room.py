@@ -95,11 +95,12 @@ async def _run(options: Options) -> int:
         connector=connector,
         clock=SystemClock(),
         keymap=keymap.load(options.home.keymap),
+        environ=options.environ,
         driver_class=RoomDriver,
     )
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, app.stop_soon, False)
+    loop.add_signal_handler(signal.SIGINT, app.interrupted)
+    loop.add_signal_handler(signal.SIGTERM, app.stop_soon, False)
     loop.add_signal_handler(signal.SIGHUP, app.stop_soon, True)
     try:
         status = await app.run_async()

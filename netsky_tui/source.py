@@ -120,8 +120,11 @@ class Source(Protocol):
         """Read a message and the lines of its path (deliveries, input). Raises ``NotFound``."""
         ...
 
-    async def actor(self, actor_id: str) -> tuple[ActorFacts, Sequence[Turn], Usage | None]:
-        """Read an actor with its latest turns and token totals. Raises ``NotFound``."""
+    async def actor(self, actor_id: str) -> tuple[ActorFacts, Sequence[Turn], Usage | None, str]:
+        """Read an actor with its latest turns, token totals and the screen that blocks it.
+
+        Raises ``NotFound``.
+        """
         ...
 
     async def close(self) -> None:

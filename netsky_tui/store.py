@@ -14,6 +14,7 @@ from netsky_runtime.records import (
     DecisionWord,
 )
 from netsky_tui import notices
+from netsky_tui.doors import Action, lacks
 from netsky_tui.drawing import actors, approvals, events, messages, tasks
 from netsky_tui.notices import Notice, Weight
 from netsky_tui.source import ActorFacts, Ask, MessageFacts, Snapshot
@@ -246,6 +247,11 @@ class Store:
     def message(self, message_id: str) -> MessageFacts | None:
         """Return a message that is loaded."""
         return next((f for f in self.snapshot.messages if f.message.id == message_id), None)
+
+    def no_steer(self, actor_id: str) -> str:
+        """Say why nothing can be added to the actor's running turn; empty when it can."""
+        facts = self.facts(actor_id)
+        return lacks(facts.session, Action.STEER) if facts is not None else ""
 
     @property
     def targets(self) -> tuple[str, ...]:

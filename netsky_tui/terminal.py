@@ -19,6 +19,7 @@ _TMUX = ("TMUX", "TMUX_PANE")
 class Screen:
     """What to run, and what to tell about it."""
 
+    actor_id: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
     """All of it, not only what differs."""
@@ -26,6 +27,11 @@ class Screen:
     """A folder that exists, or empty: stay where you are."""
     told: str
     """What is about to be seen and how to leave it, in one line."""
+
+    @property
+    def again(self) -> str:
+        """The command line that shows it outside of the room."""
+        return f"`netsky actors attach {self.actor_id}`"
 
 
 def screen(actor_id: str, answer: Mapping[str, Any], environ: Mapping[str, str]) -> Screen:
@@ -40,6 +46,7 @@ def screen(actor_id: str, answer: Mapping[str, Any], environ: Mapping[str, str])
             environment.pop(name, None)
     cwd = str(answer["cwd"])
     return Screen(
+        actor_id=actor_id,
         command=tuple(answer["command"]),
         environment=environment,
         cwd=cwd if cwd and Path(cwd).is_dir() else "",

@@ -12,6 +12,7 @@ from netsky_runtime.records import (
     MessageKind,
     MessageStatus,
     Priority,
+    Source,
     TaskStatus,
 )
 
@@ -79,6 +80,12 @@ KIND_WORD = {
     MessageKind.QUESTION: "question",
     MessageKind.RECOVERY: "recovery",
 }
+
+SOURCE_WORD = {
+    Source.CODEX: "typed in Codex",
+    Source.BUS: "by the bus",
+}
+"""Ways in that are worth a word in the conversation."""
 
 ASKS = {
     ApprovalKind.COMMAND: "wants to run a command",

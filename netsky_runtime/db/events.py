@@ -28,6 +28,10 @@ WHERE data_json <> excluded.data_json
 _AFTER = "SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 _AFTER_OF = "SELECT * FROM events WHERE actor_id = ? AND seq > ? ORDER BY seq LIMIT ?"
 _RECENT = "SELECT * FROM events WHERE actor_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+# One that is told again keeps its place, so the place does not tell which is the last.
+_LAST_OF_KIND = """
+SELECT * FROM events WHERE actor_id = ? AND kind = ? ORDER BY at DESC, seq DESC LIMIT 1
+"""
 _LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM events"
 
 
@@ -65,6 +69,12 @@ async def last_of(tx: Tx, actor_id: str) -> StoredEvent | None:
     """Return the actor's newest event."""
     found = await recent(tx, actor_id, limit=1)
     return found[0] if found else None
+
+
+async def last_of_kind(tx: Tx, actor_id: str, kind: str) -> StoredEvent | None:
+    """Return the actor's newest event of a kind."""
+    row = await rows.one(tx, _LAST_OF_KIND, actor_id, kind)
+    return None if row is None else _event(row)
 
 
 def _event(row: Row) -> StoredEvent:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from netsky_tui.source import ActorFacts
 
 _MARK_WIDTH = 11
+_WHOLE_NAME = 48
+"""Columns from which on a door's whole name is shown, else the start of it."""
+_SHORT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +120,7 @@ def _row(fact: ActorFacts, branch: str, stem: str, now: int) -> ActorRow:
 
 def draw(row: ActorRow, width: int) -> list[Line]:
     """Draw name, badges, health and age; below it the reason, or what it is there for."""
-    right: list[Span] = []
-    if row.runtime and width >= 48:
-        right += [(row.runtime, "faint"), ("  ", "text")]
-    right += [
+    right: list[Span] = [
         (row.mark.glyph + " ", row.mark.tone),
         (pad(row.mark.word, _MARK_WIDTH - 2), row.mark.tone),
         (pad(row.age, 4, right=True), "dim"),
@@ -130,6 +130,10 @@ def draw(row: ActorRow, width: int) -> list[Line]:
         left += [(" ", "text"), (f"▲{row.approvals}", "alarm")]
     if row.waiting:
         left.append((f" ✉{row.waiting}", "dim"))
+    door = row.runtime if width >= _WHOLE_NAME else row.runtime[:_SHORT]
+    named: list[Span] = [(door, "faint"), ("  ", "text"), *right]
+    if door and line_width(left) + line_width(named) < width:
+        right = named
     lines = [beside(left, right, width)]
     second, tone = (
         (row.why, "bad" if row.mark.tone == "bad" else "warn") if row.why else ("", "faint")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netsky_tui.doors import LACKS
 from netsky_tui.drawing.messages import mark_of
 from netsky_tui.drawing.paragraphs import Para, Writer
 from netsky_tui.keymap import SCOPES, TITLES, Keymap, pretty
 from netsky_tui.notices import Weight
-from netsky_tui.text import clock_time, one_line
+from netsky_tui.text import clock_time, harmless, one_line
 from netsky_tui.words import HEALTH, KIND_WORD, TASK
 
 if TYPE_CHECKING:
@@ -76,9 +77,9 @@ def message_page(fact: MessageFacts, path: Sequence[str], now: int) -> tuple[Par
 
 
 def actor_page(
-    fact: ActorFacts, turns: Sequence[Turn], usage: Usage | None, now: int
+    fact: ActorFacts, turns: Sequence[Turn], usage: Usage | None, screen: str, now: int
 ) -> tuple[Para, ...]:
-    """Write an actor with its session and latest turns."""
+    """Write an actor with its session and latest turns; ``screen`` is the one that blocks it."""
     out = Writer()
     actor, session, health = fact.actor, fact.session, fact.health
     mark = HEALTH[health.state]
@@ -88,10 +89,19 @@ def actor_page(
     out.field("reports to", actor.manager_id or "")
     out.field("objective", actor.objective)
     out.field("folder", actor.cwd)
+    if session is not None and session.blocked:
+        out.heading("What blocks it")
+        since = clock_time(session.blocked_at, now) if session.blocked_at else ""
+        out.add(session.blocked, "warn", label=f"{since} ▲ ".lstrip())
+        out.add("Nothing is typed there, and nothing answered: attach, and look.", "soft")
+        for line in harmless(screen).strip("\n").splitlines():
+            out.add(line, "dim", indent=2)
     if session is not None:
         out.heading("Session")
         out.field("runtime", f"{session.runtime.value}, {session.state.value}")
         out.field("thread", session.thread_id or "none before its first turn")
+        if session.previous_thread_id:
+            out.field("before", f"{session.previous_thread_id}, which could not go on", "warn")
         out.field("model", session.model or "Codex's own choice")
         out.field("effort", session.effort)
         out.field("sandbox", session.sandbox)
@@ -99,6 +109,10 @@ def actor_page(
         out.field("folder", session.cwd)
         out.field("differs", session.differences, "warn")
         out.field("ended", session.end_reason, "warn")
+        if missing := LACKS[session.runtime]:
+            out.heading(f"Not on {session.runtime.value}")
+            for action, why in missing.items():
+                out.field(action.value, why, "dim")
     if usage is not None:
         out.heading("Tokens")
         window = f" of {usage.context_window:,}" if usage.context_window else ""
@@ -126,6 +140,7 @@ def help_page(keymap: Keymap) -> tuple[Para, ...]:
         out.add(error, "bad")
     out.heading("Signs")
     out.add("▶ busy   ○ idle   ▲ blocked, waits for you   ✗ unhealthy or failed", "soft")
+    out.add("app, mcp, res, scr: the door to Codex, when there is no room for its name", "soft")
     out.add("· stored   → handed to Codex   » seen in the thread   ✓ answered", "soft")
     out.add("? uncertain: open the message (Enter) to decide whether to send it again", "soft")
     return out.done()

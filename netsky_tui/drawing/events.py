@@ -27,6 +27,7 @@ LIVE_ROWS = 14
 """Rows of text that is being written."""
 _BODY_ROWS = 8
 _OUTPUT_ROWS = 3
+_SCREEN_ROWS = 16
 _QUIET = frozenset(
     {EventKind.RATE_LIMITS, EventKind.THREAD_STATUS, EventKind.USAGE, EventKind.DIFF}
 )
@@ -162,6 +163,15 @@ def _notable(key: str, time: str, event: StoredEvent) -> EventRow:
         case EventKind.SESSION_LOST:
             text = one_line(str(data.get("reason", "")))
             return EventRow(key, time, "✗", "bad", f"thread lost: {text}")
+        case EventKind.BLOCKED:
+            reason = one_line(str(data.get("reason") or ""))
+            if not reason:
+                return EventRow(key, time, "▲", "dim", "its screen is free again")
+            screen = harmless(str(data.get("screen") or "")).strip("\n")
+            return EventRow(key, time, "▲", "warn", reason, body=screen, body_rows=_SCREEN_ROWS)
+        case EventKind.MODEL:
+            model = one_line(str(data.get("model") or "?"))
+            return EventRow(key, time, "≠", "warn", f"runs on {model} from here")
         case EventKind.RESYNC:
             return EventRow(key, time, "≈", "warn", "filled in from history")
         case EventKind.THREAD_STARTED:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.records import OWNER, InputMode, Message, MessageKind, MessageStatus
 from netsky_tui.text import Line, Span, beside, clock_time, harmless, one_line, wrap
-from netsky_tui.words import INPUT, KIND_WORD, MESSAGE, QUESTION, UNREAD, Mark
+from netsky_tui.words import INPUT, KIND_WORD, MESSAGE, QUESTION, SOURCE_WORD, UNREAD, Mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ def rows(facts: Sequence[MessageFacts], now: int) -> tuple[MessageRow, ...]:
 
 def _row(fact: MessageFacts, now: int, longest: int) -> MessageRow:
     message = fact.message
-    tags = [KIND_WORD[message.kind]]
+    tags = [KIND_WORD[message.kind], SOURCE_WORD.get(message.source, "")]
     if fact.mode is not None and fact.mode is not InputMode.QUEUE:
         tags.append(fact.mode.value)
     unread = message.target == OWNER and message.read_at is None

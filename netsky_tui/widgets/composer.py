@@ -13,7 +13,7 @@ from netsky_tui.keymap import SCOPES, Keymap, bindings
 from netsky_tui.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from textual import events
     from textual.binding import BindingType
@@ -45,7 +45,9 @@ class Composer(TextArea):
     class Leave(Message):
         """The operator wants to leave the composer."""
 
-    def __init__(self, *, keymap: Keymap) -> None:
+    def __init__(
+        self, *, keymap: Keymap, no_steer: Callable[[str], str] = lambda _target: ""
+    ) -> None:
         super().__init__(
             id="composer",
             soft_wrap=True,
@@ -56,6 +58,7 @@ class Composer(TextArea):
             placeholder="Write what you want done.",
         )
         self.cursor_blink = False
+        self._no_steer = no_steer
         self._own_keys = {
             key: entry.action for entry in SCOPES["composer"] for key in keymap.of(entry).split(",")
         }
@@ -85,6 +88,8 @@ class Composer(TextArea):
             parts.append("as a reply")
         self.border_title = Content(" · ".join(parts))
         mode = _EXPLAIN[self.mode] if self.mode is not InputMode.QUEUE else ""
+        if self.mode is InputMode.STEER and (why := self._no_steer(self.target)):
+            mode = f"not to {one_line(self.target)}: {why}"
         notes = (self._problem or self._why or mode, self._hidden())
         self.border_subtitle = Content(" · ".join(note for note in notes if note))
         self.set_class(bool(self._problem), "-problem")

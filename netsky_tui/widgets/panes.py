@@ -158,6 +158,14 @@ class ActorsPane(Pane):
         """Resume this actor."""
         self.want("actor.resume")
 
+    def action_attach(self) -> None:
+        """Show Codex's own screen of this actor."""
+        self.want("actor.attach")
+
+    def action_move(self) -> None:
+        """Take this actor's thread to another door."""
+        self.want("actor.move")
+
 
 class TasksPane(Pane):
     """What is to be done."""

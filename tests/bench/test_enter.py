@@ -136,7 +136,7 @@ async def test_enter_reaches_the_engine_before_a_finger_leaves_the_key(tmp_path:
     }
     options = Options(home=Home.locate(environ), cwd=work, environ=environ)
     connector = HomeConnector(options)
-    app = RoomApp(connector=connector, clock=SystemClock(), keymap=Keymap({}))
+    app = RoomApp(connector=connector, clock=SystemClock(), keymap=Keymap({}), environ={})
     best: list[float] = []
     try:
         async with app.run_test(size=(160, 45)) as pilot:

@@ -76,6 +76,7 @@ class FakeSource:
         self.revision = 1
         self.asked: list[Ask] = []
         self.closed = False
+        self.screen = ""
 
     def change(self, **fields: Any) -> None:
         self.whole = replace(self.whole, **fields)
@@ -118,7 +119,7 @@ class FakeSource:
     async def actor(self, actor_id: str) -> Any:
         for fact in self.whole.actors:
             if fact.actor.id == actor_id:
-                return fact, (), None
+                return fact, (), None, self.screen
         raise NotFound(f"There is no actor {actor_id}.")
 
     async def close(self) -> None:

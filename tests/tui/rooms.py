@@ -27,7 +27,7 @@ def make(
 ) -> tuple[RoomApp, FakeConnector, SteadyClock]:
     connector = FakeConnector(story.day() if snapshot is None else snapshot, hosting=hosting)
     clock = SteadyClock()
-    app = RoomApp(connector=connector, clock=clock, keymap=keymap or Keymap({}))
+    app = RoomApp(connector=connector, clock=clock, keymap=keymap or Keymap({}), environ={})
     app.animation_level = "none"
     return app, connector, clock
 

@@ -75,6 +75,9 @@ def actor(
     status: ActorStatus = ActorStatus.ACTIVE,
     approvals: int = 0,
     waiting: int = 0,
+    runtime: RuntimeName = RuntimeName.APP_SERVER,
+    previous: str = "",
+    blocked: str = "",
 ) -> ActorFacts:
     kind = ActorKind.WORKER if name.startswith("worker") else ActorKind.MANAGER
     since = NOW - minutes * MINUTE
@@ -93,9 +96,12 @@ def actor(
         session=Session(
             id=f"s-{name}",
             actor_id=name,
-            runtime=RuntimeName.APP_SERVER,
+            runtime=runtime,
             state=SessionState.LIVE,
             thread_id=f"019b-{name}",
+            previous_thread_id=previous,
+            blocked=blocked,
+            blocked_at=since if blocked else None,
             cwd=PROJECT,
             model="gpt-5.4",
             sandbox="workspace-write",
@@ -115,11 +121,53 @@ def actors() -> tuple[ActorFacts, ...]:
         actor(MANAGER0, OWNER, busy, "turn running", 0, objective="Answers you, splits the work"),
         actor("manager1", MANAGER0, idle, "nothing to do", 12, objective="Parser rewrite"),
         actor("worker1", "manager1", blocked, "approval", 2, objective="", approvals=1),
-        actor("worker2", "manager1", busy, "turn running", 6, objective="Hex and octal numbers"),
-        actor("manager2", MANAGER0, busy, "turn running", 1, objective="Release 1.4", waiting=2),
+        actor(
+            "worker2",
+            "manager1",
+            busy,
+            "turn running",
+            6,
+            objective="Hex and octal numbers",
+            runtime=RuntimeName.RESIDENT,
+        ),
+        actor(
+            "manager2",
+            MANAGER0,
+            busy,
+            "turn running",
+            1,
+            objective="Release 1.4",
+            waiting=2,
+            runtime=RuntimeName.MCP_SERVER,
+        ),
         actor("worker3", "manager2", blocked, "approval", 9, approvals=1),
         actor("worker4", "manager2", HealthState.UNHEALTHY, lost, 31),
         actor("worker5", MANAGER0, idle, "stopped", 180, status=ActorStatus.STOPPED),
+    )
+
+
+DIALOG = """\
+  GPT-5.4 is no longer available
+
+> 1. Try the new model
+  2. Use the existing model
+
+  Press enter to confirm
+"""
+
+
+def blocked_resident() -> ActorFacts:
+    """An actor whose thread took over from another, and whose screen shows a dialog."""
+    why = "a dialog that netsky does not know"
+    return actor(
+        MANAGER0,
+        OWNER,
+        HealthState.BLOCKED,
+        why,
+        3,
+        runtime=RuntimeName.RESIDENT,
+        previous="019a-lost",
+        blocked=why,
     )
 
 

@@ -195,7 +195,7 @@ async def test_details_tell_the_path_of_a_message(spine):
     assert any("handed to Codex" in line for line in path)
     task, _, _ = await source.task("t2")
     assert task.depends_on == ("t1",)
-    fact, turns, usage = await source.actor("worker1")
+    fact, turns, usage, _ = await source.actor("worker1")
     assert (fact.approvals, list(turns), usage) == (1, [], None)
     with pytest.raises(NotFound):
         await source.actor("worker99")

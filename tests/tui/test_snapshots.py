@@ -12,8 +12,9 @@ from tests.tui import story
 from tests.tui.rooms import NARROW, WIDE, Room, make
 
 
-def picture(snap_compare, size, *keys, snapshot=None, live=True, theme="netsky-dark"):
+def picture(snap_compare, size, *keys, snapshot=None, live=True, theme="netsky-dark", screen=""):
     app, connector, clock = make(snapshot)
+    connector.reader.screen = screen
     app.theme = theme
 
     async def prepare(pilot) -> None:
@@ -52,6 +53,11 @@ class TestRoom:
 
     def test_a_home_with_nothing_in_it(self, snap_compare, size):
         picture(snap_compare, size, snapshot=Snapshot(), live=False)
+
+    def test_a_screen_that_nobody_may_type_into(self, snap_compare, size):
+        blocked = Snapshot(actors=(story.blocked_resident(),))
+        keys = ("escape", "1", "enter")
+        picture(snap_compare, size, *keys, snapshot=blocked, live=False, screen=story.DIALOG)
 
     def test_the_keys(self, snap_compare, size):
         picture(snap_compare, size, "f1")

@@ -1,0 +1,96 @@
+"""Codex's own screen in the room's place: the room steps aside, and comes back when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from textual.app import SuspendNotSupported
+
+from netsky_runtime.errors import NetskyError
+from netsky_tui import terminal
+from netsky_tui.doors import Action, lacks
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import Mapping
+
+    from netsky_tui.app import RoomApp
+    from netsky_tui.terminal import Screen
+
+_END_SECONDS: Final = 2.0
+"""How long a screen may take to end when the room does."""
+
+
+class Attaching:
+    """Shows one screen at a time. The daemon that the room hosts works on meanwhile."""
+
+    def __init__(self, app: RoomApp, *, environ: Mapping[str, str]) -> None:
+        self._app, self._environ = app, environ
+        self._child: Process | None = None
+        self._busy = False
+
+    @property
+    def away(self) -> bool:
+        """Whether the terminal belongs to Codex just now."""
+        return self._child is not None
+
+    async def attach(self, actor_id: str) -> None:
+        """Show Codex's own screen of the actor's thread until it ends, and say how it did."""
+        facts = self._app.store.facts(actor_id)
+        if self._busy or facts is None:
+            return
+        if why := lacks(facts.session, Action.ATTACH):
+            self._app.say(f"No screen of {actor_id}: {why}.", bad=True)
+            return
+        self._busy = True
+        try:
+            answer = await self._app.operations.call("actors.terminal", {"actor_id": actor_id})
+            problem = await self._show(terminal.screen(actor_id, answer, self._environ))
+        except NetskyError as error:
+            problem = str(error)
+        except SuspendNotSupported:
+            problem = f"This terminal cannot be lent: netsky actors attach {actor_id}"
+        finally:
+            self._busy = False
+        if problem:
+            self._app.say(problem, bad=True)
+        else:
+            self._app.say(f"Back from Codex's screen of {actor_id}.")
+
+    async def _show(self, screen: Screen) -> str:
+        """Lend the terminal; return what went wrong, in words."""
+        with self._app.suspend():
+            self._app.look_away()
+            # The room draws on standard error, so that is the terminal.
+            sys.stderr.write(screen.told + "\n")
+            sys.stderr.flush()
+            try:
+                self._child = child = await asyncio.create_subprocess_exec(
+                    *screen.command, env=screen.environment, cwd=screen.cwd or None
+                )
+            except OSError as error:
+                return f"{screen.command[0]} cannot be started: {error.strerror or error}."
+            try:
+                status = await child.wait()
+            finally:
+                await self.end()
+        if not status:
+            return ""
+        how = f"with status {status}" if status > 0 else f"by signal {-status}"
+        return f"Codex's screen of {screen.actor_id} ended {how}. {screen.again} shows why."
+
+    async def end(self) -> None:
+        """Take the terminal back, within bounded time. Idempotent."""
+        child, self._child = self._child, None
+        if child is None or child.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            child.terminate()
+            try:
+                async with asyncio.timeout(_END_SECONDS):
+                    await child.wait()
+            except TimeoutError:
+                child.kill()
