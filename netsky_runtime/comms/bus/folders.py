@@ -181,9 +181,9 @@ def prepare_channel(home: Home, actor_id: str) -> None:
 
 
 def addresses(root: Path) -> list[str]:
-    """Return the names of the folders below the channel root; none without it."""
+    """Return the names of the folders below the channel root, links to folders among them."""
     try:
         with os.scandir(root) as found:
-            return sorted(each.name for each in found if each.is_dir(follow_symlinks=False))
+            return sorted(each.name for each in found if each.is_dir())
     except FileNotFoundError:
         return []
