@@ -112,10 +112,13 @@ async def calling(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def fake_daemon(*, running: bool = True) -> AsyncIterator[FakeDaemon]:
+async def fake_daemon(
+    *, running: bool = True, socket: Path | None = None
+) -> AsyncIterator[FakeDaemon]:
+    """Play a daemon, by default on a socket of its own."""
     with tempfile.TemporaryDirectory(prefix="ns") as short:
         verbs: dict[str, Verb] = {"tools.list": listing, "tools.call": calling}
-        daemon = FakeDaemon(Path(short) / "netsky.sock", verbs)
+        daemon = FakeDaemon(socket or Path(short) / "netsky.sock", verbs)
         if running:
             await daemon.start()
         try:

@@ -1,0 +1,209 @@
+"""netsky's tools behind the MCP server that a real Codex starts for a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netsky_runtime.agents.tools_config import mcp_server_config
+from netsky_runtime.codex.base import Batch, LaunchSpec, ThreadRuntime
+from netsky_runtime.tools_door.server import INSTRUCTIONS
+from tests.real_codex.conftest import Bench, Told
+from tests.support.model_server import ModelServer
+from tests.support.netsky import Netsky
+from tests.tools_door.kit import TOKEN, TOOL, fake_daemon
+
+CALL = "TOOL[mcp__netsky/list_tasks {}]ENDTOOL SAY[looked]"
+
+
+def batch(text: str, number: int = 1) -> Batch:
+    return Batch(id=f"batch-{number}", text=text, input_ids=(f"i-{number}",))
+
+
+def sandboxed(bench: Bench) -> LaunchSpec:
+    """Return the spec of a thread whose own commands reach no socket."""
+    return bench.spec(tools=(), sandbox="workspace-write", approval_policy="never")
+
+
+def with_tools(spec: LaunchSpec, bench: Bench) -> LaunchSpec:
+    """Return the spec with the tools door in it, as a launch puts it there."""
+    door = mcp_server_config(home_root=str(bench.home.root), token=TOKEN)
+    return replace(spec, config={**spec.config, **door})
+
+
+def told_to_model(bench: Bench) -> str:
+    """Return what tools have told the model, at its last request."""
+    items = bench.model.requests[-1]["input"]
+    return str([item["output"] for item in items if item["type"] == "function_call_output"])
+
+
+def shown_to_model(bench: Bench) -> dict[str, Any]:
+    """Return the tools of the model's last request, by name or type."""
+    tools = bench.model.requests[-1]["tools"]
+    return {tool.get("name") or tool["type"]: tool for tool in tools}
+
+
+async def calls_once(bench: Bench, runtime: ThreadRuntime) -> None:
+    """Have the first turn of a new thread call a tool; check who was told what, and how often."""
+    async with fake_daemon(socket=bench.home.control_socket) as daemon:
+        session = await runtime.start(with_tools(sandboxed(bench), bench))
+        told = Told(session)
+        await session.submit(batch(CALL))
+        end = await told.turn_end()
+
+    [asked] = [params for method, params in daemon.asked if method == "tools.call"]
+    assert asked == {
+        "token": TOKEN,
+        "tool": "list_tasks",
+        "arguments": {},
+        "call_id": asked["call_id"],
+        "thread_id": session.thread_id,
+        "turn_id": end.turn_id,
+    }
+    # The model's own id: whoever repeats the call, repeats that.
+    assert asked["call_id"].startswith("call_")
+    assert "did list_tasks" in told_to_model(bench)
+    assert end.data["status"] == "completed"
+    assert told.words() == ["looked"]
+    [item] = told.items("mcp_call")
+    assert (item.data["server"], item.data["tool"]) == ("netsky", "list_tasks")
+    await session.close()
+
+
+async def test_a_sandboxed_thread_of_the_app_server_has_its_tool_called_once(bench: Bench) -> None:
+    await calls_once(bench, await bench.opened())
+    space = shown_to_model(bench)["mcp__netsky"]
+    assert [tool["name"] for tool in space["tools"]] == [TOOL["name"]]
+
+
+async def test_a_sandboxed_thread_of_the_mcp_server_has_its_tool_called_once(
+    old_bench: Bench,
+) -> None:
+    runtime = old_bench.mcp_runtime()
+    await runtime.open()
+    await calls_once(old_bench, runtime)
+
+
+async def test_a_model_that_searches_for_tools_is_told_what_netskys_are_for(
+    old_bench: Bench,
+) -> None:
+    """Codex 0.145 and 0.153 show such models no MCP tool, newer ones only models they know not."""
+    runtime = old_bench.mcp_runtime()
+    await runtime.open()
+    async with fake_daemon(socket=old_bench.home.control_socket):
+        session = await runtime.start(with_tools(sandboxed(old_bench), old_bench))
+        told = Told(session)
+        await session.submit(batch("SAY[hello]"))
+        await told.turn_end()
+    shown = shown_to_model(old_bench)
+    assert "mcp__netsky" not in shown
+    assert f"netsky: {INSTRUCTIONS}" in shown["tool_search"]["description"]
+    await session.close()
+
+
+async def test_tools_are_added_to_a_thread_that_is_resumed_where_it_was_not_loaded(
+    bench: Bench,
+) -> None:
+    """As when a thread moves here from another door. One that is loaded keeps what it has."""
+    first = await bench.opened()
+    session = await first.start(sandboxed(bench))
+    told = Told(session)
+    await session.submit(batch("SAY[without]"))
+    await told.turn_end()
+    assert "mcp__netsky" not in shown_to_model(bench)
+    await session.close()
+    await first.close(keep_engine=False)
+
+    async with fake_daemon(socket=bench.home.control_socket):
+        second = await bench.opened()
+        resumed = await second.resume(session.thread_id, with_tools(sandboxed(bench), bench))
+        told = Told(resumed)
+        await resumed.submit(batch(CALL, 2))
+        await told.turn_end()
+        assert "did list_tasks" in told_to_model(bench)
+        await resumed.close()
+
+
+async def test_a_call_whose_daemon_is_killed_is_answered_by_the_next_one_under_the_same_id(
+    bench: Bench,
+) -> None:
+    async def never(_params: Mapping[str, Any]) -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    runtime = await bench.opened()
+    socket = bench.home.control_socket
+    async with fake_daemon(socket=socket) as killed:
+        killed.verbs["tools.call"] = never
+        session = await runtime.start(with_tools(sandboxed(bench), bench))
+        told = Told(session)
+        await session.submit(batch(CALL))
+        await killed.until_asked(2)
+    socket.unlink()
+    async with fake_daemon(socket=socket) as following:
+        await told.turn_end()
+    [again] = following.asked
+    assert again == killed.asked[-1]
+    assert "did list_tasks" in told_to_model(bench)
+    assert told.words() == ["looked"]
+    await session.close()
+
+
+@pytest.fixture
+def old_netsky(old_codex_binary: Path, model: ModelServer, tmp_path: Path) -> Iterator[Netsky]:
+    """Return a home on the last Codex that has every door; its daemon is to be started."""
+    model.write_codex_config(tmp_path / "codex-home")
+    here = Netsky(
+        tmp_path,
+        environ={
+            "CODEX_HOME": str(tmp_path / "codex-home"),
+            "NETSKY_CODEX_BIN": str(old_codex_binary),
+            "AGENT_CODEX_MODEL": "gpt-5.5",
+            "AGENT_CODEX_SANDBOX": "workspace-write",
+            "AGENT_CODEX_APPROVAL": "never",
+        },
+    )
+    yield here
+    model.release()
+    here.clean_up()
+
+
+def recorded(netsky: Netsky) -> list[tuple[str, str, bool]]:
+    """Return actor, tool and success of every recorded call."""
+    with closing(sqlite3.connect(f"file:{netsky.home}/meta.db?mode=ro", uri=True)) as database:
+        found = database.execute("SELECT actor_id, tool, success FROM tool_calls")
+        return [(actor, tool, bool(success)) for actor, tool, success in found]
+
+
+@pytest.mark.parametrize("door", ["mcp_server", "resident"])
+def test_a_manager_at_a_door_without_tools_of_its_own_starts_a_worker(
+    door: str, old_netsky: Netsky
+) -> None:
+    netsky = old_netsky
+    netsky.environ["AGENT_RUNTIME"] = door
+    netsky.start()
+    start = '{"title": "Greet", "body": "SAY[hello from below]"}'
+    told = netsky.ask(f"TOOL[mcp__netsky/start_worker {start}]ENDTOOL SAY[started]")
+    assert told["reply"]["body"] == "started"
+    netsky.until(lambda: [t for t in netsky.json("tasks", "list") if t["status"] == "reported"])
+    [task] = netsky.json("tasks", "list")
+    assert (task["owner"], task["manager"]) == ("worker1", "manager0")
+    runtimes = {a["id"]: a["session"]["runtime"] for a in netsky.json("actors", "list")}
+    assert runtimes["worker1"] == door
+    # Nobody's log has what the calls were made with.
+    with closing(sqlite3.connect(f"file:{netsky.home}/meta.db?mode=ro", uri=True)) as database:
+        tokens = [token for (token,) in database.execute("SELECT token FROM sessions")]
+        rows = str(database.execute("SELECT * FROM logs").fetchall())
+    assert recorded(netsky) == [("manager0", "start_worker", True)]
+    assert all(tokens)
+    written = netsky.log() + rows
+    written += "".join(file.read_text() for file in (netsky.home / "logs").rglob("*.jsonl"))
+    assert not any(token in written for token in tokens)
+    assert netsky.stop() == 0
