@@ -1,7 +1,10 @@
-"""An engine that works on without netsky: seen, and ended, while no daemon runs."""
+"""What works on without netsky: seen, and ended, while no daemon runs or none has taken it up."""
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import engines
@@ -10,8 +13,21 @@ from netsky_runtime.records import Engine, RuntimeName
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from netsky_runtime.db.connection import Tx
+    from netsky_runtime.agents.ingest import Log
+    from netsky_runtime.clock import Clock
+    from netsky_runtime.db.connection import Database, Tx
     from netsky_runtime.paths import Home
+
+_CONNECT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What was found working, and is not any more."""
+
+    engine: Engine | None
+    residents: bool
+    """Whether Codexes lived in netsky's tmux."""
 
 
 async def working(tx: Tx) -> Engine | None:
@@ -24,32 +40,65 @@ async def working(tx: Tx) -> Engine | None:
     return engine if is_same_process(engine.pid, engine.pid_started) else None
 
 
-async def end(home: Home, environ: Mapping[str, str]) -> Engine | None:
-    """End such an engine under the home's lock, as a daemon's stop does; return it.
+def residents(home: Home) -> bool:
+    """Whether the tmux server of this home's resident Codexes listens. Blocks for a moment."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(_CONNECT_SECONDS)
+        try:
+            client.connect(str(home.tmux_socket))
+        except OSError:
+            return False
+    return True
+
+
+async def end(home: Home, environ: Mapping[str, str]) -> Ended:
+    """End all of it under the home's lock, as a daemon's stop does.
 
     Raises ``DaemonRunning`` when a daemon has just started, ``Unhealthy`` when it does not end.
     """
-    from netsky_runtime.clock import SortableIds, SystemClock
-    from netsky_runtime.codex.app_server.engine import EngineHost
+    from netsky_runtime.clock import SystemClock
     from netsky_runtime.db.connection import Database
     from netsky_runtime.lock import HomeLock
     from netsky_runtime.logbook import Logbook
-    from netsky_runtime.wiring import EngineRows
 
     clock = SystemClock()
     with HomeLock(home.lock):
         database = await Database.open(home.database, backups=home.backups, clock=clock)
         log = Logbook(file=home.logs / "netsky.jsonl", clock=clock, component="cli")
         try:
-            host = EngineHost(
-                home=home,
-                store=EngineRows(database=database, clock=clock, runtime=RuntimeName.APP_SERVER),
-                clock=clock,
-                ids=SortableIds(clock),
-                environ=environ,
-                log=log,
-            )
-            return await host.end_left("it was stopped while no netsky ran")
+            return await end_all(home, environ, database=database, clock=clock, log=log)
         finally:
             await log.flush(database)
             await database.close()
+
+
+async def end_all(
+    home: Home, environ: Mapping[str, str], *, database: Database, clock: Clock, log: Log
+) -> Ended:
+    """End the engine and the residents that nobody has taken up. Raises ``Unhealthy``."""
+    from netsky_runtime.clock import SortableIds
+
+    engine, ids = None, SortableIds(clock)
+    if await database.read(working) is not None:
+        from netsky_runtime.codex.app_server.engine import EngineHost
+        from netsky_runtime.wiring import EngineRows
+
+        host = EngineHost(
+            home=home,
+            store=EngineRows(database=database, clock=clock, runtime=RuntimeName.APP_SERVER),
+            clock=clock,
+            ids=ids,
+            environ=environ,
+            log=log,
+        )
+        engine = await host.end_left("it was stopped while no netsky used it")
+    living = await asyncio.to_thread(residents, home)
+    if living:
+        from netsky_runtime.codex.resident.runtime import ResidentRuntime
+        from netsky_runtime.settings import Settings
+
+        door = ResidentRuntime(
+            settings=Settings(), home=home, clock=clock, ids=ids, environ=environ, log=log
+        )
+        await door.close(keep_engine=False)
+    return Ended(engine, living)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime import leftover
 from netsky_runtime.agents import launch
 from netsky_runtime.agents.delegation import Limits
 from netsky_runtime.codex.base import RuntimeInfo, ThreadRuntime
@@ -266,10 +267,24 @@ class Runtimes:
         return self.get(self.chosen).capabilities.survives_netsky
 
     async def close(self, *, keep_engine: bool) -> None:
-        """Close every door, the last one opened first."""
+        """Close every door, the last one opened first; one that fails keeps none of them open.
+
+        Without ``keep_engine`` what works behind a door that nobody opened this time ends too.
+        """
         while self._made:
-            _, runtime = self._made.popitem()
-            await runtime.close(keep_engine=keep_engine)
+            name, runtime = self._made.popitem()
+            try:
+                await runtime.close(keep_engine=keep_engine)
+            except NetskyError as error:
+                self._log("error", "a door did not close", {"door": name, "error": str(error)})
+        if keep_engine:
+            return
+        try:
+            await leftover.end_all(
+                self._home, self._environ, database=self._database, clock=self._clock, log=self._log
+            )
+        except NetskyError as error:
+            self._log("error", "something works on without netsky", {"error": str(error)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,10 @@ from netsky_runtime import settings, wiring
 from netsky_runtime.codex.probe import Fingerprint
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import CodexMissing, Unhealthy
+from netsky_runtime.paths import Home
 from netsky_runtime.records import DoorResult, Engine, EngineState, RuntimeName
-from tests.support.fakes import ManualClock
+from netsky_tui.doors import LACKS, Action
+from tests.support.fakes import CountingIds, ManualClock
 
 APP, MCP, RESIDENT = RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT
 OPEN = DoorResult(door=APP, open=True, version="0.163.0", milliseconds=1, reason="", tried_at=1)
@@ -71,6 +73,54 @@ async def test_a_door_that_somebody_asks_for_has_to_be_open():
     with pytest.raises(Unhealthy, match="no mcp_server") as refused:
         await wiring.check_door(lambda: doors, MCP)
     assert "netsky doctor" in refused.value.hint
+
+
+@pytest.fixture
+def runtimes(tmp_path, database):
+    return wiring.Runtimes(
+        choice=wiring.Choice(RESIDENT, ("app_server is not open: It ended.",)),
+        environ={"PATH": "/no/such/path", "CODEX_HOME": str(tmp_path / "codex")},
+        demo=False,
+        settings=settings.load({}, {}),
+        home=Home.locate({"NETSKY_HOME": str(tmp_path / "home")}),
+        database=database,
+        clock=ManualClock(),
+        ids=CountingIds(),
+        log=lambda *_: None,
+    )
+
+
+@pytest.mark.parametrize("name", list(RuntimeName))
+async def test_every_door_can_be_made_and_is_what_the_room_says_it_is(runtimes, name):
+    runtime = runtimes.get(name)
+    assert runtime.name is name
+    assert runtimes.get(name) is runtime
+    missing = {action for action in LACKS[name] if action in {Action.STEER, Action.APPROVALS}}
+    can = runtime.capabilities
+    has = {Action.STEER: can.steer, Action.APPROVALS: can.approvals}
+    assert missing == {action for action, able in has.items() if not able}
+
+
+async def test_why_a_lesser_door_was_taken_is_among_the_notices(runtimes):
+    info = await runtimes.info()
+    assert info.name is RESIDENT
+    assert info.notices[-1] == "app_server is not open: It ended."
+    assert any("danger-full-access" in notice for notice in info.notices)
+
+
+async def test_a_door_that_does_not_close_keeps_no_other_open(runtimes, monkeypatch):
+    closed = []
+
+    async def fail(*, keep_engine):
+        raise Unhealthy("It does not end.")
+
+    async def close(*, keep_engine):
+        closed.append(keep_engine)
+
+    monkeypatch.setattr(runtimes.get(RuntimeName.SCRIPTED), "close", close)
+    monkeypatch.setattr(runtimes.get(MCP), "close", fail)
+    await runtimes.close(keep_engine=False)
+    assert closed == [False]
 
 
 @pytest.fixture

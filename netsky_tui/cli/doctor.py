@@ -144,7 +144,8 @@ async def database_check(home: Home) -> Check:
 
 
 async def engine_checks(home: Home) -> list[Check]:
-    """Name the engine that works on without a daemon, if one does."""
+    """Name what works on without a daemon: the engine, resident Codexes."""
+    from netsky_runtime import leftover
 
     async def body(tx: Tx) -> tuple[dict[str, Any] | None, int]:
         from netsky_runtime.db import turns
@@ -155,10 +156,16 @@ async def engine_checks(home: Home) -> list[Check]:
         found, running = await read(home, body, empty=(None, 0))
     except NetskyError:  # the database has a check of its own
         return []
-    if found is None:
-        return []
-    detail = in_words(found, running, alone=True)
-    return [Check("engine", "warn", detail, "`netsky` takes it over, `netsky stop` ends it.")]
+    checks = []
+    if found is not None:
+        detail = in_words(found, running, alone=True)
+        hint = "`netsky` takes it over, `netsky stop` ends it."
+        checks.append(Check("engine", "warn", detail, hint))
+    if leftover.residents(home):
+        hint = "`netsky` takes them over, `netsky stop` ends them."
+        detail = "Codexes in tmux work on without netsky"
+        checks.append(Check("residents", "warn", detail, hint))
+    return checks
 
 
 async def door_checks(here: Invocation) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -37,7 +37,7 @@ def stop(
 ) -> None:
     """Stop the daemon: turns are interrupted, Codex ends, everything stored stays.
 
-    Without a daemon it ends an engine that was left working.
+    Without a daemon it ends what was left working: the engine, and resident Codexes in tmux.
     """
     here = Invocation.of(ctx)
     try:
@@ -47,10 +47,8 @@ def stop(
         ended = None if keep_engine else run(_end_left(here))
         if ended is None:
             raise
-        stopped = {"pid": None, "state": "stopped", "engine": ended}
-        told = (
-            f"No daemon ran. The engine that worked on without one, pid {ended['pid']}, is ended."
-        )
+        stopped = {"pid": None, "state": "stopped", **ended}
+        told = f"No daemon ran. {_in_words(ended)}"
     if as_json:
         emit(stopped)
     else:
@@ -58,13 +56,24 @@ def stop(
 
 
 async def _end_left(here: Invocation) -> dict[str, Any] | None:
-    """End the engine that works on without a daemon; ``None``: there is no such."""
+    """End what works on without a daemon; ``None``: nothing does."""
     from netsky_runtime import leftover
 
-    if await read(here.home, leftover.working, empty=None) is None:
+    alone = await read(here.home, leftover.working, empty=None) is None
+    if alone and not leftover.residents(here.home):
         return None  # and nothing was locked or created
     ended = await leftover.end(here.home, here.environ)
-    return shapes.engine(ended) if ended else None
+    engine = shapes.engine(ended.engine) if ended.engine else None
+    return {"engine": engine, "residents": ended.residents}
+
+
+def _in_words(ended: dict[str, Any]) -> str:
+    parts = []
+    if engine := ended["engine"]:
+        parts.append(f"The engine that worked on without one, pid {engine['pid']}, is ended.")
+    if ended["residents"]:
+        parts.append("The resident Codexes that worked on without one are ended.")
+    return " ".join(parts) or "What worked on without one has just ended by itself."
 
 
 async def _stop(home: Home, *, keep_engine: bool, clock: Clock) -> dict[str, Any]:
