@@ -281,7 +281,7 @@ class ThreadRuntime(Protocol):
 
 
 class NoSuchDoor(Unhealthy):
-    """This Codex, or this machine, does not have the door: trying again will not help."""
+    """Neither this Codex nor this machine has the door: trying again will not help."""
 
 
 class RuntimeFailure(NetskyError):
