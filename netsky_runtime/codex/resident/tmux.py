@@ -7,15 +7,19 @@ Every method blocks for a few milliseconds a command: call it in a thread.
 from __future__ import annotations
 
 import shutil
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-
-import libtmux
-from libtmux.exc import LibTmuxException
 
 from netsky_runtime.codex.base import ThreadUnavailable
 from netsky_runtime.codex.resident import processes
 from netsky_runtime.errors import Unhealthy
+
+# Imported, it asks standard output for its encoding, and a room's stand-in for it has none.
+with redirect_stdout(sys.__stdout__):
+    import libtmux
+    from libtmux.exc import LibTmuxException
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
