@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from watchfiles import Change, awatch
+from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.rollout import locate
@@ -33,6 +34,8 @@ STEP_MS: Final = 20
 DEBOUNCE_MS: Final = 60
 """How long changes are held back at most while more come."""
 LOOK_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 60.0
+"""Until the kernel is asked again that would not watch."""
 DAYS: Final = 2
 """Folders that new rollouts appear in: today's, and around midnight yesterday's."""
 ARRIVALS: Final = 1024
@@ -190,8 +193,7 @@ class RolloutWatch:
     async def _watch(self) -> None:
         while True:
             roots = [root for root in self._roots if await asyncio.to_thread(root.is_dir)]
-            # watchfiles reports "no watches left" and a root that vanished as one of these.
-            with suppress(OSError, RuntimeError):
+            try:
                 async for changes in awatch(
                     *roots,
                     watch_filter=None,
@@ -202,8 +204,13 @@ class RolloutWatch:
                 ):
                     if self._told(changes):
                         await self._check()
-            self._log("warning", "rollouts are looked at once a second only", {})
-            await self._clock.sleep(60 * LOOK_SECONDS)
+            except (
+                OSError,
+                WatchfilesRustInternalError,
+            ) as error:  # the kernel has no watches left
+                fields = {"reason": str(error)}
+                self._log("warning", "rollouts are only looked at once a second", fields)
+            await self._clock.sleep(RETRY_SECONDS)
 
     def _told(self, changes: Iterable[tuple[Change, str]]) -> bool:
         """Pass on what changed; return whether there may be more in a folder that is new.
