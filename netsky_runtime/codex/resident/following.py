@@ -47,21 +47,26 @@ class Following:
         self._running.append(self._tasks.spawn("resident notify", self._read_notify()))
 
     async def learn_name(self) -> bool:
-        """Look which thread the pane writes, if that is not known; return whether it is."""
+        """Look which thread the pane writes, if that is not known; return whether it is.
+
+        It is known when also its first turn is: whoever asks next finds it running.
+        """
         resident = self._resident
         if not resident.thread_id:
             found = await asyncio.to_thread(processes.open_rollout, resident.leader)
             if found is not None:
                 self._begin(*found)
-        return bool(resident.thread_id)
+        return bool(resident.thread_id) and resident.begun
 
-    async def go_on(self, thread_id: str, rollout: Path) -> None:
+    async def go_on(self, thread_id: str, rollout: Path, *, lives: bool) -> None:
         """Follow a thread that has had turns; what it did before is not told again.
 
-        Its usage is, as every door does. Raises ``HistoryUnavailable``.
+        Its usage is, as every door does. A turn without an end runs when the Codex that began it
+        ``lives``; else it was cut. Raises ``HistoryUnavailable``.
         """
         reader, offset, usage = await asyncio.to_thread(_read_so_far, rollout, thread_id)
-        self._resident.named(thread_id, rollout, reader)
+        self._resident.named(thread_id, rollout)
+        self._resident.caught_up(reader, cut="" if lives else reader.turn_id)
         if usage is not None:
             self._resident.channel.put(usage)
         self._running.append(

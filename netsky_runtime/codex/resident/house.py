@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from netsky_runtime.codex.base import LaunchSpec, ThreadUnavailable
 from netsky_runtime.codex.binary import CodexBinary, codex_home
 from netsky_runtime.codex.resident import launching, processes
-from netsky_runtime.codex.resident.command import Files
+from netsky_runtime.codex.resident.command import PROMPT_VARIABLE, Files
 from netsky_runtime.codex.resident.control import Control
 from netsky_runtime.codex.resident.following import Following
 from netsky_runtime.codex.resident.pane import Pane
@@ -192,7 +192,10 @@ class House:
     def _end(self, session: str, leader: psutil.Process | None) -> bool:
         members = processes.family(leader)
         self.tmux.kill(session)
-        return processes.end(members)
+        gone = processes.end(members)
+        # What it started in its last moment, or had started when it was killed.
+        prompt = str(self._files(session).prompt)
+        return processes.end(processes.marked(PROMPT_VARIABLE, prompt)) and gone
 
     def _named(self, session: str, thread_id: str) -> None:
         work = asyncio.to_thread(self.tmux.name_thread, session, thread_id)

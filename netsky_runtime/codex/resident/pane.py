@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +21,8 @@ STATE: Final = (
     "#{window_activity}"
 )
 """The state of a pane as ``captures`` and the watch read it: its id and numbers."""
+LAST_WORDS: Final = 40
+"""Lines of its history that are shown of a pane whose program has ended."""
 _STATE_LINE = re.compile(r"(%\d+) (\d?) (\d*) (\d?) (\d+) (\d+) \d+")
 
 
@@ -67,17 +68,23 @@ class Pane:
 
 
 def look_at(pane_id: str) -> str:
-    """Return the commands whose two blocks ``captures`` understands.
+    """Return the commands whose three blocks ``captures`` understands.
 
-    On one line tmux runs them in one breath: the cursor belongs to the screen.
+    On one line tmux runs them in one breath: the cursor belongs to the screen. When a program
+    ends, tmux says so in a line of its own and moves the others up: last words are in history.
     """
-    return f"display-message -p -t {pane_id} {quote(STATE)} ; capture-pane -p -e -t {pane_id}"
+    dead = f"capture-pane -p -e -S -{LAST_WORDS} -t {pane_id}"
+    living = f"capture-pane -p -e -t {pane_id}"
+    return (
+        f"display-message -p -t {pane_id} {quote(STATE)} ; "
+        f"if-shell -F -t {pane_id} '#{{pane_dead}}' {quote(dead)} {quote(living)}"
+    )
 
 
 def captures(blocks: Sequence[Block]) -> dict[str, Capture]:
-    """Return pane to what it shows: a block with its state, and the next."""
+    """Return pane to what it shows: a block with its state, that of ``if-shell``, the screen."""
     found: dict[str, Capture] = {}
-    for state, screen in itertools.pairwise(blocks):
+    for state, screen in zip(blocks, blocks[2:], strict=False):
         # A screen has many lines, so that none can pass for a state.
         if state.ok and screen.ok and (words := _STATE_LINE.fullmatch(state.text)):
             pane, dead, scrolled, shown, x, y = words.groups()

@@ -39,6 +39,21 @@ def family(first: psutil.Process | None) -> list[psutil.Process]:
     return []
 
 
+def marked(variable: str, value: str) -> list[psutil.Process]:
+    """Return all of this user's processes whose environment has a variable begin with a value.
+
+    What Codex starts lives in sessions of its own and may outlive it, but inherits this.
+    """
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(variable, "").startswith(value):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue  # somebody else's, or gone
+    return found
+
+
 def end(processes: Sequence[psutil.Process], *, grace: float = GRACE_SECONDS) -> bool:
     """Wait until these have gone, of whom the terminal took leave; end those that have not.
 
@@ -55,8 +70,10 @@ def end(processes: Sequence[psutil.Process], *, grace: float = GRACE_SECONDS) ->
 def open_rollout(first: psutil.Process | None) -> tuple[str, Path] | None:
     """Return thread and rollout that the Codex of a pane writes, ``None`` before its first turn.
 
-    Codex keeps the file open (0.120 to 0.169). A sub-agent's and a fork's do not count.
+    Codex keeps the file open (0.120 to 0.169), also when a human goes on to another thread: it
+    is the one that was written last. A sub-agent's does not count.
     """
+    found: list[tuple[float, str, Path]] = []
     for process in family(first):
         try:
             names = [file.path for file in process.open_files()]
@@ -66,8 +83,18 @@ def open_rollout(first: psutil.Process | None) -> tuple[str, Path] | None:
             path = Path(name)
             head = read_head(path) if path.name.startswith("rollout-") else None
             if head is not None and not head.parent_id:
-                return head.thread_id, path
-    return None
+                found.append((_written(path), head.thread_id, path))
+    if not found:
+        return None
+    _, thread_id, path = max(found)
+    return thread_id, path
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _left(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:

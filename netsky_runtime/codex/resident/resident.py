@@ -46,7 +46,7 @@ class Resident:
         self.thread_id = ""
         self.rollout: Path | None = None
         self.channel = ThreadChannel("", clock=clock)
-        self.reader = RolloutReader()
+        self._reader = RolloutReader()
         self.lost = ""
         """Why nothing more can be done with it; empty while it is attached."""
         self.typing = False
@@ -55,6 +55,7 @@ class Resident:
         """Why nothing can be typed, as it was told last."""
         self._clock = clock
         self._doubt = ""
+        self._cut = ""
         self._awaited: tuple[Batch, asyncio.Event] | None = None
         self._finished: deque[str] = deque(maxlen=FINISHED_KEPT)
         self._ends: dict[str, asyncio.Event] = {}
@@ -62,18 +63,29 @@ class Resident:
     @property
     def active_turn(self) -> str:
         """The turn that runs, as far as the rollout tells."""
-        return self.reader.turn_id
+        turn_id = self._reader.turn_id
+        return "" if turn_id == self._cut else turn_id
 
-    def named(self, thread_id: str, rollout: Path, reader: RolloutReader | None = None) -> None:
-        """Learn which thread this is and where it is written; ``reader`` has read it so far."""
+    @property
+    def begun(self) -> bool:
+        """Whether a turn has been heard of."""
+        return bool(self._reader.turn_id or self._finished)
+
+    def named(self, thread_id: str, rollout: Path) -> None:
+        """Learn which thread this is and where it is written."""
         self.thread_id = thread_id
         self.rollout = rollout
         self.channel.name(thread_id)
-        self.reader = reader or RolloutReader(thread_id)
+        self._reader = RolloutReader(thread_id)
+
+    def caught_up(self, reader: RolloutReader, *, cut: str) -> None:
+        """Go on where this reader is; ``cut`` is a turn that ended without a word."""
+        self._reader = reader
+        self._cut = cut
 
     def feed(self, line: bytes) -> None:
         """Take in a line of the rollout, and tell what it says."""
-        for event in self.reader.feed(line):
+        for event in self._reader.feed(line):
             if event.kind is EventKind.ITEM_COMPLETED and event.data["type"] == "user_message":
                 self._heard(str(event.data.get("text", "")))
             elif event.kind is EventKind.TURN_COMPLETED:
@@ -84,7 +96,7 @@ class Resident:
 
     def restarted(self) -> None:
         """Begin anew with another file: everything is told again."""
-        self.reader = RolloutReader(self.thread_id)
+        self._reader = RolloutReader(self.thread_id)
         self.channel.put(self._event(EventKind.RESYNC, {}))
 
     def expect(self, batch: Batch) -> asyncio.Event:
@@ -116,17 +128,26 @@ class Resident:
         elif reason and reason != self._doubt:
             self._doubt = reason
             look_again()
-        else:
+        elif reason:
             self.block(reason, shot)
+        else:
+            self.clear()
+
+    def clear(self) -> None:
+        """Tell that it is over, if something blocked."""
+        self._doubt = ""
+        if self.reason:
+            self.reason = ""
+            data = {"reason": "", "screen": ""}
+            self.channel.put(self._event(EventKind.BLOCKED, data))
 
     def block(self, reason: str, shot: Capture) -> None:
-        """Tell that nothing can be typed, and what the screen shows; or that it is over."""
+        """Tell that nothing can be typed, why, and what the screen shows."""
         self._doubt = ""
-        if reason == self.reason:
-            return
-        self.reason = reason
-        screen = tail(shot) if reason else ""
-        self.channel.put(self._event(EventKind.BLOCKED, {"reason": reason, "screen": screen}))
+        if reason != self.reason:
+            self.reason = reason
+            data = {"reason": reason, "screen": tail(shot)}
+            self.channel.put(self._event(EventKind.BLOCKED, data))
 
     def end(self, reason: str | None) -> None:
         """End the events, with ``SESSION_LOST`` when there is a reason. The first call counts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ from netsky_runtime.codex.base import (
 )
 from netsky_runtime.codex.binary import codex_home, find, version_of
 from netsky_runtime.codex.resident import launching, processes
+from netsky_runtime.codex.resident.command import PROMPT_VARIABLE
 from netsky_runtime.codex.resident.house import House
 from netsky_runtime.codex.resident.screen import read
 from netsky_runtime.codex.resident.session import ResidentSession
@@ -168,7 +170,7 @@ class ResidentRuntime:
             else:
                 resident, following = await house.launch(spec, thread_id)
         try:
-            await following.go_on(thread_id, rollout)
+            await following.go_on(thread_id, rollout, lives=found is not None)
         except HistoryUnavailable as error:
             await house.let_go(resident)
             raise ThreadUnavailable(error.message, hint=error.hint) from error
@@ -266,7 +268,9 @@ class ResidentRuntime:
         living = [pane for pane in self._tmux.panes() if not pane.dead]
         members = [p for pane in living for p in processes.family(processes.leader(pane.pid))]
         self._tmux.kill_server()
-        return processes.end(members)
+        gone = processes.end(members)
+        rooms = f"{self._home.attach}{os.sep}"
+        return processes.end(processes.marked(PROMPT_VARIABLE, rooms)) and gone
 
     def _marked(self, spec: LaunchSpec) -> LaunchSpec:
         return spec if spec.mark else replace(spec, mark=self._ids.tag())

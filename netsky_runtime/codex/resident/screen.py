@@ -32,6 +32,7 @@ _TRUST: Final = "Do you trust the contents"
 _TRUST_ANSWER: Final = "Yes, continue"
 _LOGIN: Final = "Sign in with ChatGPT"
 _APPROVAL = re.compile(r"^ *Would you like to .*\?", re.MULTILINE)
+_ENDED = re.compile(r"Pane is dead \(")
 _INK = re.compile(r"[^\x21-\x7e]+")
 
 
@@ -89,6 +90,8 @@ def plain(text: str) -> str:
 def tail(capture: Capture, lines: int = QUOTED_LINES) -> str:
     """Return the last lines that say something, to be quoted."""
     said = [line.rstrip() for line in capture.plain().splitlines() if line.strip()]
+    if capture.dead and said and _ENDED.match(said[-1]):
+        said.pop()
     return "\n".join(said[-lines:])
 
 

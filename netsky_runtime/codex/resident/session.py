@@ -94,6 +94,7 @@ class ResidentSession:
         try:
             await self._check_thread()
             await self._type(text)
+            resident.clear()
             await self._confirm(text, heard)
         finally:
             resident.typing = False
@@ -148,8 +149,8 @@ class ResidentSession:
         rollout = self._resident.rollout
         if rollout is None:
             return ()
-        alive = not self._resident.lost
-        return await asyncio.to_thread(read_history, rollout, running=alive)
+        runs = bool(self.active_turn) and not self._resident.lost
+        return await asyncio.to_thread(read_history, rollout, running=runs)
 
     def terminal(self) -> Sequence[str]:
         """Return the command that shows Codex's screen; ``ctrl-b d`` leaves it working."""
@@ -186,7 +187,7 @@ class ResidentSession:
             return
         reason = f"Somebody has opened another thread on this screen: {found[0]}."
         self._resident.block(reason, await self._resident.pane.look())
-        raise ThreadBlocked(reason, hint=f"Go back to it there: /resume {self.thread_id}")
+        raise ThreadBlocked(reason, hint=f"Go on with {self.thread_id} there: /resume")
 
     async def _type(self, text: str) -> None:
         try:
