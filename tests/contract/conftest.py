@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.rigs import AppServerRig, Rig, ScriptedRig, Stage
-from tests.real_codex.conftest import bench, codex_binary, model
+from tests.contract.rigs import AppServerRig, McpServerRig, Rig, ScriptedRig, Stage
+from tests.real_codex.conftest import bench, codex_binary, model, old_bench, old_codex_binary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.real_codex.conftest import Bench
 
-__all__ = ["bench", "codex_binary", "model"]
+__all__ = ["bench", "codex_binary", "model", "old_bench", "old_codex_binary"]
 
 
 @pytest.fixture
@@ -30,7 +30,18 @@ def app_server_rig(bench: Bench) -> AppServerRig:
     return AppServerRig(bench)
 
 
-@pytest.fixture(params=["scripted", pytest.param("app_server", marks=pytest.mark.real_codex)])
+@pytest.fixture
+def mcp_server_rig(old_bench: Bench) -> McpServerRig:
+    return McpServerRig(old_bench)
+
+
+@pytest.fixture(
+    params=[
+        "scripted",
+        pytest.param("app_server", marks=pytest.mark.real_codex),
+        pytest.param("mcp_server", marks=pytest.mark.real_codex),
+    ]
+)
 def rig(request: pytest.FixtureRequest) -> Rig:
     found: Rig = request.getfixturevalue(f"{request.param}_rig")
     return found

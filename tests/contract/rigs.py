@@ -8,8 +8,18 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+import pytest
+
 from netsky_runtime.clock import SystemClock
-from netsky_runtime.codex.base import Batch, Decision, LaunchSpec, ToolSpec
+from netsky_runtime.codex.base import (
+    Batch,
+    Decision,
+    LaunchSpec,
+    ThreadGone,
+    ToolResult,
+    ToolSpec,
+    Unsupported,
+)
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.scripted.language import OrdersInText
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
@@ -107,6 +117,24 @@ class AppServerRig:
         self._bench.model.release()
 
 
+class McpServerRig:
+    def __init__(self, bench: Bench) -> None:
+        self.project = bench.project
+        self._bench = bench
+
+    def runtime(self) -> ThreadRuntime:
+        return self._bench.mcp_runtime()
+
+    async def kill_engine(self) -> None:
+        os.killpg(self._bench.engine().pid, signal.SIGKILL)
+
+    async def until_hanging(self) -> None:
+        await asyncio.to_thread(self._bench.model.wait_hanging)
+
+    def release(self) -> None:
+        self._bench.model.release()
+
+
 class Stage:
     """A runtime that is open, and shorthand for what every test does with it."""
 
@@ -121,6 +149,34 @@ class Stage:
     async def resume(self, thread_id: str) -> tuple[ThreadSession, Told]:
         session = await self.runtime.resume(thread_id, spec_for(self.rig))
         return session, Told(session)
+
+    async def comes_back(self, thread_id: str) -> bool:
+        """Whether a thread outlives its process; where it does not, resuming it is refused."""
+        if self.runtime.capabilities.resume:
+            return True
+        with pytest.raises(ThreadGone):
+            await self.resume(thread_id)
+        return False
+
+    async def steers(self, session: ThreadSession, turn_id: str) -> bool:
+        """Whether turns can be steered; where not, that is refused with what to do instead."""
+        if self.runtime.capabilities.steer:
+            return True
+        with pytest.raises(Unsupported) as refusal:
+            await session.steer(batch("SAY[steered]", 99), turn_id=turn_id)
+        assert refusal.value.hint
+        return False
+
+    async def carries_tools(self) -> bool:
+        """Whether the door carries tool calls; where not, it offers none and takes no answer."""
+        if self.runtime.capabilities.tools:
+            return True
+        session, told = await self.start()
+        await says(session, told, "SAY[without tools]")
+        with pytest.raises(Unsupported):
+            await session.answer_tool("call", ToolResult(text="kept"))
+        assert EventKind.TOOL_REQUESTED not in kinds(told)
+        return False
 
     async def restart(self, *, keep_engine: bool) -> None:
         """Go on with a new netsky of the same home."""

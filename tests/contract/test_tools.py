@@ -12,6 +12,8 @@ CALL = 'TOOL[note_down {"body": "milk &amp; bread"}]ENDTOOL SAY[noted]'
 
 
 async def test_a_tool_call_waits_for_its_answer(stage: Stage) -> None:
+    if not await stage.carries_tools():
+        return
     session, told = await stage.start()
 
     await session.submit(batch(CALL))
@@ -30,6 +32,8 @@ async def test_a_tool_call_waits_for_its_answer(stage: Stage) -> None:
 
 
 async def test_a_tool_that_refuses_is_told_as_failed_and_the_turn_goes_on(stage: Stage) -> None:
+    if not await stage.carries_tools():
+        return
     session, told = await stage.start()
 
     await session.submit(batch(CALL))
@@ -44,6 +48,8 @@ async def test_a_tool_that_refuses_is_told_as_failed_and_the_turn_goes_on(stage:
 
 
 async def test_a_tool_call_is_answered_once(stage: Stage) -> None:
+    if not await stage.carries_tools():
+        return
     session, told = await stage.start()
     await session.submit(batch(CALL))
     asked = await told.next(EventKind.TOOL_REQUESTED)
@@ -58,6 +64,8 @@ async def test_a_tool_call_is_answered_once(stage: Stage) -> None:
 async def test_an_unanswered_call_is_repeated_with_its_id_to_the_next_session(
     stage: Stage,
 ) -> None:
+    if not await stage.carries_tools():
+        return
     session, told = await stage.start()
     await session.submit(batch(CALL))
     first = await told.next(EventKind.TOOL_REQUESTED)
@@ -73,6 +81,8 @@ async def test_an_unanswered_call_is_repeated_with_its_id_to_the_next_session(
 
 
 async def test_two_calls_of_one_turn_have_different_ids(stage: Stage) -> None:
+    if not await stage.carries_tools():
+        return
     session, told = await stage.start()
     await session.submit(batch(f"{CALL} {CALL}"))
     ids = []
@@ -86,6 +96,8 @@ async def test_two_calls_of_one_turn_have_different_ids(stage: Stage) -> None:
 
 
 async def test_tools_are_still_there_for_the_next_netsky(stage: Stage) -> None:
+    if not await stage.carries_tools():
+        return
     session, told = await stage.start()
     await says(session, told, "SAY[one]")
     await stage.restart(keep_engine=False)

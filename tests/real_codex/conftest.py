@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from netsky_runtime.clock import SortableIds, SystemClock
 from netsky_runtime.codex.app_server import AppServerRuntime
 from netsky_runtime.codex.base import LaunchSpec, ThreadSession, ToolSpec
 from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.codex.mcp_server import McpServerRuntime
 from netsky_runtime.paths import Home
 from netsky_runtime.records import Engine, EngineState
 from netsky_runtime.settings import Settings
@@ -49,8 +50,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def codex_binary() -> Path:
     """Return the Codex that ``make codex`` installed, or the one NETSKY_TEST_CODEX names."""
-    named = os.environ.get("NETSKY_TEST_CODEX")
-    path = Path(named) if named else REPOSITORY / ".codex/0.163.0/codex_cli_bin/bin/codex"
+    return installed("NETSKY_TEST_CODEX", "0.163.0")
+
+
+@pytest.fixture(scope="session")
+def old_codex_binary() -> Path:
+    """Return the last Codex with an mcp-server, or the one NETSKY_TEST_OLD_CODEX names."""
+    return installed("NETSKY_TEST_OLD_CODEX", "0.153.4")
+
+
+def installed(variable: str, version: str) -> Path:
+    """Return the Codex that a variable names, else the one of this version."""
+    named = os.environ.get(variable)
+    path = Path(named) if named else REPOSITORY / f".codex/{version}/codex_cli_bin/bin/codex"
     if not path.exists():
         reason = f"no Codex at {path}: run make codex"
         if os.environ.get("CI"):
@@ -145,6 +157,22 @@ class Bench:
         self.stack.push_async_callback(runtime.close, keep_engine=True)
         return runtime
 
+    def mcp_runtime(self, **settings: Any) -> McpServerRuntime:
+        """Return a runtime over the old Codex's mcp-server, as a netsky would make it."""
+        clock = SystemClock()
+        known = {"codex_bin": str(self.codex), "request_seconds": PATIENCE, **settings}
+        runtime = McpServerRuntime(
+            settings=Settings(**known),
+            home=self.home,
+            store=self.store,
+            clock=clock,
+            ids=SortableIds(clock),
+            environ=self.environ,
+            log=self.log,
+        )
+        self.stack.push_async_callback(runtime.close, keep_engine=False)
+        return runtime
+
     async def opened(self) -> AppServerRuntime:
         runtime = self.runtime()
         await runtime.open()
@@ -174,10 +202,25 @@ class Bench:
 
 @pytest.fixture
 async def bench(codex_binary: Path, model: ModelServer, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with bench_over(codex_binary, model, tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture
+async def old_bench(
+    old_codex_binary: Path, model: ModelServer, tmp_path: Path
+) -> AsyncIterator[Bench]:
+    async with bench_over(old_codex_binary, model, tmp_path) as bench:
+        yield bench
+
+
+@asynccontextmanager
+async def bench_over(codex: Path, model: ModelServer, root: Path) -> AsyncIterator[Bench]:
+    """Give a bench; what its runtimes leave behind is ended after it."""
     async with AsyncExitStack() as stack:
-        bench = Bench(codex=codex_binary, model=model, root=tmp_path, stack=stack)
+        bench = Bench(codex=codex, model=model, root=root, stack=stack)
         bench.project.mkdir()
-        model.write_codex_config(tmp_path / "codex-home")
+        model.write_codex_config(root / "codex-home")
         bench.home.prepare()
         yield bench
     model.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime import __version__
@@ -57,13 +58,13 @@ class Server:
 
     async def close(self) -> None:
         """End the conversation, then the process and its group, in bounded time."""
-        await self.peer.close()
         try:
-            await self._reader
-        except WireError:
-            pass
+            await self.peer.close()
         finally:
             await self._child.end(grace=END_SECONDS)
+        # Its standard output ends with the process: one in a turn outlives its standard input.
+        with suppress(WireError):
+            await self._reader
 
 
 class Host:

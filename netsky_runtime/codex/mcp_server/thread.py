@@ -37,10 +37,11 @@ if TYPE_CHECKING:
 FINISHED_KEPT: Final = 64
 ITEMS_KEPT: Final = 1000
 NOTE: Final = (
-    "[netsky {mark}] The message before this one counts. This line asks for nothing: with it "
-    "Codex goes on reporting on a thread in which a turn has failed."
+    "[{sender}] This line asks for nothing new. Go on with the message before it, and end with "
+    "your answer to that."
 )
-"""What is said to a thread that nobody reads, so that its turn is heard."""
+"""What is said to a thread that nobody reads, so that its turn is heard. The model may answer it
+with what it has already answered: a turn's last words are then still those that count."""
 _SILENT = "It was sent, and Codex has answered without a word of it."
 _ITEMS = (EventKind.ITEM_STARTED, EventKind.ITEM_COMPLETED)
 _TOTALS = (EventKind.USAGE, EventKind.RATE_LIMITS)
@@ -48,7 +49,7 @@ _TOTALS = (EventKind.USAGE, EventKind.RATE_LIMITS)
 
 def note(spec: LaunchSpec) -> str:
     """Return the words that make Codex read a thread again, with the mark of netsky's words."""
-    return NOTE.format(mark=spec.mark)
+    return NOTE.format(sender=f"netsky {spec.mark}".strip())
 
 
 class Thread:
