@@ -22,6 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from netsky_runtime.tools_door import main as tools_door
 
         return tools_door.main()
+    if _COMPLETE not in os.environ and line[:2] == ["channel", "forward-outbox"]:
+        from netsky_tui.cli import forwarding
+
+        if forwarding.is_plain(line):
+            return forwarding.main(line[-1])
     from netsky_tui.cli import root
 
     return root.main(argv)

@@ -133,34 +133,12 @@ def forward_outbox(
     ] = "",
 ) -> None:
     """Deliver what an actor puts into its outbox, until its tmux session is gone."""
-    from netsky_runtime.comms.bus.folders import Channel
-    from netsky_runtime.comms.bus.following import TmuxSession, follow
-    from netsky_runtime.comms.bus.forwarding import forward
-    from netsky_runtime.comms.bus.names import Names
+    from netsky_tui.cli.forwarding import serve
 
-    here, names, told = Invocation.of(ctx), Names(), set[str]()
     if once and tmux_session:
         msg = "--once does not wait for any session."
         raise UsageError(msg, hint="Leave out --tmux-session.")
-    here.home.prepare()
-    channel = Channel(here.home.channels, address)
-
-    def passed_over(name: str, reason: str, *, poisoned: bool) -> None:
-        if name not in told:
-            told.add(name)
-            _passed_over(name, reason, poisoned=poisoned)
-
-    def work() -> None:
-        forward(channel, names=names, passed_over=passed_over)
-
-    if once:
-        work()
-        return
-    session = TmuxSession.of(here.environ)
-    if tmux_session:
-        socket = session.socket if session else here.home.tmux_socket
-        session = TmuxSession(socket, f"={tmux_session}")
-    follow(channel, work, session=session)
+    serve(Invocation.of(ctx), address, once=once, tmux_session=tmux_session)
 
 
 def _own_id(here: Invocation) -> str:
