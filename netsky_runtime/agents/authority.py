@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 
 class Role(StrEnum):
-    """An actor's kind, with the owner-facing manager told apart."""
+    """An actor's kind, with the owner-facing manager told apart.
+
+    A sidecar has no tools: it answers a brief of another program, and nobody watches it.
+    """
 
     MANAGER0 = "manager0"
     MANAGER = "manager"
     WORKER = "worker"
+    SIDECAR = "sidecar"
 
 
 WORKER_GIVES = frozenset({TaskStatus.IN_PROGRESS, TaskStatus.REPORTED})
@@ -35,6 +39,8 @@ def role_of(actor: Actor) -> Role:
         raise Refused(msg)
     if actor.id == MANAGER0:
         return Role.MANAGER0
+    if actor.kind is ActorKind.SIDECAR:
+        return Role.SIDECAR
     return Role.MANAGER if actor.kind is ActorKind.MANAGER else Role.WORKER
 
 
@@ -50,7 +56,7 @@ def check_task(actor: Actor, task: Task) -> None:
         case Role.MANAGER:
             msg = f"{task.id} is outside your lane: {task.manager_id or MANAGER0} decides about it."
             raise Refused(msg, hint="list_tasks shows the tasks of your lane.")
-        case Role.WORKER:
+        case Role.WORKER | Role.SIDECAR:
             msg = f"{task.id} is not your task."
             raise Refused(msg, hint=f"Tell {actor.manager_id} what you found; leave the task.")
 

@@ -81,9 +81,13 @@ class Launcher:
         ``capabilities`` are those of the door it goes through: a thread whose tools Codex asks
         netsky for keeps them, and gets the MCP server as well where nobody carries such calls.
         """
+        offered = tools.specs_for(role_of(actor))
         dynamic = tools_door(session, capabilities) is ToolsDoor.DYNAMIC and capabilities.tools
+        behind = ToolsDoor.NONE
+        if offered:
+            behind = ToolsDoor.DYNAMIC if dynamic else ToolsDoor.MCP
         config = _merged(session.config, {"features": FEATURES_OFF})
-        if not dynamic:
+        if behind is ToolsDoor.MCP:
             server = mcp_server_config(home_root=str(self.home.root), token=session.token)
             config = _merged(config, server)
         return LaunchSpec(
@@ -92,6 +96,7 @@ class Launcher:
                 actor,
                 cwd=session.cwd,
                 tag=session.tag,
+                tools_door=behind,
                 previous_thread=session.previous_thread_id,
             ),
             sandbox=session.sandbox,
@@ -99,7 +104,7 @@ class Launcher:
             model=session.model,
             effort=session.effort,
             config=config,
-            tools=tools.specs_for(role_of(actor)) if dynamic else (),
+            tools=offered if behind is ToolsDoor.DYNAMIC else (),
             mark=session.tag,
             label=actor.id,
             companion=_companion(actor.id),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.authority import Role, role_of
 from netsky_runtime.errors import UsageError
-from netsky_runtime.records import ActorKind
+from netsky_runtime.records import ToolsDoor
 
 if TYPE_CHECKING:
     from netsky_runtime.records import Actor
@@ -17,19 +17,28 @@ if TYPE_CHECKING:
 _NO_OBJECTIVE = "(not stated yet: it comes as your first input)"
 
 
-def instructions(actor: Actor, *, cwd: str, tag: str, previous_thread: str = "") -> str:
+def instructions(
+    actor: Actor,
+    *,
+    cwd: str,
+    tag: str,
+    tools_door: ToolsDoor = ToolsDoor.DYNAMIC,
+    previous_thread: str = "",
+) -> str:
     """Return what the actor's thread is told; ``tag`` marks the session's envelopes.
 
+    Tools behind the MCP door have other names, and many models must search for them.
     ``previous_thread`` is the conversation that was lost and that this thread takes over from.
     """
     values = {"actor_id": actor.id, "cwd": cwd, "envelopes": render("envelopes", tag=tag).strip()}
     role = role_of(actor)
-    template = role.value if actor.kind is not ActorKind.SIDECAR else actor.kind.value
     if role is not Role.MANAGER0:
         values["manager_id"] = actor.manager_id or ""
     if role is Role.MANAGER:
         values["objective"] = actor.objective.strip() or _NO_OBJECTIVE
-    told = render(template, **values)
+    told = render(role.value, **values)
+    if tools_door is ToolsDoor.MCP:
+        told = f"{told.rstrip()}\n\n{render('tools_door')}"
     if previous_thread:
         told = f"{told.rstrip()}\n\n{render('previous', thread=previous_thread)}"
     return told

@@ -101,7 +101,7 @@ class Tool:
         )
 
 
-_ALL = frozenset(Role)
+_ALL = frozenset({Role.MANAGER0, Role.MANAGER, Role.WORKER})
 _MANAGERS = frozenset({Role.MANAGER0, Role.MANAGER})
 
 TOOLS: Mapping[str, Tool] = {

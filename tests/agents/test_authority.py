@@ -46,12 +46,13 @@ LANE = actor("manager1", ActorKind.MANAGER, MANAGER0)
 OTHER_LANE = actor("manager2", ActorKind.MANAGER, MANAGER0)
 WORKER = actor("worker1", ActorKind.WORKER, "manager1")
 PEER = actor("worker2", ActorKind.WORKER, "manager1")
+ASIDE = actor("worker9", ActorKind.SIDECAR, MANAGER0)
 STRANGER = actor("worker3", ActorKind.WORKER, "manager2")
 TASK = task("worker1", "manager1")
 
 
 def test_roles_tell_manager0_apart() -> None:
-    assert [role_of(who) for who in (BOSS, LANE, WORKER)] == list(Role)
+    assert [role_of(who) for who in (BOSS, LANE, WORKER, ASIDE)] == list(Role)
     with pytest.raises(Refused):
         role_of(THE_OWNER)
 

@@ -134,6 +134,21 @@ def test_a_thread_keeps_its_tools_door_and_gets_the_server_where_nobody_carries_
     assert (bool(spec.tools), "mcp_servers" in spec.config) == (tools, server)
 
 
+@pytest.mark.parametrize("door_carries_calls", [True, False])
+def test_a_thread_is_told_of_the_door_that_it_has(door_carries_calls: bool) -> None:
+    spec = launch(ACTOR, SESSION, tools=door_carries_calls)
+    assert ("mcp__netsky" in spec.instructions) is ("mcp_servers" in spec.config)
+
+
+@pytest.mark.parametrize("door_carries_calls", [True, False])
+def test_a_sidecar_has_no_tools_through_any_door(door_carries_calls: bool) -> None:
+    sidecar = replace(ACTOR, kind=ActorKind.SIDECAR)
+    spec = launch(sidecar, SESSION, tools=door_carries_calls)
+    assert spec.tools == ()
+    assert "mcp_servers" not in spec.config
+    assert "mcp__netsky" not in spec.instructions
+
+
 def test_the_tools_server_joins_those_of_the_session_and_knows_its_home_and_token() -> None:
     config = {"mcp_servers": {"own": {"command": "own-server"}}}
     spec = launch(ACTOR, replace(SESSION, config=config), tools=False)

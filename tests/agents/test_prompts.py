@@ -19,7 +19,9 @@ from netsky_runtime.records import (
     ActorStatus,
     MessageKind,
     Source,
+    ToolsDoor,
 )
+from netsky_runtime.tools_door.naming import SERVER
 
 
 def actor(actor_id: str, kind: ActorKind, manager_id: str, objective: str = "") -> Actor:
@@ -62,6 +64,19 @@ def test_instructions_name_every_tool_of_the_role_and_no_other(who: Actor) -> No
     text = prompts.instructions(who, cwd="/srv/work", tag="k3v9x2mq")
     named = {name for name in TOOLS if f"`{name}`" in text}
     assert named == {name for name, tool in TOOLS.items() if role_of(who) in tool.roles}
+
+
+@everyone
+def test_a_thread_behind_the_mcp_door_is_told_where_its_tools_are(who: Actor) -> None:
+    plain = prompts.instructions(who, cwd="/srv/work", tag="k3v9x2mq")
+    text = prompts.instructions(
+        who, cwd="/srv/work", tag="k3v9x2mq", tools_door=ToolsDoor.MCP, previous_thread="old"
+    )
+    assert text.startswith(plain.rstrip())
+    assert f"`mcp__{SERVER}__`" in text
+    assert f"`tool_search` for `{SERVER}`" in text
+    assert text.rstrip().endswith("may have been done.")
+    assert "tool_search" not in plain
 
 
 @everyone

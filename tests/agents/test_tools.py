@@ -65,6 +65,7 @@ def test_each_role_has_its_tools() -> None:
         Role.WORKER: shared,
         Role.MANAGER: shared | {"start_worker"},
         Role.MANAGER0: shared | {"start_worker", "start_manager"},
+        Role.SIDECAR: set(),
     }
 
 
