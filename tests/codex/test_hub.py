@@ -453,3 +453,21 @@ async def test_a_sub_agent_that_was_unloaded_is_not_joined_again(desk: Desk) -> 
     desk.hub.on_notification("thread/closed", {"threadId": "quiet"})
 
     assert dict(desk.hub.parents) == {"busy": "one"}
+
+
+async def test_a_model_is_told_when_it_is_another_than_before(desk: Desk) -> None:
+    link = desk.link("one")
+    link.model = "gpt-5.4"
+
+    def settings(thread_id: str, **told: str) -> None:
+        params = {"threadId": thread_id, "threadSettings": {"cwd": "/p", **told}}
+        desk.hub.on_notification("thread/settings/updated", params)
+
+    desk.hub.adopt("child", "one")
+    for model in ("gpt-5.4", "gpt-6", "gpt-6", "gpt-5.4"):
+        settings("one", model=model)
+    settings("one")
+    settings("child", model="gpt-7")
+
+    models = [event.data["model"] for event in await told(link) if event.kind is EventKind.MODEL]
+    assert models == ["gpt-6", "gpt-5.4"]

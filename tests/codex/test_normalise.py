@@ -190,3 +190,18 @@ def test_each_connection_is_spared_what_the_other_carries() -> None:
         assert fact not in FACTS_OPT_OUT
         assert fact in LIVE_OPT_OUT
     assert "serverRequest/resolved" not in FACTS_OPT_OUT
+
+
+def test_a_model_that_was_chosen_or_rerouted_is_told() -> None:
+    settings = {"cwd": "/p", "approvalPolicy": "never", "model": "gpt-6-astra", "effort": "low"}
+    chosen = notification(
+        "thread/settings/updated", {"threadId": "t", "threadSettings": settings}, 5
+    )
+    rerouted = notification(
+        "model/rerouted",
+        {"threadId": "t", "turnId": "u", "fromModel": "a", "toModel": "b", "reason": "x"},
+        5,
+    )
+
+    assert chosen == CodexEvent(EventKind.MODEL, "t", 5, data={"model": "gpt-6-astra"})
+    assert rerouted == CodexEvent(EventKind.MODEL, "t", 5, "u", data={"model": "b"})

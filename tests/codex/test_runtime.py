@@ -6,7 +6,7 @@ import asyncio
 import os
 import stat
 import sys
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -14,10 +14,11 @@ import pytest
 
 from netsky_runtime.clock import SortableIds, SystemClock
 from netsky_runtime.codex.app_server import AppServerRuntime
-from netsky_runtime.codex.base import Batch, LaunchSpec
+from netsky_runtime.codex.base import Batch, LaunchSpec, ThreadUnavailable, Unsupported
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.paths import Home
 from netsky_runtime.settings import Settings
+from tests.support import fake_codex
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,10 +86,7 @@ class Rows:
 
 
 class Stand:
-    def __init__(self, root: Path) -> None:
-        program = root / "codex"
-        program.write_text(f"#!{sys.executable} -S\n{CODEX}")
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    def __init__(self, root: Path, program: Path) -> None:
         home = Home.locate({"NETSKY_HOME": str(root / "home")})
         home.prepare()
         self.rows = Rows()
@@ -107,7 +105,17 @@ class Stand:
 
 @pytest.fixture
 async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    stand = Stand(tmp_path)
+    """Return a runtime over an old Codex, which speaks on its pipes only."""
+    program = tmp_path / "codex"
+    program.write_text(f"#!{sys.executable} -S\n{CODEX}")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    async with standing(tmp_path, program) as stand:
+        yield stand
+
+
+@asynccontextmanager
+async def standing(root: Path, program: Path) -> AsyncIterator[Stand]:
+    stand = Stand(root, program)
     async with asyncio.timeout(20):
         await stand.runtime.open()
     yield stand
@@ -169,3 +177,34 @@ async def test_the_engine_is_ended_though_its_reader_had_failed(
 
     [engine] = stand.rows.engines
     assert not psutil.pid_exists(engine.pid)
+
+
+@pytest.mark.parametrize(("version", "carried"), [("0.145.0", False), ("0.153.4", True)])
+async def test_tool_calls_are_carried_where_a_joined_screen_leaves_them_alone(
+    tmp_path: Path, version: str, carried: bool
+) -> None:
+    program = fake_codex.install(tmp_path / "bin", version=version)
+    async with standing(tmp_path, program) as stand:
+        assert stand.runtime.capabilities.tools is carried
+        session = await stand.runtime.start(SPEC)
+        assert session.terminal()[-2:] == ("resume", session.thread_id)
+
+
+async def test_without_a_socket_no_screen_can_join_and_answer_tool_calls(stand: Stand) -> None:
+    session = await stand.runtime.start(SPEC)
+
+    assert stand.runtime.capabilities.tools
+    with pytest.raises(Unsupported, match="no socket"):
+        session.terminal()
+
+
+async def test_a_thread_that_its_engine_loads_again_is_not_said_to_be_released(
+    tmp_path: Path,
+) -> None:
+    program = fake_codex.install(tmp_path / "bin")  # it lists each thread as loaded for ever
+    async with standing(tmp_path, program) as stand:
+        session = await stand.runtime.start(SPEC)
+        with pytest.raises(ThreadUnavailable, match="loaded the thread again"):
+            await session.release()
+        await session.submit(BATCH)
+        await until(session.events(), EventKind.TURN_COMPLETED)

@@ -11,6 +11,8 @@ from tests.support.pane import Pane
 if TYPE_CHECKING:
     from tests.support.netsky import Netsky
 
+QUESTION = "Would you like to run"
+
 
 def messages(netsky: Netsky) -> list[dict[str, Any]]:
     told = netsky.run("messages", "list", "--json")
@@ -64,8 +66,8 @@ async def test_a_question_answered_in_an_attached_screen_is_shown_as_answered_el
     sent = await asyncio.to_thread(netsky.send, f"ESC[touch {netsky.work}/made] SAY[done]")
     (question,) = await asyncio.to_thread(netsky.pending)
     async with attached(netsky) as pane:
-        await pane.until("Would you like to run")
-        await pane.press("y")
+        await pane.until(QUESTION)
+        await pane.press_away(QUESTION, "y")
         row = await asyncio.to_thread(netsky.settled, sent)
 
     answered = await asyncio.to_thread(netsky.json, "approvals", "show", question["id"])

@@ -75,7 +75,7 @@ async def test_a_question_that_waits_is_answered_in_a_screen_that_joins_then(ben
     await session.submit(batch("ESC[true] SAY[done]", 2))
     asked = await told.next(EventKind.APPROVAL_REQUESTED)
     async with screen_of(session, bench, QUESTION) as pane:
-        await pane.press("y")
+        await pane.press_away(QUESTION, "y")
         resolved = await told.next(EventKind.APPROVAL_RESOLVED)
         await told.turn_end()
 
@@ -100,9 +100,9 @@ async def test_a_model_that_is_chosen_in_a_screen_is_told_once(bench: Bench) -> 
         await pane.type("/model")
         await pane.until("Select Model")
         await pane.press("Down")
-        await pane.press("Enter")
+        await pane.press_away("Select Model", "Enter")
         await pane.until("Select Reasoning")
-        await pane.press("Enter")
+        await pane.press_away("Select Reasoning", "Enter")
         chosen = await told.next(EventKind.MODEL)
         await pane.until(f"Model changed to {chosen.data['model']}")
         await pane.type("SAY[on another model]")

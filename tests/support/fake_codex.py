@@ -25,7 +25,7 @@ LAST_WORDS = "error: the stand-in was told to die"
 REPOSITORY = Path(__file__).parents[2]
 
 
-def install(folder: Path, *, mode: str = "good") -> Path:
+def install(folder: Path, *, mode: str = "good", version: str = VERSION) -> Path:
     """Write the executable into a folder; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     binary = folder / "codex"
@@ -33,7 +33,8 @@ def install(folder: Path, *, mode: str = "good") -> Path:
         f"#!{sys.executable}\n"
         f"import sys\nsys.path.insert(0, {str(REPOSITORY)!r})\n"
         "from tests.support.fake_codex import main\n"
-        f"sys.exit(main(sys.argv[1:], mode={mode!r}, notes={str(folder / 'turns.jsonl')!r}))\n"
+        f"sys.exit(main(sys.argv[1:], mode={mode!r}, notes={str(folder / 'turns.jsonl')!r}, "
+        f"version={version!r}))\n"
     )
     binary.chmod(0o755)
     return binary
@@ -46,10 +47,10 @@ def arrivals(binary: Path) -> dict[str, float]:
     return {entry["text"]: entry["at"] for entry in map(json.loads, lines)}
 
 
-def main(arguments: list[str], *, mode: str, notes: str) -> int:
+def main(arguments: list[str], *, mode: str, notes: str, version: str = VERSION) -> int:
     """Be Codex."""
     if arguments == ["--version"]:
-        print(f"codex-cli {VERSION}")
+        print(f"codex-cli {version}")
         return 0
     if mode == "dies":
         print(LAST_WORDS, file=sys.stderr)
@@ -64,16 +65,16 @@ def main(arguments: list[str], *, mode: str, notes: str) -> int:
         return 1
     if arguments == ["app-server"]:
         request = json.loads(sys.stdin.readline())
-        print(json.dumps({"id": request["id"], "result": _hello()}), flush=True)
+        print(json.dumps({"id": request["id"], "result": _hello(version)}), flush=True)
         sys.stdin.read()
         return 0
     listen = arguments[arguments.index("--listen") + 1]
-    asyncio.run(Server(notes).serve(listen.removeprefix("unix://")))
+    asyncio.run(Server(notes, version).serve(listen.removeprefix("unix://")))
     return 0
 
 
-def _hello() -> dict[str, str]:
-    return {"userAgent": f"netsky/{VERSION}", "codexHome": ""}
+def _hello(version: str) -> dict[str, str]:
+    return {"userAgent": f"netsky/{version}", "codexHome": ""}
 
 
 class Client:
@@ -88,8 +89,9 @@ class Client:
 class Server:
     """Threads in memory; every turn is answered with an echo at once."""
 
-    def __init__(self, notes: str) -> None:
+    def __init__(self, notes: str, version: str) -> None:
         self._notes = notes
+        self._version = version
         self._clients: set[Client] = set()
         self._turns: dict[str, list[dict[str, Any]]] = {}
         self._numbers = 0
@@ -120,7 +122,7 @@ class Server:
         if method == "initialize":
             wishes = params["capabilities"].get("optOutNotificationMethods", ())
             client.unwanted = frozenset(wishes)
-            result = {**_hello()}
+            result = {**_hello(self._version)}
         elif method == "thread/start":
             thread_id = self._new("thread")
             self._turns[thread_id] = []

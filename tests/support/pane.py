@@ -76,6 +76,13 @@ class Pane:
         """Press keys by their tmux names."""
         await self._tmux("send-keys", *keys)
 
+    async def press_away(self, words: str, key: str) -> None:
+        """Press a key until the words are gone: a dialog that has just come may not take it."""
+        async with asyncio.timeout(PATIENCE):
+            while words in await self.screen():
+                await self.press(key)
+                await asyncio.sleep(_PASTE_SECONDS)
+
     async def _tmux(self, *words: str) -> str:
         child = await asyncio.create_subprocess_exec(
             *("tmux", "-S", str(self._folder / "tmux"), "-f", "/dev/null", *words),

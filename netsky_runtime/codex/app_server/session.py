@@ -149,6 +149,7 @@ class AppServerSession:
     def terminal(self) -> Sequence[str]:
         """Return the command with which Codex's own TUI joins this thread in the living engine.
 
+        It wants the engine's CODEX_HOME: with another one 0.145 and 0.153.4 ask who you are first.
         Raises ``Unsupported`` where the engine listens on no socket.
         """
         if not self._screen:
@@ -169,12 +170,9 @@ class AppServerSession:
         try:
             if await self._status() == "active":
                 raise TurnRunning(_BUSY)
-            if self._door.live is not None:
-                await self._door.live.leave(self.thread_id)
-            await unload(self._door, self.thread_id, tuple(self._link.children))
-        except (TimeoutError, InputRejected) as error:
-            msg = f"Codex may still hold the thread: {str(error) or 'its live text does not end.'}"
-            raise ThreadUnavailable(msg) from error
+            await self._unload()
+        except InputRejected as error:
+            raise ThreadUnavailable(error.message) from error
         finally:
             self._submitting = False
         await self.close()
@@ -212,6 +210,20 @@ class AppServerSession:
             msg = f"It was not sent: {error.message}"
             raise ThreadUnavailable(msg) from error
         return status_of(part(answer, "thread"))
+
+    async def _unload(self) -> None:
+        live, children = self._door.live, tuple(self._link.children)
+        try:
+            if live is not None:
+                await live.leave(self.thread_id)
+            await unload(self._door, self.thread_id, children)
+        except TimeoutError as error:
+            msg = "Codex may still be asked for the thread's live text."
+            raise ThreadUnavailable(msg) from error
+        except ThreadUnavailable:
+            if live is not None:
+                live.watch(self.thread_id, self._link.watched)
+            raise
 
     async def _interrupt(self, thread_id: str, turn_id: str) -> None:
         # Asked about a turn that has just ended, Codex may never answer: its end is as good.
