@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from netsky_runtime.agents import tools
+from netsky_runtime.agents.authority import Role
 from netsky_runtime.agents.tools_config import mcp_server_config
 from netsky_runtime.codex.base import Batch, LaunchSpec, ThreadRuntime
 from netsky_runtime.tools_door.server import INSTRUCTIONS
@@ -91,20 +93,37 @@ async def test_a_sandboxed_thread_of_the_mcp_server_has_its_tool_called_once(
     await calls_once(old_bench, runtime)
 
 
-async def test_a_model_that_searches_for_tools_is_told_what_netskys_are_for(
-    old_bench: Bench,
+async def test_a_model_that_must_search_for_tools_is_told_of_netskys_and_finds_them_all_at_once(
+    bench: Bench,
 ) -> None:
-    """Codex 0.145 and 0.153 show such models no MCP tool, newer ones only models they know not."""
-    runtime = old_bench.mcp_runtime()
-    await runtime.open()
-    async with fake_daemon(socket=old_bench.home.control_socket):
-        session = await runtime.start(with_tools(sandboxed(old_bench), old_bench))
+    """Codex hides MCP tools from models that can search: 0.145 and later, for all it knows well."""
+
+    async def every_tool(_params: Mapping[str, Any]) -> dict[str, Any]:
+        specs = tools.specs_for(Role.MANAGER0)
+        return {
+            "tools": [
+                {"name": s.name, "description": s.description, "schema": s.schema} for s in specs
+            ]
+        }
+
+    runtime = await bench.opened()
+    async with fake_daemon(socket=bench.home.control_socket) as daemon:
+        daemon.verbs["tools.list"] = every_tool
+        spec = replace(with_tools(sandboxed(bench), bench), model="gpt-5.5")
+        session = await runtime.start(spec)
         told = Told(session)
-        await session.submit(batch("SAY[hello]"))
+        # As the instructions of a thread behind this door advise.
+        await session.submit(batch('TOOL[tool_search {"query": "netsky"}]ENDTOOL SAY[found]'))
         await told.turn_end()
-    shown = shown_to_model(old_bench)
+    shown = shown_to_model(bench)
     assert "mcp__netsky" not in shown
     assert f"netsky: {INSTRUCTIONS}" in shown["tool_search"]["description"]
+    [found] = [
+        item for item in bench.model.requests[-1]["input"] if item["type"] == "tool_search_output"
+    ]
+    [space] = found["tools"]
+    assert space["name"] == "mcp__netsky"
+    assert {tool["name"] for tool in space["tools"]} == set(tools.TOOLS)
     await session.close()
 
 

@@ -5,7 +5,8 @@ message; netsky's envelopes escape ``&``, ``<`` and ``>``, which is undone befor
 
 ``SAY[text]`` final words; ``RUN[command]`` a command; ``ESC[command]`` a command that wants
 out of the sandbox, so that Codex asks; ``PATCH`` a patch that adds ``hello.txt``;
-``TOOL[name {json}]ENDTOOL`` a tool call (``namespace/name`` where there is one); ``SLOW<n>``
+``TOOL[name {json}]ENDTOOL`` a tool call (``namespace/name`` where there is one; ``tool_search``
+is the search for tools that were not shown); ``SLOW<n>``
 n seconds before the answer; ``FLOOD<n>`` an answer in n fragments; ``FAIL`` a failed response;
 ``HANG`` no answer until ``release``. Calls are made one a request, in the order they are written,
 then come the words. Without an order the model echoes.
@@ -225,6 +226,14 @@ def call_item(order: re.Match[str], tools: set[str], number: int) -> dict[str, A
     if order["esc"]:
         arguments["sandbox_permissions"] = "require_escalated"
         arguments["justification"] = "needs to write outside the workspace"
+    if name == "tool_search":
+        return {
+            "type": "tool_search_call",
+            "id": f"ts_{number}",
+            "call_id": call_id,
+            "execution": "client",
+            "arguments": arguments,
+        }
     namespace, _, name = name.rpartition("/")
     return {
         **({"namespace": namespace} if namespace else {}),
