@@ -37,7 +37,7 @@ class Screen:
 def screen(actor_id: str, answer: Mapping[str, Any], environ: Mapping[str, str]) -> Screen:
     """Return what ``actors.terminal`` has told, for a terminal with this environment."""
     environment = {**environ, **answer["environment"]}
-    runtime, leave = answer["runtime"], "Ctrl+C leaves it"
+    runtime, leave = answer["runtime"], "/quit leaves it"
     if runtime == RuntimeName.RESIDENT:
         leave = "Ctrl+B D leaves it"
         if "TMUX" in environ:

@@ -221,7 +221,8 @@ def _item(key: str, time: str, data: Mapping[str, Any], *, ended: bool) -> Event
 
 def _told(text: str) -> tuple[str, str]:
     """Return who spoke and the words, without the envelope they came in."""
-    found = list(_ENVELOPE.finditer(text))
+    # Instructions, which a resident is told as its first words, show what an envelope is like.
+    found = list(_ENVELOPE.finditer(text)) if text.lstrip().startswith("<netsky ") else []
     if not found:
         return "was told", text
     senders = dict.fromkeys(one_line(match["sender"]) for match in found)
