@@ -77,6 +77,7 @@ def test_a_big_rollout_is_read_in_a_moment(tmp_path: Path) -> None:
     took = time.process_time() - begun
 
     print(
-        f"\na rollout of {SIZE // 1_000_000} MB, {len(turns)} turns: read in {took:.2f} s of processor time"
+        f"\na rollout of {SIZE // 1_000_000} MB, {len(turns)} turns:"
+        f" read in {took:.2f} s of processor time"
     )
     assert took < READ_SECONDS
