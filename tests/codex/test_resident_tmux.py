@@ -1,0 +1,264 @@
+"""netsky's own tmux server and the one connection to it, with cheap programs in the panes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from netsky_runtime.codex.resident.control import Block, Control, ControlLost, blocks, quote
+from netsky_runtime.codex.resident.pane import Pane
+from netsky_runtime.codex.resident.screen import Capture
+from netsky_runtime.codex.resident.tmux import TmuxServer
+from netsky_runtime.codex.resident.watch import Watch, Watcher
+from netsky_runtime.errors import Unhealthy
+from tests.support.fakes import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+SECONDS = 20
+
+
+class Inn:
+    """A server with its connection, and a watch that is ticked by hand."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self.server = TmuxServer(socket=socket, environ=os.environ)
+        self.control = Control(tmux=self.server.program(), socket=socket, environ=os.environ)
+        self.watch = Watch(control=self.control, clock=ManualClock())
+
+    async def room(self, command: str, *, name: str = "one", mark: str = "m") -> Pane:
+        pane, _ = await asyncio.to_thread(
+            self.server.make, name, command, cwd="/", options={"@netsky_mark": mark}
+        )
+        return Pane(pane, session=name, control=self.control)
+
+    async def until_shown(self, pane: Pane, text: str, *, dead: bool = False) -> Capture:
+        async with asyncio.timeout(SECONDS):
+            while True:
+                shot = await pane.look()
+                if text in shot.plain() and shot.dead is dead:
+                    return shot
+
+    async def by_hand(self, *words: str) -> None:
+        command = [self.server.program(), "-S", str(self.socket), *words]
+        await asyncio.to_thread(subprocess.run, command, check=True)
+
+    async def paste(self, pane: Pane, text: str, onto: Capture) -> bool:
+        return await pane.paste(text, onto=onto, tmux=self.server.program(), socket=self.socket)
+
+
+@pytest.fixture
+async def inn(tmp_path: Path) -> AsyncIterator[Inn]:
+    inn = Inn(tmp_path / "tmux.sock")
+    async with AsyncExitStack() as stack:
+        stack.callback(inn.server.kill_server)
+        stack.push_async_callback(inn.control.close)
+        yield inn
+
+
+async def test_a_pane_shows_what_its_program_says_and_where_the_cursor_is(inn: Inn) -> None:
+    pane = await inn.room("printf 'hello \\033[1mbold\\033[0m'; exec cat")
+
+    shot = await inn.until_shown(pane, "hello bold")
+
+    assert "\x1b[1m" in shot.text
+    assert (shot.cursor_x, shot.cursor_y, shot.cursor_shown) == (10, 0, True)
+    assert (shot.dead, shot.scrolled) == (False, False)
+
+
+async def test_a_text_of_any_signs_and_lines_is_pasted_as_it_is(inn: Inn, tmp_path: Path) -> None:
+    text = "'quotes' \"two\" #{pane_id} $HOME ; \\; `x` é ☃\n\ttab\n" + "long " * 50_000
+    target = tmp_path / "typed"
+    pane = await inn.room(f"stty raw -echo; printf ready; head -c {len(text.encode())} > {target}")
+
+    assert await inn.paste(pane, text, await inn.until_shown(pane, "ready"))
+    await inn.until_shown(pane, "", dead=True)
+
+    assert target.read_text() == text.replace("\n", "\r").replace("\r", "\n")
+
+
+async def test_nothing_is_pasted_or_pressed_once_the_cursor_has_moved(inn: Inn) -> None:
+    pane = await inn.room("exec cat")
+    before = await pane.look()
+    await inn.by_hand("send-keys", "-t", pane.id, "human")
+    await inn.until_shown(pane, "human")
+
+    assert not await inn.paste(pane, "netsky", before)
+    assert not await pane.press("C-m", on=before)
+
+    assert (await pane.look()).plain() == "human"
+
+
+async def test_a_paste_into_a_pane_whose_program_ended_does_not_take_the_server_along(
+    inn: Inn,
+) -> None:
+    pane = await inn.room("echo last words; exit 3")
+    other = await inn.room("exec cat", name="two")
+    dead = await inn.until_shown(pane, "last words", dead=True)
+
+    living = Capture(
+        text="", cursor_x=dead.cursor_x, cursor_y=dead.cursor_y, cursor_shown=dead.cursor_shown
+    )
+    assert not await inn.paste(pane, "text", living)
+
+    assert not (await other.look()).dead
+
+
+async def test_the_watch_tells_what_changed_and_nothing_twice(inn: Inn) -> None:
+    pane, quiet = await inn.room("exec cat"), await inn.room("exec cat", name="two")
+    seen: list[tuple[str, str]] = []
+    for each in (pane, quiet):
+        inn.watch.add(
+            Watcher(
+                each.id,
+                seen=lambda shot, each=each: seen.append((each.session, shot.plain())),
+                gone=lambda reason: seen.append(("gone", reason)),
+            )
+        )
+    async with asyncio.timeout(SECONDS):
+        while True:  # until a second in which nothing was written
+            seen.clear()
+            await inn.watch.tick()
+            if not seen:
+                break
+    await pane.press("word", on=await pane.look())
+    await inn.until_shown(pane, "word")
+
+    await inn.watch.tick()
+
+    assert seen == [("one", "word")]
+
+
+async def test_the_watch_tells_of_a_killed_pane_once(inn: Inn) -> None:
+    pane = await inn.room("exec cat")
+    await inn.room("exec cat", name="two")
+    gone: list[str] = []
+    inn.watch.add(Watcher(pane.id, seen=lambda shot: None, gone=gone.append))
+    await inn.watch.tick()
+
+    inn.server.kill("one")
+    await inn.watch.tick()
+    await inn.watch.tick()
+
+    assert gone == ["its pane was killed"]
+
+
+async def test_the_watch_tells_of_a_lost_server_after_some_patience(inn: Inn) -> None:
+    pane = await inn.room("exec cat")
+    gone: list[str] = []
+    inn.watch.add(Watcher(pane.id, seen=lambda shot: None, gone=gone.append))
+    await inn.watch.tick()
+
+    inn.server.kill_server()
+    for _ in range(3):
+        assert gone == []
+        await inn.watch.tick()
+
+    assert len(gone) == 1
+
+
+async def test_the_connection_comes_back_with_the_server_and_starts_none(inn: Inn) -> None:
+    with pytest.raises(ControlLost):
+        await inn.control.ask(["list-sessions"])
+    assert inn.server.instance() == ""
+
+    await inn.room("exec cat")
+    [said] = await inn.control.ask(["display-message -p here"])
+    inn.server.kill_server()
+    with pytest.raises(ControlLost):
+        await inn.control.ask(["list-sessions"])
+    await inn.room("exec cat")
+
+    assert said.text == "here"
+    assert (await inn.control.ask(["display-message -p again"]))[0].text == "again"
+
+
+async def test_a_command_that_fails_spoils_no_other(inn: Inn) -> None:
+    await inn.room("exec cat")
+
+    said = await inn.control.ask(
+        ["display-message -p one", "no-such-command", "capture-pane -p -t %99", "list-sessions"]
+    )
+
+    assert [block.ok for block in said] == [True, False, False, True]
+    assert said[0].text == "one"
+
+
+async def test_who_is_cancelled_over_an_answer_leaves_it_to_nobody(inn: Inn) -> None:
+    await inn.room("exec cat")
+    await inn.control.ask(["display-message -p warm"])
+    loop = asyncio.get_running_loop()
+    asking = loop.create_task(inn.control.ask(["run-shell 'sleep 0.2'", "display-message -p old"]))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait([asking])
+
+    [said] = await inn.control.ask(["display-message -p new"])
+
+    assert said.text == "new"
+
+
+async def test_a_server_that_hangs_is_given_up(inn: Inn) -> None:
+    await inn.room("exec cat")
+
+    with pytest.raises(ControlLost, match=r"0\.05 s"):
+        await inn.control.ask(["run-shell 'sleep 5'"], seconds=0.05)
+
+
+async def test_the_watching_session_goes_with_its_connection_and_disturbs_no_size(
+    inn: Inn,
+) -> None:
+    pane = await inn.room("exec cat")
+    size = "display-message -p -t one '#{window_width}x#{window_height}'"
+
+    assert (await inn.control.ask([size]))[0].text == "200x50"
+    await inn.control.close()
+
+    assert [found.session for found in inn.server.panes()] == ["one"]
+    assert len((await inn.control.ask(["list-sessions"]))[0].text.splitlines()) == 2
+    assert not (await pane.look()).dead
+
+
+async def test_panes_are_found_again_by_what_they_were_marked_with(inn: Inn) -> None:
+    odd = {"@netsky_label": "a b;", "@netsky_mark": "m1;", "@netsky_thread": ""}
+    await asyncio.to_thread(inn.server.make, "one", "exec cat", cwd="/", options=odd)
+    await inn.by_hand("new-session", "-d", "-s", "his")
+    inn.server.name_thread("one", "0199")
+
+    [found] = inn.server.panes()
+
+    assert (found.session, found.label, found.mark) == ("one", "a b;", "m1;")
+    assert (found.thread_id, found.dead) == ("0199", False)
+
+
+def test_without_tmux_the_operator_is_told_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(Unhealthy, match="apt install tmux"):
+        TmuxServer(socket=tmp_path / "s", environ={"PATH": str(tmp_path)}).program()
+
+
+def test_a_screen_that_looks_like_an_answer_ends_none() -> None:
+    answer = (
+        "%begin 10 1 1\n%end 9 1 1\n%begin 9 9 9\n%end 10 1 1\n%window-add @1\n"
+        "%begin 11 2 1\n%end 11 2 1\n%begin 12 3 1\nbad\n%error 12 3 1\n"
+        "%begin 12 4 1\nlast\n%end 12 4 1\n"
+    )
+
+    assert blocks(answer, "last") == [
+        Block(True, 10, "%end 9 1 1\n%begin 9 9 9"),
+        Block(True, 11, ""),
+        Block(False, 12, "bad"),
+    ]
+
+
+def test_a_word_with_a_line_break_is_no_word() -> None:
+    assert quote("a'b") == "'a'\\''b'"
+    with pytest.raises(ValueError, match="line"):
+        quote("a\nkill-server")

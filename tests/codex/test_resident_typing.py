@@ -1,0 +1,325 @@
+"""What is pressed on which screen: nothing over anybody's words, and no dialog but the one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from netsky_runtime.codex.base import (
+    AnswerLost,
+    Batch,
+    InputRejected,
+    ThreadBlocked,
+    ThreadUnavailable,
+    TurnRunning,
+)
+from netsky_runtime.codex.events import EventKind
+from netsky_runtime.codex.resident import launching
+from netsky_runtime.codex.resident.control import ControlLost
+from netsky_runtime.codex.resident.resident import Resident, is_batch
+from netsky_runtime.codex.resident.screen import Capture
+from netsky_runtime.codex.resident.typing import Typist
+from tests.codex import screens
+from tests.support.fakes import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+READY = screens.capture("0.153.4-ready")
+BUSY = screens.capture("0.153.4-busy")
+TYPED = screens.capture("0.153.4-typed")
+TRUST = screens.capture("0.153.4-trust")
+MODEL_GONE = screens.capture("0.153.4-model-gone")
+STARTING = screens.capture("0.153.4-starting")
+DEAD = screens.capture("0.153.4-dead")
+LARGE = screens.capture("0.153.4-typed-large")
+NOTHING = Capture(text="\n" * 40, cursor_x=0, cursor_y=0, cursor_shown=True)
+LETTER = "x" * 3000
+"""What ``LARGE`` shows."""
+
+
+class Hastening(ManualClock):
+    """A clock on which every wait is over at once."""
+
+    async def sleep(self, seconds: float) -> None:
+        self._elapsed += seconds
+
+
+class FakePane:
+    """Shows one screen after another, the last for ever; ``after`` says what a paste leads to."""
+
+    id = "%1"
+    session = "worker1"
+
+    def __init__(self, *shown: Capture, after: Sequence[Capture] = ()) -> None:
+        self.shown = list(shown)
+        self.after = after
+        self.done: list[str] = []
+        self.moves = 0
+        self.lost = ""
+        """The key over which tmux is lost."""
+
+    async def look(self) -> Capture:
+        return self.shown.pop(0) if len(self.shown) > 1 else self.shown[0]
+
+    async def paste(self, text: str, *, onto: Capture, tmux: str, socket: Path) -> bool:
+        if self._moved():
+            return False
+        self.done.append(text)
+        self.shown = list(self.after) or self.shown
+        return True
+
+    async def press(self, key: str, *, on: Capture) -> bool:
+        if key == self.lost:
+            raise ControlLost("gone")
+        if self._moved():
+            return False
+        self.done.append(key)
+        return True
+
+    def _moved(self) -> bool:
+        self.moves -= 1
+        return self.moves >= 0
+
+
+def typist(pane: FakePane) -> Typist:
+    return Typist(pane, tmux="tmux", socket=Path("s"), clock=Hastening())
+
+
+async def test_a_text_is_pasted_into_a_ready_composer_and_sent_once_it_is_seen() -> None:
+    pane = FakePane(READY, after=(READY, READY, LARGE))
+
+    await typist(pane).enter(LETTER)
+
+    assert pane.done == [LETTER, "C-m"]
+
+
+async def test_a_screen_that_is_being_drawn_is_waited_for() -> None:
+    pane = FakePane(NOTHING, STARTING, READY, after=(LARGE,))
+
+    await typist(pane).enter(LETTER)
+
+    assert pane.done == [LETTER, "C-m"]
+
+
+@pytest.mark.parametrize(
+    ("screen", "error"),
+    [
+        (TYPED, ThreadBlocked),
+        (TRUST, ThreadBlocked),
+        (MODEL_GONE, ThreadBlocked),
+        (replace(READY, scrolled=True), ThreadBlocked),
+        (BUSY, TurnRunning),
+        (STARTING, ThreadUnavailable),
+        (DEAD, ThreadUnavailable),
+    ],
+)
+async def test_nothing_is_typed_on_any_other_screen(
+    screen: Capture, error: type[Exception]
+) -> None:
+    pane = FakePane(screen)
+
+    with pytest.raises(error):
+        await typist(pane).enter(LETTER)
+
+    assert pane.done == []
+
+
+@pytest.mark.parametrize(
+    ("screen", "error"),
+    [(MODEL_GONE, ThreadBlocked), (TYPED, ThreadBlocked), (BUSY, TurnRunning)],
+)
+async def test_enter_is_not_pressed_on_what_came_between(
+    screen: Capture, error: type[Exception]
+) -> None:
+    pane = FakePane(READY, after=(screen,))
+
+    with pytest.raises(error):
+        await typist(pane).enter(LETTER)
+
+    assert pane.done == [LETTER]
+
+
+async def test_a_silent_pane_is_an_error_that_names_pane_and_looks() -> None:
+    pane = FakePane(READY, after=(READY,))
+
+    with pytest.raises(ThreadUnavailable, match=r"worker1 never showed .* in \d+ looks"):
+        await typist(pane).enter(LETTER)
+
+    assert pane.done == [LETTER]
+
+
+async def test_what_was_left_in_the_composer_is_sent_and_not_pasted_again() -> None:
+    pane = FakePane(READY, after=(READY,))
+    hand = typist(pane)
+    with pytest.raises(ThreadUnavailable):
+        await hand.enter(LETTER)
+    pane.shown = [LARGE]
+
+    with pytest.raises(ThreadBlocked):
+        await hand.enter("y" * 2000)
+    await hand.enter(LETTER)
+
+    assert pane.done == [LETTER, "C-m"]
+
+
+async def test_a_cursor_that_moves_under_the_hand_makes_it_look_again() -> None:
+    pane = FakePane(READY, after=(LARGE,))
+    pane.moves = 2
+
+    await typist(pane).enter(LETTER)
+
+    assert pane.done == [LETTER, "C-m"]
+
+
+async def test_a_screen_that_never_rests_is_left_alone() -> None:
+    pane = FakePane(READY)
+    pane.moves = 1_000
+
+    with pytest.raises(ThreadBlocked, match="rest"):
+        await typist(pane).enter(LETTER)
+
+    assert pane.done == []
+
+
+async def test_nobody_knows_whether_an_enter_was_pressed_over_which_tmux_was_lost() -> None:
+    pane = FakePane(READY, after=(LARGE,))
+    pane.lost = "C-m"
+
+    with pytest.raises(AnswerLost):
+        await typist(pane).enter(LETTER)
+
+
+async def test_enter_is_pressed_again_only_while_the_text_still_stands_there() -> None:
+    pane = FakePane(LARGE, READY, TYPED, MODEL_GONE, BUSY)
+    hand = typist(pane)
+
+    again = [await hand.again(LETTER) for _ in range(5)]
+
+    assert again == [True, False, False, False, False]
+    assert pane.done == ["C-m"]
+
+
+async def come_up(pane: FakePane, *, speaks: bool, named_after: int = 10_000) -> Capture | None:
+    looks = 0
+
+    async def named() -> bool:
+        nonlocal looks
+        looks += 1
+        return looks > named_after
+
+    return await launching.come_up(pane, named=named, speaks=speaks, seconds=30, clock=Hastening())
+
+
+async def test_the_trust_dialog_is_answered_before_anything_else() -> None:
+    pane = FakePane(NOTHING, TRUST, STARTING, READY)
+
+    assert await come_up(pane, speaks=True, named_after=5) is None
+
+    assert pane.done == ["C-m"]
+
+
+async def test_a_trust_dialog_that_does_not_go_is_left_to_a_human() -> None:
+    pane = FakePane(TRUST)
+
+    assert await come_up(pane, speaks=True) is TRUST
+
+    assert pane.done == ["C-m"] * launching.TRUST_PRESSES
+
+
+async def test_no_other_dialog_is_answered() -> None:
+    pane = FakePane(STARTING, MODEL_GONE)
+
+    assert await come_up(pane, speaks=True) is MODEL_GONE
+
+    assert pane.done == []
+
+
+async def test_an_empty_startup_touches_nothing_and_waits_for_a_composer_that_stays() -> None:
+    pane = FakePane(NOTHING, READY, STARTING, READY, READY, READY)
+
+    assert await come_up(pane, speaks=False) is None
+
+    assert pane.done == []
+    assert pane.shown == [READY]
+
+
+async def test_a_composer_that_shows_before_a_dialog_is_not_taken_for_ready() -> None:
+    pane = FakePane(READY, READY, MODEL_GONE)
+
+    assert await come_up(pane, speaks=False) is MODEL_GONE
+
+
+async def test_codex_that_never_begins_is_an_error_with_its_screen() -> None:
+    with pytest.raises(ThreadUnavailable, match=r"worker1 never began .* in \d+ looks") as silent:
+        await come_up(FakePane(READY), speaks=True)
+
+    assert "OpenAI Codex" in silent.value.hint
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [("error: invalid value 'x' for '--sandbox'", InputRejected), ("boom", ThreadUnavailable)],
+)
+async def test_codex_that_ends_is_an_error_with_its_words(
+    words: str, error: type[Exception]
+) -> None:
+    ended = Capture(text=words, cursor_x=0, cursor_y=1, cursor_shown=False, dead=True)
+
+    with pytest.raises(error, match=words.split()[0]):
+        await come_up(FakePane(ended), speaks=True)
+
+
+def resident() -> Resident:
+    pane = FakePane(READY)
+    return Resident(pane=pane, leader=None, mark="m", typist=typist(pane), clock=ManualClock())
+
+
+async def told(home: Resident) -> list[str]:
+    home.end(None)
+    return [e.data["reason"] async for e in home.channel if e.kind is EventKind.BLOCKED]
+
+
+async def test_what_blocks_is_told_when_it_is_seen_twice_and_when_it_is_over() -> None:
+    home = resident()
+    looks: list[str] = []
+
+    for shot in (MODEL_GONE, MODEL_GONE, MODEL_GONE, READY, READY):
+        home.seen(shot, look_again=lambda: looks.append("again"))
+
+    reasons = await told(home)
+    assert reasons[-1] == ""
+    assert len(reasons) == 2
+    assert looks == ["again"]
+
+
+async def test_a_screen_that_only_passes_by_is_not_told() -> None:
+    home = resident()
+
+    for shot in (MODEL_GONE, READY, TYPED, BUSY, STARTING, READY):
+        home.seen(shot, look_again=lambda: None)
+
+    assert await told(home) == []
+
+
+async def test_netskys_own_typing_blocks_nothing() -> None:
+    home = resident()
+    home.typing = True
+
+    for shot in (TYPED, TYPED, TYPED):
+        home.seen(shot, look_again=lambda: None)
+
+    assert await told(home) == []
+
+
+def test_a_batch_is_known_by_its_ids_or_word_for_word() -> None:
+    letter = Batch(id="b", text="<i-1> hello <i-2>", input_ids=("i-1", "i-2"))
+    plain = Batch(id="b", text=" hello\nyou ", input_ids=())
+
+    assert is_batch("drawn otherwise i-2 i-1", letter)
+    assert not is_batch("only i-1", letter)
+    assert is_batch("hello\nyou", plain)
+    assert not is_batch("hello", plain)
