@@ -22,8 +22,9 @@ INVALID_PARAMS = -32602
 OVERLOADED = -32001
 
 _NOT_NOW = ("thread not found", "not loaded", "draining", "shutting down", "overloaded", "busy")
-_GONE = ("no rollout found", "invalid session id", "invalid thread id", "archived", "deleted")
-_NO_ROLLOUT = ("no rollout found", "no archived rollout found")
+# The last: Codex's own database still lists a thread whose rollout somebody has removed.
+_NO_ROLLOUT = ("no rollout found", "no archived rollout found", "failed to resolve rollout path")
+_GONE = (*_NO_ROLLOUT, "invalid session id", "invalid thread id", "archived", "deleted")
 _BROKEN_SETUP = ("failed to load configuration", "config.toml")
 _NO_TURN = ("no active turn", "expected active turn", "cannot steer", "not steerable")
 
