@@ -22,6 +22,7 @@ from netsky_tui.screens.approval import ApprovalScreen
 from netsky_tui.screens.room import RoomScreen
 from netsky_tui.store import LinkState, Part, Store
 from netsky_tui.tidying import Tidying
+from netsky_tui.widgets import rows, toned
 from netsky_tui.widgets.approvals import Decide, Refuse
 from netsky_tui.widgets.composer import Composer
 from netsky_tui.widgets.panes import Wants
@@ -48,6 +49,7 @@ class RoomApp(App[int]):
 
     TITLE = "netsky"
     CSS_PATH = "styles/room.tcss"
+    COMPONENT_CLASSES: ClassVar[set[str]] = toned.COMPONENTS | rows.COMPONENTS
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
     COMMANDS: ClassVar[set[Any]] = {RoomCommands}
     COMMAND_PALETTE_BINDING = "f24"

@@ -15,7 +15,7 @@ from textual.scroll_view import ScrollView
 
 from netsky_tui.keymap import bindings
 from netsky_tui.text import Line, wrap
-from netsky_tui.widgets.toned import COMPONENTS, ToneCache
+from netsky_tui.widgets.toned import ToneCache
 
 if TYPE_CHECKING:
     from textual import events
@@ -37,6 +37,8 @@ class Row(Protocol):
 T = TypeVar("T", bound=Row)
 Draw = Callable[[T, int], Sequence[Line]]
 _MARGIN = 1
+COMPONENTS = {"rows--cursor", "rows--cursor-focus"}
+"""Component classes of an app with lists, beside those of tones."""
 
 
 class RowsView(ScrollView, Generic[T], can_focus=True):
@@ -47,11 +49,6 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
     a few thousand rows. ``tail`` keeps the newest row in view until the operator scrolls away.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = COMPONENTS | {
-        "rows--cursor",
-        "rows--cursor-focus",
-        "rows--lead",
-    }
     DEFAULT_CSS = """
     RowsView {
         height: 1fr;
@@ -287,9 +284,7 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
         key = (row, width, under)
         if (found := self._strips.get(key)) is None:
             mark = {"": " ", "rows--cursor": "▏", "rows--cursor-focus": "▌"}[under]
-            style = self._tones.style("text", under)
-            if under:
-                style += self.get_component_rich_style("rows--lead", partial=True)
+            style = self._tones.style("info" if under else "text", under)
             lead = [Segment(mark, style)]
             found = [self._tones.strip(line, width, under, lead=lead) for line in self._drawn(row)]
             self._strips[key] = found

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from textual.strip import Strip
+from textual.style import Style as VisualStyle
 from textual.widget import Widget
 
 from netsky_tui.text import Line, line_width, truncate
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.style import Style
+    from textual.css.styles import StylesBase
 
 TONES = (
     "text",
@@ -40,10 +42,11 @@ TONES = (
     "key",
 )
 COMPONENTS = {f"tone--{tone}" for tone in TONES}
+"""Component classes of an app with toned widgets: resolved once, not by each of its widgets."""
 
 
 class ToneCache:
-    """Resolves tones for one widget; ``clear`` when its style changes."""
+    """Lays the app's tones on what one widget is painted in; ``clear`` when its style changes."""
 
     def __init__(self, widget: Widget) -> None:
         self._widget = widget
@@ -54,11 +57,13 @@ class ToneCache:
         self._styles.clear()
 
     def style(self, tone: str, under: str = "") -> Style:
-        """Return the style of a tone; ``under`` is a component class that lies below it."""
+        """Return the style of a tone; ``under`` is a component class of the app that lies below."""
         key = (tone, under)
         if (found := self._styles.get(key)) is None:
-            names = [under] if under else []
-            found = self._widget.get_visual_style(*names, f"tone--{tone}").rich_style
+            paint = self._widget.visual_style
+            for name in filter(None, (under, f"tone--{tone}")):
+                paint += _coat(self._widget.app.get_component_styles(name))
+            found = paint.rich_style
             self._styles[key] = found
         return found
 
@@ -75,10 +80,17 @@ class ToneCache:
         return Strip(segments, width)
 
 
+def _coat(styles: StylesBase) -> VisualStyle:
+    """Return what a component says, and nothing of what it leaves open."""
+    colours = VisualStyle(
+        styles.background if styles.has_rule("background") else None,
+        styles.color if styles.has_rule("color") else None,
+    )
+    return VisualStyle.from_rich_style(styles.text_style) + colours
+
+
 class LineView(Widget):
     """One line of toned text; set it as often as you like, it repaints when it differs."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = COMPONENTS
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from textual.app import App
 
+from netsky_tui.widgets import rows, toned
 from netsky_tui.widgets.rows import RowsView
 
 
@@ -23,6 +24,8 @@ class Counting:
 
 
 class ListApp(App):
+    COMPONENT_CLASSES = toned.COMPONENTS | rows.COMPONENTS
+
     def __init__(self, view) -> None:
         super().__init__()
         self.view = view
