@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from netsky_runtime.paths import Home
 
 _CONNECT_SECONDS = 1.0
+_REASON = "it was stopped while no netsky used it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,22 @@ class Ended:
     engine: Engine | None
     residents: bool
     """Whether Codexes lived in netsky's tmux."""
+    server: Engine | None = None
+    """The mcp-server of a netsky that was killed while a turn ran there."""
 
 
 async def working(tx: Tx) -> Engine | None:
     """Return the engine whose process is alive, and is the one that its row names."""
-    engine = await engines.running(tx, RuntimeName.APP_SERVER)
+    return await _alive(tx, RuntimeName.APP_SERVER)
+
+
+async def server(tx: Tx) -> Engine | None:
+    """Return the mcp-server that is alive without a netsky: it goes on with the turn it was in."""
+    return await _alive(tx, RuntimeName.MCP_SERVER)
+
+
+async def _alive(tx: Tx, runtime: RuntimeName) -> Engine | None:
+    engine = await engines.running(tx, runtime)
     if engine is None:
         return None
     from netsky_runtime.wire.process import is_same_process  # 20 ms, and seldom needed
@@ -75,13 +87,13 @@ async def end(home: Home, environ: Mapping[str, str]) -> Ended:
 async def end_all(
     home: Home, environ: Mapping[str, str], *, database: Database, clock: Clock, log: Log
 ) -> Ended:
-    """End the engine and the residents that nobody has taken up. Raises ``Unhealthy``."""
+    """End what nobody has taken up of all that works behind the doors. Raises ``Unhealthy``."""
     from netsky_runtime.clock import SortableIds
+    from netsky_runtime.wiring import EngineRows
 
-    engine, ids = None, SortableIds(clock)
+    engine, left, ids = None, None, SortableIds(clock)
     if await database.read(working) is not None:
         from netsky_runtime.codex.app_server.engine import EngineHost
-        from netsky_runtime.wiring import EngineRows
 
         host = EngineHost(
             home=home,
@@ -91,7 +103,13 @@ async def end_all(
             environ=environ,
             log=log,
         )
-        engine = await host.end_left("it was stopped while no netsky used it")
+        engine = await host.end_left(_REASON)
+    if await database.read(server) is not None:
+        from netsky_runtime.codex.mcp_server.process import Host
+
+        store = EngineRows(database=database, clock=clock, runtime=RuntimeName.MCP_SERVER)
+        mcp = Host(home=home, store=store, clock=clock, environ=environ, log=log)
+        left = await mcp.end_left(_REASON)
     living = await asyncio.to_thread(residents, home)
     if living:
         from netsky_runtime.codex.resident.runtime import ResidentRuntime
@@ -101,4 +119,4 @@ async def end_all(
             settings=Settings(), home=home, clock=clock, ids=ids, environ=environ, log=log
         )
         await door.close(keep_engine=False)
-    return Ended(engine, living)
+    return Ended(engine, living, left)

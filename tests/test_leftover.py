@@ -1,6 +1,7 @@
 """What works on without netsky is seen, and ended when it is told to."""
 
 import os
+import signal
 import subprocess
 
 import pytest
@@ -58,18 +59,35 @@ async def test_where_nothing_was_left_nothing_is_ended(home, database):
     assert await leftover.end(home, ENVIRON) == leftover.Ended(engine=None, residents=False)
 
 
-async def test_an_engine_of_another_door_is_not_taken_for_the_one_that_is_detached(home, database):
-    engine = Engine(
+@pytest.fixture
+def process():
+    """A process in a group of its own, as Codex's is."""
+    started = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    yield started
+    started.kill()
+    started.wait(30)
+
+
+async def test_an_mcp_server_that_a_killed_netsky_left_in_a_turn_is_ended_and_is_no_engine(
+    home, database, process
+):
+    server = Engine(
         id="e-1",
         runtime=RuntimeName.MCP_SERVER,
         state=EngineState.RUNNING,
-        pid=os.getpid(),
-        pid_started=process_started(os.getpid()),
+        pid=process.pid,
+        pid_started=process_started(process.pid),
         binary="codex",
         version="0.153.4",
         codex_home="",
         socket="",
         started_at=1,
     )
-    await database.write(lambda tx: engines.insert(tx, engine))
+    await database.write(lambda tx: engines.insert(tx, server))
     assert await database.read(leftover.working) is None
+    assert await database.read(leftover.server) == server
+    await database.close()
+    ended = await leftover.end(home, ENVIRON)
+    assert ended == leftover.Ended(engine=None, residents=False, server=server)
+    assert process.wait(30) == -signal.SIGTERM
+    assert await leftover.end(home, ENVIRON) == leftover.Ended(engine=None, residents=False)

@@ -16,7 +16,9 @@ from netsky_tui.cli.output import emit, narrate
 from netsky_tui.cli.reading import read, run
 
 if TYPE_CHECKING:
+    from netsky_runtime.db.connection import Tx
     from netsky_runtime.paths import Home
+    from netsky_runtime.records import Engine
 
 _PATIENCE = 30.0
 """Seconds; the daemon gives running turns 5 and the engine some more."""
@@ -37,7 +39,8 @@ def stop(
 ) -> None:
     """Stop the daemon: turns are interrupted, Codex ends, everything stored stays.
 
-    Without a daemon it ends what was left working: the engine, and resident Codexes in tmux.
+    Without a daemon it ends what was left working: the engine, an mcp-server in a turn, and
+    resident Codexes in tmux.
     """
     here = Invocation.of(ctx)
     try:
@@ -59,18 +62,27 @@ async def _end_left(here: Invocation) -> dict[str, Any] | None:
     """End what works on without a daemon; ``None``: nothing does."""
     from netsky_runtime import leftover
 
-    alone = await read(here.home, leftover.working, empty=None) is None
+    alone = await read(here.home, _left, empty=None) is None
     if alone and not leftover.residents(here.home):
         return None  # and nothing was locked or created
     ended = await leftover.end(here.home, here.environ)
     engine = shapes.engine(ended.engine) if ended.engine else None
-    return {"engine": engine, "residents": ended.residents}
+    server = shapes.engine(ended.server) if ended.server else None
+    return {"engine": engine, "residents": ended.residents, "mcp_server": server}
+
+
+async def _left(tx: Tx) -> Engine | None:
+    from netsky_runtime import leftover
+
+    return await leftover.working(tx) or await leftover.server(tx)
 
 
 def _in_words(ended: dict[str, Any]) -> str:
     parts = []
     if engine := ended["engine"]:
         parts.append(f"The engine that worked on without one, pid {engine['pid']}, is ended.")
+    if server := ended["mcp_server"]:
+        parts.append(f"The mcp-server in the middle of a turn, pid {server['pid']}, is ended.")
     if ended["residents"]:
         parts.append("The resident Codexes that worked on without one are ended.")
     return " ".join(parts) or "What worked on without one has just ended by itself."

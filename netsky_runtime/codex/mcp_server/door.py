@@ -61,13 +61,18 @@ class Door:
         return self._server is not None and not self._server.peer.closed
 
     def lost(self, reason: str) -> None:
-        """Tell the sessions; called by the reader when the process ends."""
+        """Tell the sessions and, once for them all, the operator.
+
+        Called by the reader when the process ends.
+        """
         why = self._reason or reason
 
         def failure() -> RuntimeFailure:
             return AnswerLost(f"It was sent and nobody answered: {why}", connected=False)
 
-        self.hub.end_all(why, failure)
+        if sessions := self.hub.end_all(why, failure):
+            fields = {"engine": self.engine_id, "threads": sessions, "reason": why}
+            self.log("error", "mcp-server ended, its threads look for other doors", fields)
 
     async def submit(self, thread: Thread, batch: Batch) -> None:
         """Say something in a thread, and wait until its turn begins.

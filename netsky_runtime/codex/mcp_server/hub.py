@@ -78,13 +78,18 @@ class Hub:
         if self._threads.get(thread.id) is thread:
             del self._threads[thread.id]
 
-    def end_all(self, reason: str | None, failure: Callable[[], RuntimeFailure]) -> None:
-        """End every session's events: with ``SESSION_LOST`` when there is a reason."""
+    def end_all(self, reason: str | None, failure: Callable[[], RuntimeFailure]) -> int:
+        """End every session's events: with ``SESSION_LOST`` when there is a reason.
+
+        Returns how many sessions there were.
+        """
         threads, self._all = self._all, set()
         self._threads.clear()
         self._unnamed.clear()
+        sessions = sum(thread.attended for thread in threads)
         for thread in threads:
             thread.end(reason, failure)
+        return sessions
 
     def on_notification(self, method: str, params: dict[str, Any]) -> None:
         """Route one notification."""

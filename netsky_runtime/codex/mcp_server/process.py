@@ -15,7 +15,7 @@ from netsky_runtime.errors import Unhealthy
 from netsky_runtime.records import Engine, EngineState, RuntimeName
 from netsky_runtime.wire.errors import PeerClosed, RpcError, WireError
 from netsky_runtime.wire.peer import OnNotification, OnRequest, Peer
-from netsky_runtime.wire.process import Child, end_group, process_started
+from netsky_runtime.wire.process import Child, end_group, is_same_process, process_started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,7 +104,7 @@ class Host:
         Raises ``NoSuchDoor`` when this Codex has no mcp-server, ``Unhealthy`` when it does not
         answer.
         """
-        await self._end_left()
+        await self.end_left("its netsky is gone")
         await self._back_off()
         await asyncio.to_thread(make_codex_home, self._environ)
         try:
@@ -123,7 +123,7 @@ class Host:
             on_notification=on_notification,
             on_closed=on_closed,
             version_member=True,
-            diagnosis=child.stderr_tail,
+            diagnosis=lambda: _last_words(child),
         )
         reader = asyncio.get_running_loop().create_task(peer.run(), name="codex mcp reader")
         server = Server(child, peer, reader)
@@ -140,6 +140,22 @@ class Host:
     async def ended(self, engine: Engine, reason: str) -> None:
         """Write down that a process is over."""
         await self._store.ended(engine.id, EngineState.ENDED, reason)
+
+    async def end_left(self, reason: str) -> Engine | None:
+        """End the process of a netsky that was killed; return it if it was still there.
+
+        In the middle of a turn it does not leave with its pipes. Raises ``Unhealthy``.
+        """
+        row = await self._store.load()
+        if row is None:
+            return None
+        alive = is_same_process(row.pid, row.pid_started)
+        gone = await end_group(row.pid, row.pid_started, grace=TERM_SECONDS, clock=self._clock)
+        if not gone:
+            msg = f"An mcp-server of an earlier netsky (process {row.pid}) could not be ended."
+            raise Unhealthy(msg, hint=f"End it by hand: kill -9 -{row.pid}")
+        await self._store.ended(row.id, EngineState.LOST, reason)
+        return row if alive else None
 
     async def _shake_hands(self, server: Server, binary: CodexBinary) -> tuple[str, Offer]:
         peer = server.peer
@@ -161,16 +177,6 @@ class Host:
         info = hello.get("serverInfo") if isinstance(hello, dict) else None
         told = info.get("version") if isinstance(info, dict) else None
         return version_in(str(told or "")), offer
-
-    async def _end_left(self) -> None:
-        row = await self._store.load()
-        if row is None:
-            return
-        gone = await end_group(row.pid, row.pid_started, grace=TERM_SECONDS, clock=self._clock)
-        if not gone:
-            msg = f"An mcp-server of an earlier netsky (process {row.pid}) could not be ended."
-            raise Unhealthy(msg, hint=f"End it by hand: kill -9 -{row.pid}")
-        await self._store.ended(row.id, EngineState.LOST, "its netsky is gone")
 
     async def _back_off(self) -> None:
         lived = self._clock.monotonic() - self._started_at
@@ -196,6 +202,7 @@ class Host:
         )
 
 
+_DEPRECATED = "mcp-server` is deprecated"
 _HINT = "Codex has one up to 0.153.4; newer ones have the app-server: `netsky doctor` shows both."
 
 
@@ -205,6 +212,12 @@ def _hello() -> dict[str, Any]:
         "capabilities": {"elicitation": {}},
         "clientInfo": {"name": CLIENT, "version": __version__},
     }
+
+
+def _last_words(child: Child) -> str:
+    """Return what Codex said on standard error, without what 0.153.4 says at every start."""
+    lines = child.stderr_tail().splitlines()
+    return "\n".join(line for line in lines if _DEPRECATED not in line)
 
 
 def _clause(message: str) -> str:

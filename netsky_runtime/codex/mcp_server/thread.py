@@ -87,6 +87,11 @@ class Thread:
         return bool(self.active_turn or self.calls.waiting)
 
     @property
+    def attended(self) -> bool:
+        """Whether a session is attached."""
+        return self._channel is not None
+
+    @property
     def rollout(self) -> str:
         """Where Codex writes the thread down, empty when it has not said."""
         return str(self.configured.get("rollout_path") or "")
