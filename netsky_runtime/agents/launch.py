@@ -14,6 +14,7 @@ from netsky_runtime.codex.base import LaunchSpec
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.records import MANAGER0, Actor, RuntimeName, Session, SessionState, ToolsDoor
 from netsky_runtime.settings import door_defaults
+from netsky_runtime.tools_door.naming import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,9 +88,13 @@ class Launcher:
         if offered:
             behind = ToolsDoor.DYNAMIC if dynamic else ToolsDoor.MCP
         config = _merged(session.config, {"features": FEATURES_OFF})
-        if behind is ToolsDoor.MCP:
-            server = mcp_server_config(home_root=str(self.home.root), token=session.token)
-            config = _merged(config, server)
+        environment = self._environment(actor.id)
+        if behind is ToolsDoor.MCP and capabilities.environment:
+            # Its configuration may be on a command line, which everybody on the machine can read.
+            environment[TOKEN_VARIABLE] = session.token
+            config = _merged(config, mcp_server_config(home=self.home, token=None))
+        elif behind is ToolsDoor.MCP:
+            config = _merged(config, mcp_server_config(home=self.home, token=session.token))
         return LaunchSpec(
             cwd=session.cwd,
             instructions=prompts.instructions(
@@ -108,7 +113,7 @@ class Launcher:
             mark=session.tag,
             label=actor.id,
             companion=_companion(actor.id),
-            environment=self._environment(actor.id),
+            environment=environment,
         )
 
     def make_folders(self, actor_id: str) -> None:

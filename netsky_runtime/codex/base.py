@@ -33,6 +33,8 @@ class Capabilities:
     history: bool
     survives_netsky: bool
     """Turns go on when netsky is killed."""
+    environment: bool = False
+    """Each thread has a process of its own, with ``LaunchSpec.environment`` in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,6 +158,21 @@ def test_the_tools_server_joins_those_of_the_session_and_knows_its_home_and_toke
     assert config == {"mcp_servers": {"own": {"command": "own-server"}}}
 
 
+def test_where_a_thread_has_an_environment_the_token_is_there_and_in_no_configuration() -> None:
+    spec = launch(ACTOR, SESSION, tools=False, environment=True)
+    assert spec.environment["NETSKY_TOOLS_TOKEN"] == SESSION.token
+    assert SESSION.token not in str(spec.config)
+    assert spec.config["mcp_servers"]["netsky"]["env_vars"] == ["NETSKY_TOOLS_TOKEN"]
+
+
+@pytest.mark.parametrize(("tools", "environment"), [(True, True), (True, False), (False, False)])
+def test_a_token_is_in_the_environment_of_no_thread_that_does_not_look_for_it_there(
+    tools: bool, environment: bool
+) -> None:
+    spec = launch(ACTOR, SESSION, tools=tools, environment=environment)
+    assert SESSION.token not in spec.environment.values()
+
+
 @pytest.mark.parametrize(
     ("actor_id", "number"),
     [("manager0", "0"), ("worker7", "7"), ("worker12", "12"), ("manager1", None), ("docs", None)],

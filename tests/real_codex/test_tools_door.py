@@ -36,7 +36,7 @@ def sandboxed(bench: Bench) -> LaunchSpec:
 
 def with_tools(spec: LaunchSpec, bench: Bench) -> LaunchSpec:
     """Return the spec with the tools door in it, as a launch puts it there."""
-    door = mcp_server_config(home_root=str(bench.home.root), token=TOKEN)
+    door = mcp_server_config(home=bench.home, token=TOKEN)
     return replace(spec, config={**spec.config, **door})
 
 

@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 from netsky_runtime.agents.tools_config import mcp_server_config
+from netsky_runtime.paths import Home
 from netsky_runtime.wire.process import Child
 from tests.tools_door.kit import TOKEN, FakeDaemon, fake_daemon
 
@@ -71,7 +72,7 @@ class Program:
 @asynccontextmanager
 async def started(daemon: FakeDaemon, *, cwd: Path | None = None) -> AsyncIterator[Program]:
     """Start it as the configuration for Codex says, with the environment that Codex gives."""
-    config = mcp_server_config(home_root=str(daemon.path.parent), token=TOKEN)
+    config = mcp_server_config(home=Home(daemon.path.parent, daemon.path.parent), token=TOKEN)
     server = config["mcp_servers"]["netsky"]
     kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     env = {**kept, **server["env"], "PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"}

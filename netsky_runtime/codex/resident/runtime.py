@@ -59,6 +59,7 @@ class ResidentRuntime:
         tools=False,
         history=True,
         survives_netsky=True,
+        environment=True,
     )
 
     def __init__(
