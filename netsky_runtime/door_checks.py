@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from netsky_runtime.codex.binary import how_to_install
 from netsky_runtime.records import DoorResult, RuntimeName
 from netsky_runtime.settings import SIDECAR, DoorDefaults, Settings, door_defaults
 
@@ -14,9 +15,12 @@ if TYPE_CHECKING:
 SHUT: Final = "shut"
 """State of a door that is not open and need not be."""
 _HINT_SET: Final = (
-    "The setting runtime asks for it: `netsky settings set runtime auto` takes what is open."
+    "AGENT_RUNTIME or the setting runtime asks for this door. With auto, new actors get one that "
+    "is open: netsky settings set runtime auto"
 )
-_HINT_NONE: Final = "No door of this Codex is open. Set NETSKY_CODEX_BIN to one that works."
+_HINT_NONE: Final = (
+    "No door of this Codex is open. Name one that works in NETSKY_CODEX_BIN, or install one:"
+)
 
 
 def taken(settings: Settings, results: Sequence[DoorResult]) -> RuntimeName | None:
@@ -24,6 +28,14 @@ def taken(settings: Settings, results: Sequence[DoorResult]) -> RuntimeName | No
     if settings.runtime != "auto":
         return RuntimeName(settings.runtime)
     return next((result.door for result in results if result.open), None)
+
+
+def taken_by_sidecars(settings: Settings, results: Sequence[DoorResult]) -> RuntimeName | None:
+    """Return the door of ``netsky codex``: as for actors, but mcp_server first."""
+    for result in results:
+        if settings.runtime == "auto" and result.open and result.door is RuntimeName.MCP_SERVER:
+            return result.door
+    return taken(settings, results)
 
 
 def doors(settings: Settings, results: Sequence[DoorResult]) -> list[dict[str, Any]]:
@@ -34,22 +46,25 @@ def doors(settings: Settings, results: Sequence[DoorResult]) -> list[dict[str, A
 
 def checks(settings: Settings, results: Sequence[DoorResult]) -> list[dict[str, Any]]:
     """Return one check for each door; it fails when new actors would stand before it."""
-    choice = taken(settings, results)
-    return [_check(result, settings, choice) for result in results]
+    choice, own = taken(settings, results), taken_by_sidecars(settings, results)
+    how = "auto" if settings.runtime == "auto" else "as it is set"
+    found = []
+    for result in results:
+        users = [("new actors get it", choice), ("netsky codex takes it", own)]
+        uses = [f"; {use} ({how})" for use, door in users if door is result.door]
+        found.append(_check(result, choice, "".join(uses[:1])))
+    return found
 
 
-def _check(result: DoorResult, settings: Settings, choice: RuntimeName | None) -> dict[str, Any]:
+def _check(result: DoorResult, choice: RuntimeName | None, use: str) -> dict[str, Any]:
     state, hint = "ok", ""
     if result.open:
-        detail = f"{result.version}, answered in {result.milliseconds} ms"
-        if result.door is choice:
-            how = "auto" if settings.runtime == "auto" else "as it is set"
-            detail += f"; new actors get it ({how})"
+        detail = f"{result.version}, answered in {result.milliseconds} ms{use}"
     else:
         detail = f"tried for {result.milliseconds} ms: {result.reason}"
         state = SHUT
         if choice is None:
-            state, hint = "fail", _HINT_NONE
+            state, hint = "fail", f"{_HINT_NONE} {how_to_install()}."
         elif result.door is choice:
             state, hint = "fail", _HINT_SET
     return {"name": f"door {result.door.value}", "state": state, "detail": detail, "hint": hint}
@@ -79,6 +94,9 @@ def _contained(name: str, model: str, defaults: DoorDefaults) -> dict[str, Any]:
     if defaults.approval_policy == "never":
         said.append("Codex asks nobody.")
     if said:
-        said.append("AGENT_CODEX_SANDBOX and AGENT_CODEX_APPROVAL, or the settings, change it.")
+        said.append(
+            "AGENT_CODEX_SANDBOX and AGENT_CODEX_APPROVAL, or the settings, change it"
+            f"{'; AGENT_CODEX_MODEL the model' if model else ''}."
+        )
     state = "warn" if said else "ok"
     return {"name": name, "state": state, "detail": detail, "hint": " ".join(said)}

@@ -166,7 +166,7 @@ async def check_door(doors: Callable[[], Doors], door: RuntimeName) -> None:
         return
     result = await doors().ask(door)
     if not result.open:
-        msg = f"This Codex has no {door.value}. {result.reason}"
+        msg = f"{door.value} is not open. {result.reason}"
         raise Unhealthy(msg, hint="`netsky doctor` tells which doors are open.")
 
 

@@ -46,6 +46,27 @@ def test_the_door_that_is_set_has_to_be_open():
     assert states("scripted") == ["shut", "shut", "shut"]
 
 
+@pytest.mark.parametrize(
+    ("runtime", "open_doors", "expected"),
+    [
+        ("auto", (APP, MCP, RESIDENT), MCP),
+        ("auto", (APP, RESIDENT), APP),
+        ("resident", (APP, MCP, RESIDENT), RESIDENT),
+        ("auto", (), None),
+    ],
+)
+def test_sidecars_prefer_the_mcp_server_unless_a_door_is_set(runtime, open_doors, expected):
+    chosen = settings.load({"runtime": runtime}, {})
+    assert door_checks.taken_by_sidecars(chosen, results(*open_doors)) is expected
+
+
+def test_where_no_door_is_open_it_is_said_how_to_get_a_codex():
+    checks = door_checks.checks(settings.load({}, {}), results())
+    (hint,) = {check["hint"] for check in checks}
+    assert "NETSKY_CODEX_BIN" in hint
+    assert "pip install" in hint
+
+
 def test_a_door_tells_its_time_its_reason_and_whether_it_is_taken():
     checks = door_checks.checks(settings.load({}, {}), results(MCP, RESIDENT))
     details = [check["detail"] for check in checks]
@@ -54,6 +75,9 @@ def test_a_door_tells_its_time_its_reason_and_whether_it_is_taken():
         "0.163.0, answered in 134 ms; new actors get it (auto)",
         "0.163.0, answered in 134 ms",
     ]
+    checks = door_checks.checks(settings.load({}, {}), results(APP, MCP))
+    assert checks[0]["detail"].endswith("; new actors get it (auto)")
+    assert checks[1]["detail"].endswith("; netsky codex takes it (auto)")
     taken = {d["door"]: d["taken"] for d in door_checks.doors(settings.load({}, {}), results(MCP))}
     assert taken == {APP: False, MCP: True, RESIDENT: False}
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PACKAGE = "openai-codex-cli-bin"
+VARIABLE = "NETSKY_CODEX_BIN"
 VERSION_SECONDS = 15.0
 _MODULE = "codex_cli_bin"
 _NUMBER = re.compile(r"\d+(?:\.\d+)+(?:-[\w.]+)?")
@@ -45,22 +46,30 @@ class CodexBinary:
 def find(named: str, environ: Mapping[str, str]) -> CodexBinary:
     """Find Codex: ``named`` (a path or a command), else PATH, else the installed package.
 
+    ``named`` is the setting codex_bin, which NETSKY_CODEX_BIN in ``environ`` may have given.
+
     Raises ``CodexMissing`` with the command that installs it.
     """
     path = environ.get("PATH")
     if named:
+        given = environ.get(VARIABLE) == named
+        origin = VARIABLE if given else "the setting codex_bin"
         found = shutil.which(str(Path(named).expanduser()), path=path)
         if found is None:
             msg = f"There is no Codex at {named}, or it cannot be executed."
-            raise CodexMissing(msg, hint="Correct NETSKY_CODEX_BIN or the setting codex_bin.")
-        return CodexBinary(path=str(Path(found).absolute()), origin="the setting codex_bin")
+            raise CodexMissing(msg, hint=f"Correct {origin}.")
+        return CodexBinary(path=str(Path(found).absolute()), origin=origin)
     if found := shutil.which("codex", path=path):
         return CodexBinary(path=str(Path(found).absolute()), origin="PATH")
     if packaged := _packaged():
         return CodexBinary(path=packaged, origin=f"the package {PACKAGE}")
     msg = "No Codex was found: there is no codex on PATH and no package that brings one."
-    hint = f"Install it: {sys.executable} -m pip install {PACKAGE}"
-    raise CodexMissing(msg, hint=f"{hint} (or: npm install -g @openai/codex).")
+    raise CodexMissing(msg, hint=f"Install it: {how_to_install()}.")
+
+
+def how_to_install() -> str:
+    """Return the command that brings a Codex which ``find`` finds, and another."""
+    return f"{sys.executable} -m pip install {PACKAGE} (or: npm install -g @openai/codex)"
 
 
 async def version_of(binary: CodexBinary, *, environ: Mapping[str, str]) -> str:

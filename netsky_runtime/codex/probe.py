@@ -10,7 +10,7 @@ import asyncio
 import re
 import shutil
 import tempfile
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -26,7 +26,7 @@ from netsky_runtime.wire.peer import Peer
 from netsky_runtime.wire.process import Child
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from netsky_runtime.clock import Clock
 
@@ -40,6 +40,8 @@ MCP_PROTOCOL: Final = "2025-06-18"
 OLDEST_TMUX: Final = (3, 2)
 """The first with everything that a resident Codex is watched by."""
 REASON_CHARACTERS: Final = 300
+_PROMPTED: Final = "stdin is not a terminal"
+"""What Codex says where a word is no command but a prompt, and there is nobody to show it to."""
 _TMUX: Final = re.compile(r"(\d+)\.(\d+)\w*")
 
 
@@ -156,11 +158,12 @@ async def try_door(
     began = clock.monotonic()
     version, reason = "", ""
     async with AsyncExitStack() as stack:
+        knock = _Knock(binary, environ, stack)
         try:
             async with asyncio.timeout(deadline):
-                version = await _KNOCKS[door](binary, environ, stack)
+                version = await _KNOCKS[door](knock)
         except TimeoutError:
-            reason = f"No answer within {deadline:g} s."
+            reason = _short(knock.unanswered(deadline))
         except NetskyError as error:
             reason = _short(error.message)
         milliseconds = round((clock.monotonic() - began) * 1000)
@@ -174,10 +177,64 @@ async def try_door(
     )
 
 
-async def _knock_at_app_server(
-    binary: CodexBinary, environ: Mapping[str, str], stack: AsyncExitStack
-) -> str:
-    child = await stack.enter_async_context(_codex(binary, "app-server", environ))
+class _Knock:
+    """One try of a door, and what was started for it: quoted when it does not answer."""
+
+    def __init__(
+        self, binary: CodexBinary, environ: Mapping[str, str], stack: AsyncExitStack
+    ) -> None:
+        self.path = binary.path
+        self.environ = binary.environment(environ)
+        self.stack = stack
+        """What it closes is gone after the try."""
+        self._asked = ""
+        self._child: Child | None = None
+
+    async def codex(self, verb: str) -> Child:
+        """Start Codex in an empty CODEX_HOME."""
+        home = tempfile.mkdtemp(prefix="netsky-probe-")  # not awaited: nothing may come between
+        self.stack.push_async_callback(asyncio.to_thread, shutil.rmtree, home, ignore_errors=True)
+        return await self._start([self.path, verb], {**self.environ, "CODEX_HOME": home}, cwd=home)
+
+    async def first_line(self, argv: Sequence[str]) -> str:
+        """Return what a program says first. Raises ``WireError`` when it ends without a word."""
+        child = await self._start(argv, self.environ)
+        line = await child.framing.receive()
+        if line is None:
+            raise self.ended("It said nothing.")
+        return line.decode(errors="replace").strip()
+
+    def ended(self, otherwise: str) -> WireError:
+        """Say that the program ended, and of its last words only why; ``otherwise`` if none."""
+        why = self._why()
+        if _PROMPTED in why.lower():
+            verb = self._asked.rpartition(" ")[2]
+            return WireError(f"This Codex has no {verb}: it takes the word for a prompt.")
+        told = f"{self._asked} ended instead of answering"
+        return WireError(f"{told}: {why}." if why else f"{told}. {otherwise}")
+
+    def unanswered(self, seconds: float) -> str:
+        """Say that no answer came in time, and what the program said instead."""
+        why = self._why()
+        return f"{self._asked} gave no answer within {seconds:g} s{f': {why}' if why else ''}."
+
+    async def _start(
+        self, argv: Sequence[str], environ: Mapping[str, str], *, cwd: str | None = None
+    ) -> Child:
+        self._asked = " ".join((Path(argv[0]).name, *argv[1:]))
+        self._child = await Child.spawn(argv, env=environ, cwd=cwd)
+        self.stack.push_async_callback(self._child.end, grace=END_SECONDS)
+        return self._child
+
+    def _why(self) -> str:
+        said = self._child.stderr_tail() if self._child is not None else ""
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        telling = [line for line in lines if line.lower().startswith("error:")] or lines[-1:]
+        return telling[0].rstrip(".") if telling else ""
+
+
+async def _knock_at_app_server(knock: _Knock) -> str:
+    child = await knock.codex("app-server")
     try:
         connection = await Connection.open(
             child.framing,
@@ -186,28 +243,26 @@ async def _knock_at_app_server(
             on_notification=_ignore,
         )
     except PeerClosed as error:
-        raise _left(child, error) from error
+        raise knock.ended(error.message) from error
     await connection.close()
     return connection.server.version
 
 
-async def _knock_at_mcp_server(
-    binary: CodexBinary, environ: Mapping[str, str], stack: AsyncExitStack
-) -> str:
-    child = await stack.enter_async_context(_codex(binary, "mcp-server", environ))
+async def _knock_at_mcp_server(knock: _Knock) -> str:
+    child = await knock.codex("mcp-server")
     peer = Peer(
         child.framing,
         on_request=_ignore_request,
         on_notification=_ignore,
         version_member=True,
     )
-    reading = await stack.enter_async_context(asyncio.TaskGroup())
+    reading = await knock.stack.enter_async_context(asyncio.TaskGroup())
     reader = reading.create_task(peer.run())
-    stack.callback(reader.cancel)
+    knock.stack.callback(reader.cancel)
     try:
         answer = await peer.request("initialize", _mcp_hello(), deadline=DEADLINE)
     except PeerClosed as error:
-        raise _left(child, error) from error
+        raise knock.ended(error.message) from error
     server = answer.get("serverInfo") if isinstance(answer, dict) else None
     if not isinstance(server, dict):
         msg = "Its answer to initialize names no server."
@@ -215,69 +270,30 @@ async def _knock_at_mcp_server(
     return version_in(str(server.get("version", "")))
 
 
-async def _knock_at_resident(
-    binary: CodexBinary, environ: Mapping[str, str], stack: AsyncExitStack
-) -> str:
-    tmux = shutil.which("tmux", path=environ.get("PATH"))
+async def _knock_at_resident(knock: _Knock) -> str:
+    tmux = shutil.which("tmux", path=knock.environ.get("PATH"))
+    oldest = ".".join(map(str, OLDEST_TMUX))
     if tmux is None:
-        msg = "There is no tmux on PATH."
+        msg = f"There is no tmux on PATH: install tmux {oldest} or newer."
         raise Unhealthy(msg)
-    told = await _first_line([tmux, "-V"], environ, stack)
+    told = await knock.first_line([tmux, "-V"])
     number = _TMUX.search(told)
     if number is None or (int(number[1]), int(number[2])) < OLDEST_TMUX:
-        oldest = ".".join(map(str, OLDEST_TMUX))
-        msg = f"{tmux} -V says {told!r}, and tmux {oldest} or newer is needed."
+        msg = f"{tmux} -V says {told!r}: install tmux {oldest} or newer."
         raise Unhealthy(msg)
-    told = await _first_line([binary.path, "--version"], binary.environment(environ), stack)
+    told = await knock.first_line([knock.path, "--version"])
     version = version_in(told)
     if not version:
-        msg = f"{binary.path} --version says {told!r}, which is no version."
+        msg = f"{knock.path} --version says {told!r}, which is no version."
         raise Unhealthy(msg)
     return version
 
 
-_KNOCKS: Final[
-    Mapping[RuntimeName, Callable[[CodexBinary, Mapping[str, str], AsyncExitStack], Awaitable[str]]]
-] = {
+_KNOCKS: Final[Mapping[RuntimeName, Callable[[_Knock], Awaitable[str]]]] = {
     RuntimeName.APP_SERVER: _knock_at_app_server,
     RuntimeName.MCP_SERVER: _knock_at_mcp_server,
     RuntimeName.RESIDENT: _knock_at_resident,
 }
-
-
-@asynccontextmanager
-async def _codex(
-    binary: CodexBinary, verb: str, environ: Mapping[str, str]
-) -> AsyncIterator[Child]:
-    """Run Codex in an empty CODEX_HOME; both are gone afterwards."""
-    home = await asyncio.to_thread(tempfile.mkdtemp, prefix="netsky-probe-")
-    try:
-        env = {**binary.environment(environ), "CODEX_HOME": home}
-        child = await Child.spawn([binary.path, verb], env=env, cwd=home)
-        try:
-            yield child
-        finally:
-            await child.end(grace=END_SECONDS)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
-
-
-async def _first_line(
-    argv: Sequence[str], environ: Mapping[str, str], stack: AsyncExitStack
-) -> str:
-    child = await Child.spawn(argv, env=environ)
-    stack.push_async_callback(child.end, grace=END_SECONDS)
-    return (await child.framing.receive() or b"").decode(errors="replace").strip()
-
-
-def _left(child: Child, error: PeerClosed) -> WireError:
-    """Say that Codex ended, and of all it said only why."""
-    lines = [line.strip() for line in child.stderr_tail().splitlines() if line.strip()]
-    telling = [line for line in lines if line.lower().startswith("error:")] or lines[-1:]
-    if telling:
-        why = telling[0].rstrip(".")
-        return WireError(f"Codex ended instead of answering: {why}.")
-    return WireError(f"Codex ended instead of answering. {error.message}")
 
 
 def _identify(named: str, environ: Mapping[str, str]) -> tuple[CodexBinary, Fingerprint]:

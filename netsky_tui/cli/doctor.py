@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import sqlite3
@@ -17,18 +18,20 @@ from netsky_tui.cli.calling import call
 from netsky_tui.cli.exits import Exit
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import AsJson
-from netsky_tui.cli.output import Column, emit, say, table
+from netsky_tui.cli.output import Column, emit, narrate, say, table
 from netsky_tui.cli.reading import present, read, reader, run
 from netsky_tui.cli.status import engine, in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from netsky_runtime.db.connection import Tx
     from netsky_runtime.paths import Home
 
-_COLUMNS = (Column("CHECK"), Column("STATE", state=True), Column("DETAIL", flex=True))
+_COLUMNS = (Column("CHECK"), Column("STATE", state=True), Column("DETAIL", flex=True, folds=True))
 _PATIENCE = 30.0
+SLOW = 3.0
+"""Seconds after which whoever waits is told for what."""
 _WAL_RESET_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """The first releases of three lines without the WAL-reset race (sqlite.org/wal.html)."""
 
@@ -51,7 +54,8 @@ def register(app: typer.Typer) -> None:
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> Exit:
     """Check everything netsky stands on; exit status 5 when something fails.
 
-    Each door to Codex is tried: app_server, mcp_server and resident, which needs tmux.
+    Each door to Codex is tried: app_server, mcp_server and resident, which needs tmux. One that
+    is shut is no fault while new actors get another.
     """
     checks, doors = run(_examine(Invocation.of(ctx)))
     failed = any(check["state"] == "fail" for check in checks)
@@ -59,14 +63,31 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> Exit:
         emit({"checks": checks, "doors": doors, "ok": not failed})
     else:
         table(_COLUMNS, [(check["name"], check["state"], check["detail"]) for check in checks])
-        for check in checks:
-            if check["hint"] and check["state"] not in {"ok", "shut"}:
-                say(f"{check['name']}: {check['hint']}")
+        for hint, names in _hints(checks).items():
+            say(f"{', '.join(names)}: {hint}")
     return Exit.UNHEALTHY if failed else Exit.OK
+
+
+def _hints(checks: Sequence[Mapping[str, Any]]) -> Mapping[str, list[str]]:
+    """Return what there is to do, each thing with the names of the checks that ask for it."""
+    hints: dict[str, list[str]] = {}
+    for check in checks:
+        if check["hint"] and check["state"] not in {"ok", "shut"}:
+            hints.setdefault(check["hint"], []).append(check["name"])
+    return hints
 
 
 async def _examine(here: Invocation) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return all checks, and what each door has answered."""
+    waiting = "no answer yet; a door that keeps silent is given up soon"
+    slow = asyncio.get_running_loop().call_later(SLOW, narrate, waiting)
+    try:
+        return await _asked(here)
+    finally:
+        slow.cancel()
+
+
+async def _asked(here: Invocation) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     try:
         told = await call(here.home, "doctor", {}, deadline=_PATIENCE)
         checks, doors = told["checks"], told["doors"]
@@ -190,7 +211,9 @@ async def door_checks(here: Invocation) -> tuple[list[dict[str, Any]], list[dict
         )
         results = await known.look()
     except NetskyError as error:
-        return [asdict(Check("codex", "fail", error.message, error.hint)), *checks], []
+        needed = chosen.runtime != "scripted"
+        codex = Check("codex", "fail" if needed else "warn", error.message, error.hint)
+        return [asdict(codex), *checks], []
     codex = Check("codex", "ok", f"{found.path} (from {found.origin})")
     told = door_checks.checks(chosen, results)
     return [asdict(codex), *told, *checks], door_checks.doors(chosen, results)

@@ -8,9 +8,10 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from netsky_runtime.clock import iso
-from netsky_tui.cli.text import cells, cut, escape_json, harmless, one_line, pad
+from netsky_tui.cli.text import cells, cut, escape_json, fold, harmless, one_line, pad
 
 _RED, _GREEN, _YELLOW, _BLUE, _DIM = "31", "32", "33", "34", "2"
 _COLOURS = {
@@ -40,6 +41,8 @@ class Column:
     state: bool = False
     flex: bool = False
     """Gives up width first when the terminal is narrow."""
+    folds: bool = False
+    """What does not fit goes on in the next lines; other columns are cut."""
 
 
 def narrate(sentence: str) -> None:
@@ -96,7 +99,7 @@ def paint(word: str, text: str | None = None) -> str:
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-    """Print aligned columns; cut to the terminal's width on a terminal, whole in a pipe."""
+    """Print aligned columns; cut or folded to a terminal's width, whole in a pipe."""
     body = [[_cell(value) for value in row] for row in rows]
     titles = [column.title for column in columns]
     widths = [max(map(cells, column)) for column in zip(titles, *body, strict=True)]
@@ -104,7 +107,8 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
         widths = _fit(widths, columns, shutil.get_terminal_size().columns)
     states = [column.state for column in columns]
     lines = [_line(titles, widths, [False] * len(widths))]
-    lines += [_line(row, widths, states) for row in body]
+    for row in body:
+        lines += [_line(part, widths, states) for part in _folded(row, widths, columns)]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -127,6 +131,17 @@ def fields(pairs: Mapping[str, object]) -> None:
 
 def _cell(value: object) -> str:
     return "-" if value is None or value == "" else one_line(str(value))
+
+
+def _folded(
+    row: Sequence[str], widths: Sequence[int], columns: Sequence[Column]
+) -> Iterable[Sequence[str]]:
+    """Return the lines of a row."""
+    lines = [
+        fold(cell, width) if column.folds else [cell]
+        for cell, width, column in zip(row, widths, columns, strict=True)
+    ]
+    return zip_longest(*lines, fillvalue="")
 
 
 def _line(row: Sequence[str], widths: Sequence[int], states: Sequence[bool]) -> str:

@@ -72,6 +72,29 @@ def cut(text: str, width: int) -> str:
     return set_cell_size(text, width - 1).rstrip() + ELLIPSIS
 
 
+def fold(text: str, width: int) -> list[str]:
+    """Return ``text`` as lines of at most ``width`` cells, broken between words where it can be."""
+    lines, line = [], ""
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line else word
+        if cells(longer) <= width:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+        *whole, line = _pieces(word, width)
+        lines += whole
+    return [*lines, line]
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    if word.isascii():
+        return [word[at : at + width] for at in range(0, len(word), width)] or [""]
+    from rich.cells import chop_cells
+
+    return chop_cells(word, width)
+
+
 def pad(text: str, width: int) -> str:
     """Fill ``text`` with spaces to ``width`` cells."""
     return text + " " * (width - cells(text))

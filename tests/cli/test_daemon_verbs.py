@@ -245,6 +245,37 @@ def test_a_codex_that_is_missing_or_broken_fails_with_what_to_do(
         assert check["hint"]
 
 
+def test_what_several_checks_ask_for_is_said_once(netsky: Netsky, daemon: FakeDaemon) -> None:
+    doors = [
+        {"name": name, "state": "fail", "detail": "shut", "hint": "Install it."}
+        for name in ("door app_server", "door resident")
+    ]
+    daemon.answers["doctor"] = {"checks": doors, "doors": []}
+    ran = netsky("doctor")
+    assert ran.status == 5
+    assert ran.out.splitlines()[-1] == "door app_server, door resident: Install it."
+
+
+def test_who_waits_for_a_silent_codex_is_told_so(
+    netsky: Netsky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETSKY_CODEX_BIN", str(_codex(tmp_path, "echo codex-cli 0.163.0")))
+    assert netsky("doctor").err == ""
+    monkeypatch.setattr("netsky_tui.cli.doctor.SLOW", 0.0)
+    ran = netsky("doctor", "--json")
+    assert ran.err.startswith("no answer yet")
+    assert ran.data["ok"]
+
+
+def test_a_script_needs_no_codex(netsky: Netsky, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETSKY_CODEX_BIN", "/nowhere/codex")
+    monkeypatch.setenv("AGENT_RUNTIME", "scripted")
+    ran = netsky("doctor", "--json")
+    codex = {check["name"]: check for check in ran.data["checks"]}["codex"]
+    assert (ran.status, codex["state"]) == (0, "warn")
+    assert codex["hint"] == "Correct NETSKY_CODEX_BIN."
+
+
 def _codex(folder: Path, script: str) -> Path:
     path = folder / "codex"
     path.write_text(f"#!/bin/sh\n{script}\n")

@@ -48,6 +48,23 @@ def test_a_terminal_gets_lines_that_fit(
     assert lines[1].endswith("…  1 s")
 
 
+def test_a_column_that_folds_loses_nothing_on_a_narrow_terminal(
+    terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal.setenv("NO_COLOR", "1")
+    columns = (Column("ID"), Column("TEXT", flex=True, folds=True), Column("AGE"))
+    table(columns, [("a", "漢字 " * 12 + "x" * 40, "1 s"), ("b", "short", "2 s")])
+    _, first, *others, last = capsys.readouterr().out.splitlines()
+    assert max(map(cells, (first, *others))) <= 40
+    assert first.startswith("a   漢字")
+    assert first.endswith("1 s")
+    assert all(line.startswith("    ") for line in others)
+    words = "".join((first, *others)).replace(" ", "")
+    assert words.count("漢字") == 12
+    assert words.count("x") == 40
+    assert last.split() == ["b", "short", "2", "s"]
+
+
 def test_a_terminal_too_narrow_for_all_columns_still_gets_lines_that_fit(
     terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

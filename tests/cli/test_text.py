@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsky_tui.cli.text import age, cells, cut, escape_json, harmless, one_line, pad
+from netsky_tui.cli.text import age, cells, cut, escape_json, fold, harmless, one_line, pad
 
 BIDI_OVERRIDE = "\u202e"
 CSI = "\x9b"
@@ -80,3 +80,17 @@ def test_ages_are_told_in_the_largest_unit_that_fits(passed: int, said: str) -> 
 
 def test_an_unknown_time_has_no_age() -> None:
     assert age(None, 1) == "-"
+
+
+@given(st.text(alphabet="ab 漢é-"), st.integers(min_value=2, max_value=12))
+def test_folded_text_fits_and_keeps_every_character_but_spaces(text: str, width: int) -> None:
+    lines = fold(text, width)
+    assert lines
+    assert all(cells(line) <= width for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+def test_text_is_folded_between_words_where_it_can_be() -> None:
+    assert fold("one two three", 8) == ["one two", "three"]
+    assert fold("a-very-long-word", 8) == ["a-very-l", "ong-word"]
+    assert fold("", 8) == [""]

@@ -59,6 +59,9 @@ def test_the_named_codex_goes_before_the_one_on_path(tmp_path: Path) -> None:
 
     assert find(str(named), environ).path == str(named)
     assert find("", environ) == CodexBinary(path=str(on_path), origin="PATH")
+    assert find(str(on_path), environ).origin == "the setting codex_bin"
+    environ["NETSKY_CODEX_BIN"] = str(on_path)
+    assert find(str(on_path), environ).origin == "NETSKY_CODEX_BIN"
     assert find("codex", environ).path == str(on_path)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 APP, MCP, RESIDENT = RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT
+ARGUMENT = {APP: "app-server", MCP: "mcp-server", RESIDENT: "--version"}
 PATIENCE = 30.0
 """Seconds for a stand-in that answers; a test that waits so long has failed."""
 SOON = 0.2
@@ -60,7 +61,10 @@ class Stage:
         return CodexBinary(path=self._install("codex", lines), origin="a test")
 
     def tmux(self, says: str = "tmux 3.3a") -> None:
-        self._install("tmux", ("#!/bin/sh", f"echo '{says}'"))
+        self.tmux_that(f"echo '{says}'")
+
+    def tmux_that(self, does: str) -> None:
+        self._install("tmux", ("#!/bin/sh", does))
 
     def no_tmux(self) -> None:
         (self.folder / "tmux").unlink()
@@ -130,7 +134,8 @@ async def test_a_door_that_answers_is_open_and_tells_its_version(stage, door):
 async def test_a_codex_that_takes_the_word_for_a_prompt_has_not_the_door(stage, door):
     result = await stage.knock(door, stage.codex(app=PROMPT, mcp=PROMPT))
     assert not result.open
-    assert result.reason == "Codex ended instead of answering: Error: stdin is not a terminal."
+    verb = door.value.replace("_", "-")
+    assert result.reason == f"This Codex has no {verb}: it takes the word for a prompt."
 
 
 @pytest.mark.parametrize("door", [APP, MCP, RESIDENT])
@@ -138,11 +143,32 @@ async def test_a_door_that_never_answers_is_given_up_and_its_whole_group_is_gone
     silent = stage.codex(app=HANGS, mcp=HANGS, version=HANGS)
     result = await stage.knock(door, silent, deadline=SOON)
     assert not result.open
-    assert result.reason == "No answer within 0.2 s."
+    assert result.reason.endswith(" gave no answer within 0.2 s.")
+    assert result.reason.startswith(f"codex {ARGUMENT[door]}")
     # A machine that is too busy to start the stand-in in time has nothing to leave behind.
     pids = stage.folder / "pids"
     for pid in map(int, pids.read_text().split() if pids.exists() else []):
         assert not group_alive(pid)
+
+
+async def test_what_a_codex_said_before_it_fell_silent_is_told(stage):
+    silent = f"echo 'waiting for the network' >&2; {HANGS}"
+    result = await stage.knock(MCP, stage.codex(mcp=silent), deadline=SOON * 5)
+    assert result.reason.endswith("within 1 s: waiting for the network.")
+
+
+@pytest.mark.parametrize("door", [APP, MCP, RESIDENT])
+async def test_a_codex_that_cannot_run_here_says_why_at_each_door(stage, door):
+    broken = "echo 'libssl.so.3: cannot open shared object file' >&2; exit 127"
+    result = await stage.knock(door, stage.codex(app=broken, mcp=broken, version=broken))
+    told = f"codex {ARGUMENT[door]} ended instead of answering: libssl.so.3: cannot open"
+    assert result.reason.startswith(told)
+
+
+async def test_a_tmux_that_never_answers_is_named(stage):
+    stage.tmux_that("sleep 600 & wait")
+    result = await stage.knock(RESIDENT, stage.codex(), deadline=SOON)
+    assert result.reason == "tmux -V gave no answer within 0.2 s."
 
 
 @pytest.mark.parametrize(
@@ -173,7 +199,7 @@ async def test_without_tmux_there_is_no_resident(stage):
     stage.no_tmux()
     result = await stage.knock(RESIDENT, binary)
     assert not result.open
-    assert result.reason == "There is no tmux on PATH."
+    assert result.reason == "There is no tmux on PATH: install tmux 3.2 or newer."
 
 
 @pytest.mark.parametrize("says", ["tmux 3.1c", "tmux 2.9", "hello"])
