@@ -55,8 +55,8 @@ async def move(seat: Seat, to: RuntimeName, *, interrupt: bool) -> Session:
     ``Unhealthy`` or ``RuntimeFailure`` when a door does not do its part: then the thread is where
     it was.
     """
+    _check_free(seat)  # first: in the middle of a move the row names the other door already
     _check_way(await _current(seat), to)
-    _check_free(seat)
     if seat.busy and not interrupt:
         raise _busy(seat)
     await seat.kit.runtime(to).open()

@@ -138,12 +138,13 @@ class TmuxServer:
         """End the server and with it every session. Does nothing when there is none.
 
         Returns when its process has gone: to one that is going, a client would still connect.
+        tmux leaves its socket behind, which is removed.
         """
         pid = self.instance().partition("-")[0]
         server = processes.leader(int(pid)) if pid else None
         self._run("kill-server", strict=False)
-        if server is not None:
-            processes.end([server])
+        if processes.end([server] if server is not None else []):
+            self._socket.unlink(missing_ok=True)
 
     def _run(self, *words: str, strict: bool = True) -> list[str]:
         if self._server is None:
