@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 from tests.real_codex.conftest import codex_binary, model
@@ -52,32 +49,6 @@ class House(Netsky):
         room = self.open(size=size)
         room.until(link, "to manager0")
         return room
-
-    def processes(self) -> list[psutil.Process]:
-        """Return every process that this home's netsky has started."""
-        return [process for process in psutil.process_iter() if self._ours(process)]
-
-    def _ours(self, process: psutil.Process) -> bool:
-        if process.pid == os.getpid():
-            return False
-        try:
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return False
-            told = [*process.cmdline(), *process.environ().values()]
-        except (psutil.Error, OSError):
-            return False
-        return any(part.startswith(str(self.root)) for part in told)
-
-    def empty(self) -> bool:
-        """Wait until none of them is left."""
-        return bool(self.until(lambda: not self.processes()))
-
-    def clean_up(self) -> None:
-        """End whatever is left, whichever way the test went."""
-        super().clean_up()
-        for process in self.processes():
-            with suppress(psutil.Error):
-                process.send_signal(signal.SIGKILL)
 
 
 class Room(Terminal):

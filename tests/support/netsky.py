@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -164,13 +164,48 @@ class Netsky:
         assert told.returncode == 0, told.stderr
         return self.daemon.wait(PATIENCE)
 
+    def processes(self) -> list[psutil.Process]:
+        """Return every process that this home's netsky has started."""
+        return [process for process in psutil.process_iter() if self._ours(process)]
+
+    def _ours(self, process: psutil.Process) -> bool:
+        if process.pid == os.getpid():
+            return False
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            told = [*process.cmdline(), *process.environ().values()]
+        except (psutil.Error, OSError):
+            return False
+        return any(part.startswith(str(self.root)) for part in told)
+
+    def empty(self) -> bool:
+        """Wait until none of them is left."""
+        return bool(self.until(lambda: not self.processes()))
+
+    def leaves_nothing(self) -> None:
+        """Stop what still runs, and see that neither a process nor a socket is left."""
+        if self.daemon is not None and self.daemon.poll() is None:
+            assert self.stop() == 0
+        assert self.empty()
+        assert [path for path in self.home.rglob("*") if path.is_socket()] == []
+
+    def tmux(self, *words: str) -> str:
+        """Run tmux as a human of another terminal could; return what it says."""
+        done = subprocess.run(
+            ["tmux", "-S", str(self.home / "tmux.sock"), "-N", *words],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return done.stdout
+
     def clean_up(self) -> None:
         """End whatever is left, whichever way the test went."""
         if self.daemon is not None and self.daemon.poll() is None:
             self.daemon.kill()
             self.daemon.wait(PATIENCE)
-        if (engine := self.engine()) is not None:
-            try:
-                os.killpg(engine.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                return
+        for process in self.processes():
+            with suppress(psutil.Error):
+                process.kill()
