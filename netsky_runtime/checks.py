@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from netsky_runtime.codex.base import RuntimeInfo
     from netsky_runtime.paths import Home
+    from netsky_runtime.records import DoorResult
 
 LOW_DISK = 512 * 1024 * 1024
 """Bytes free below which the database is in danger."""
@@ -55,10 +56,16 @@ def check_home(home: Home, roots: Sequence[Path], settings: Settings) -> None:
             raise Refused(msg, hint=hint)
 
 
-def checks(home: Home, info: RuntimeInfo, settings: Settings) -> list[dict[str, Any]]:
-    """Return ``{name, state, detail, hint}`` for everything; state is ok, warn or fail."""
+def checks(
+    home: Home, info: RuntimeInfo, settings: Settings, results: Sequence[DoorResult]
+) -> list[dict[str, Any]]:
+    """Return ``{name, state, detail, hint}`` for everything; state is ok, warn, fail or shut.
+
+    ``info`` is of the door that new actors get, ``results`` what all have just answered.
+    """
     return [
         _runtime(info),
+        *door_checks.checks(settings, results),
         _database(home),
         _disk(home),
         *door_checks.containment(settings),

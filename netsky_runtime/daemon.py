@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,13 +42,13 @@ from netsky_runtime.tool_verbs import ToolVerbs
 from netsky_runtime.verbs import RecordVerbs, Verb, VerbTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from netsky_runtime.codex.base import ThreadSession
     from netsky_runtime.codex.probe import Doors
     from netsky_runtime.control import protocol
     from netsky_runtime.options import Options
-    from netsky_runtime.records import LogRow
+    from netsky_runtime.records import DoorResult, LogRow
 
 ATTACH_SECONDS = 10.0
 """How long a start waits for threads to come back before it says it is ready."""
@@ -141,7 +141,10 @@ class Daemon:
 
         options.progress(f"starting {self.runtimes.chosen.value}")
         await self.fleet.start(options.only)
-        await self.fleet.settled(seconds=ATTACH_SECONDS)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.fleet.settled(seconds=ATTACH_SECONDS))
+            if options.only is None:
+                group.create_task(self.runtimes.open_chosen(seconds=ATTACH_SECONDS))
         if options.only is None:
             for actor_id in await self.database.write(self.delegation.start_ready):
                 self.fleet.wake(actor_id)
@@ -357,15 +360,11 @@ class Daemon:
     async def doctor(self, _request: protocol.Empty) -> dict[str, Any]:
         """Check what the daemon stands on, and knock at every door to Codex."""
         info = await self.runtimes.info()
-        found = await asyncio.to_thread(checks, self.options.home, info, self.settings)
-        try:
+        results: Sequence[DoorResult] = ()
+        with suppress(CodexMissing):  # the runtime's own check says so
             results = await self.doors().look()
-        except CodexMissing:  # the runtime's own check says so
-            results = ()
-        return {
-            "checks": [*found, *door_checks.checks(self.settings, results)],
-            "doors": door_checks.doors(self.settings, results),
-        }
+        found = await asyncio.to_thread(checks, self.options.home, info, self.settings, results)
+        return {"checks": found, "doors": door_checks.doors(self.settings, results)}
 
     async def _stop_verb(self, request: protocol.Stop) -> dict[str, Any]:
         self.ask_to_stop(keep_engine=request.keep_engine)

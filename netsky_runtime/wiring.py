@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -196,6 +197,8 @@ class Runtimes:
         self._ids = ids
         self._log = log
         self._made: dict[RuntimeName, ThreadRuntime] = {}
+        self._shut = ""
+        """Why the chosen door did not open at the start."""
         self.chosen = choice.runtime
         """The door of new actors."""
 
@@ -254,13 +257,29 @@ class Runtimes:
     def _engines(self, name: RuntimeName) -> EngineRows:
         return EngineRows(database=self._database, clock=self._clock, runtime=name)
 
+    async def open_chosen(self, *, seconds: float) -> None:
+        """Open the door of new actors, also where those that there are have others.
+
+        One that does not open within ``seconds`` is told by ``info``.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self.get(self.chosen).open()
+        except TimeoutError:
+            self._shut = f"{self.chosen.value} did not open within {seconds:g} s."
+        except NetskyError as error:
+            self._shut = str(error)
+
     async def info(self) -> RuntimeInfo:
         """Describe the door of new actors; one that cannot open says why in its notices."""
         try:
             info = await self.get(self.chosen).info()
         except NetskyError as error:
             info = RuntimeInfo(name=self.chosen, version="", notices=(str(error),))
-        return replace(info, notices=(*info.notices, *self._choice.notices))
+        notices = [*info.notices, *self._choice.notices]
+        if not info.version and self._shut and self._shut not in notices:
+            notices.insert(0, self._shut)
+        return replace(info, notices=tuple(notices))
 
     def survives(self) -> bool:
         """Whether turns of new actors go on without netsky."""

@@ -94,6 +94,16 @@ async def test_every_start_has_a_later_epoch(tmp_path):
     assert epochs[1] > epochs[0]
 
 
+async def test_a_door_that_no_actor_needs_yet_is_opened_and_told_all_the_same(tmp_path):
+    async with daemon(tmp_path):
+        pass
+    without_tmux = {"flags": {"runtime": "resident"}, "environ": {"PATH": str(tmp_path)}}
+    async with daemon(tmp_path, **without_tmux) as running:
+        told = (await running.handle().call("status"))["runtime"]
+        assert (told["name"], told["codex_version"]) == ("resident", "")
+        assert "tmux" in told["notices"][0]
+
+
 async def test_a_second_daemon_on_the_home_is_refused_and_the_first_goes_on(tmp_path):
     async with daemon(tmp_path) as running:
         with pytest.raises(DaemonRunning, match="Another netsky"):

@@ -1,5 +1,6 @@
 """Which door new actors get, and what is said of the doors before it."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -70,7 +71,7 @@ async def test_a_door_that_somebody_asks_for_has_to_be_open():
     doors = FakeDoors(OPEN, shut(MCP))
     await wiring.check_door(lambda: doors, APP)
     await wiring.check_door(not_asked, RuntimeName.SCRIPTED)
-    with pytest.raises(Unhealthy, match="no mcp_server") as refused:
+    with pytest.raises(Unhealthy, match="mcp_server is not open") as refused:
         await wiring.check_door(lambda: doors, MCP)
     assert "netsky doctor" in refused.value.hint
 
@@ -106,6 +107,20 @@ async def test_why_a_lesser_door_was_taken_is_among_the_notices(runtimes):
     assert info.name is RESIDENT
     assert info.notices[-1] == "app_server is not open: It ended."
     assert any("danger-full-access" in notice for notice in info.notices)
+
+
+async def test_why_the_door_of_new_actors_did_not_open_is_told_first(runtimes):
+    await runtimes.open_chosen(seconds=5.0)
+    info = await runtimes.info()
+    assert info.version == ""
+    assert "tmux" in info.notices[0]
+    assert (await runtimes.info()).notices == info.notices
+
+
+async def test_a_door_that_takes_too_long_to_open_holds_up_no_start(runtimes, monkeypatch):
+    monkeypatch.setattr(runtimes.get(RESIDENT), "open", asyncio.Event().wait)
+    await runtimes.open_chosen(seconds=0.0)
+    assert (await runtimes.info()).notices[0] == "resident did not open within 0 s."
 
 
 async def test_a_door_that_does_not_close_keeps_no_other_open(runtimes, monkeypatch):
