@@ -220,9 +220,7 @@ async def test_interrupting_declines_what_codex_asks(den: Den) -> None:
 
 async def test_a_picker_that_a_human_opened_blocks_until_he_closes_it(den: Den) -> None:
     session, told = await at_home(den)
-    den.type("-l", "/model")
-    await den.until_shown("/model")
-    den.type("Enter")
+    await den.say("/model")
     await den.until_shown("Select Model")
 
     with pytest.raises(ThreadBlocked, match="dialog"):
@@ -436,13 +434,9 @@ async def test_a_released_pane_is_gone_with_its_processes_and_its_companion(den:
 async def test_another_thread_on_the_screen_is_not_written_into(new_den: Den) -> None:
     den = new_den
     session, told = await at_home(den)
-    den.type("-l", "/new")
-    await den.until_shown("/new")
-    den.type("Enter")
+    await den.say("/new")
     await den.until(lambda: "at your service" not in den.screen())
-    den.type("-l", "SAY[elsewhere]")
-    await den.until_shown("SAY[elsewhere]")
-    den.type("Enter")
+    await den.say("SAY[elsewhere]")
     await den.until_shown("• elsewhere")
     await den.until(lambda: "esc to interrupt" not in den.screen())
 

@@ -15,6 +15,7 @@ from netsky_runtime.codex.base import Batch, LaunchSpec
 from netsky_runtime.codex.resident import ResidentRuntime
 from netsky_runtime.settings import Settings
 from tests.real_codex.conftest import PATIENCE
+from tests.support.pane import PASTE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +86,13 @@ class Den:
     def type(self, *keys: str, session: str = "worker1") -> None:
         """Press keys, by tmux's names for them."""
         self.tmux("send-keys", "-t", f"={session}:", *keys)
+
+    async def say(self, line: str, session: str = "worker1") -> None:
+        """Type a line and send it off, once it is to be seen and Codex takes Enter for a key."""
+        self.type("-l", line, session=session)
+        await self.until_shown(line, session)
+        await asyncio.sleep(PASTE_SECONDS)
+        self.type("Enter", session=session)
 
     def screen(self, session: str = "worker1") -> str:
         """Return what a human sees."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PATIENCE = 30.0
 """Seconds until a wait counts as a hang."""
 _LOOK_SECONDS = 0.05
-_PASTE_SECONDS = 0.3
+PASTE_SECONDS = 0.3
 """Codex takes an Enter that comes sooner after fast keys for a new line of something pasted."""
 
 
@@ -69,7 +69,7 @@ class Pane:
         """Type a line and send it off, once it is to be seen."""
         await self._tmux("send-keys", "-l", text)
         await self.until(text)
-        await asyncio.sleep(_PASTE_SECONDS)
+        await asyncio.sleep(PASTE_SECONDS)
         await self.press("Enter")
 
     async def press(self, *keys: str) -> None:
@@ -81,7 +81,7 @@ class Pane:
         async with asyncio.timeout(PATIENCE):
             while words in await self.screen():
                 await self.press(key)
-                await asyncio.sleep(_PASTE_SECONDS)
+                await asyncio.sleep(PASTE_SECONDS)
 
     async def _tmux(self, *words: str) -> str:
         child = await asyncio.create_subprocess_exec(
