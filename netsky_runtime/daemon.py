@@ -352,6 +352,7 @@ class Daemon:
                 "messages": numbers.messages,
                 "inputs_pending": numbers.inputs_pending,
                 "approvals_pending": numbers.approvals_pending,
+                "screens_blocked": numbers.screens_blocked,
                 "turns_running": len(self.fleet.running()),
             },
             "rooms": self.server.clients,

@@ -19,6 +19,8 @@ SELECT
     (SELECT count(*) FROM actor_inputs INDEXED BY actor_inputs_open
      WHERE status IN ('queued', 'handed', 'seen')) AS inputs_pending,
     (SELECT count(*) FROM approvals WHERE status = 'pending') AS approvals_pending,
+    (SELECT count(*) FROM sessions INDEXED BY sessions_current
+     WHERE ended_at IS NULL AND blocked <> '') AS screens_blocked,
     (SELECT count(*) FROM turns WHERE status = 'in_progress') AS turns_running
 """
 
@@ -32,6 +34,7 @@ class Counts:
     messages: int
     inputs_pending: int
     approvals_pending: int
+    screens_blocked: int
     turns_running: int
 
 
@@ -44,5 +47,6 @@ async def status_counts(tx: Tx) -> Counts:
         messages=row["messages"],
         inputs_pending=row["inputs_pending"],
         approvals_pending=row["approvals_pending"],
+        screens_blocked=row["screens_blocked"],
         turns_running=row["turns_running"],
     )

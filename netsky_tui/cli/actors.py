@@ -13,7 +13,14 @@ from netsky_runtime.records import Priority
 from netsky_tui.cli import attaching, roster
 from netsky_tui.cli.calling import call
 from netsky_tui.cli.invocation import Invocation
-from netsky_tui.cli.options import ActorId, AsJson, body_text, complete_actor, complete_task
+from netsky_tui.cli.options import (
+    ActorId,
+    AsJson,
+    body_text,
+    complete_actor,
+    complete_task,
+    examples,
+)
 from netsky_tui.cli.output import Column, emit, fields, say, table
 from netsky_tui.cli.reading import read, run
 from netsky_tui.cli.text import age, cut, one_line
@@ -45,7 +52,7 @@ def actors(ctx: typer.Context) -> None:
 
 @app.command("list")
 def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """List managers and workers with their health and how it is known."""
+    """List managers and workers, how they are, and their doors."""
     found = run(read(Invocation.of(ctx).home, roster.everyone, empty=()))
     if as_json:
         emit(found)
@@ -65,7 +72,7 @@ def _row(actor: dict[str, Any], now: int) -> tuple[object, ...]:
 
 @app.command("show")
 def show(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
-    """Show one actor with its session, its tasks and its last turns."""
+    """Show one actor: its session, its tasks, its last turns."""
     found = run(read(Invocation.of(ctx).home, roster.one(actor), empty=None))
     if found is None:
         raise roster.unknown(actor)
@@ -91,6 +98,7 @@ def show(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
             "thread": session.get("thread_id"),
             "previous thread": session.get("previous_thread_id"),
             "screen blocked": session.get("blocked"),
+            "screen": found["screen"].rstrip("\n"),
             "cwd": session.get("cwd"),
             "model": session.get("model"),
             "sandbox": session.get("sandbox"),
@@ -107,14 +115,20 @@ def _turn(turn: dict[str, Any], now: int) -> str:
     return f"{age(turn['started_at'], now)} ago {turn['status']}{said}"
 
 
-@app.command("start-manager")
+@app.command(
+    "start-manager",
+    epilog=examples("netsky actors start-manager 'Everything about the web shop'"),
+)
 def start_manager(
     ctx: typer.Context,
     objective: Annotated[str, typer.Argument(metavar="OBJECTIVE", help="- reads standard input.")],
     name: Annotated[str, typer.Option(metavar="NAME", help="For example manager3.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Start a manager for one lane of work; --runtime names its door to Codex."""
+    """Start a manager for one lane of work.
+
+    --runtime names its door to Codex; without it, it gets that of all new actors.
+    """
     given = {"name": name, "runtime": Invocation.of(ctx).door}
     params = {"objective": body_text(objective), **_said(given)}
     answer = _ask(ctx, "actors.start_manager", params)
@@ -124,7 +138,13 @@ def start_manager(
         say(str(answer["actor_id"]))
 
 
-@app.command("start-worker")
+@app.command(
+    "start-worker",
+    epilog=examples(
+        "netsky actors start-worker 'Mend the login test' --cwd ~/shop",
+        "netsky actors start-worker --task t4 --runtime resident",
+    ),
+)
 def start_worker(
     ctx: typer.Context,
     title: Annotated[
@@ -140,18 +160,25 @@ def start_worker(
         typer.Option(metavar="ID", help="Take this open task.", autocompletion=complete_task),
     ] = "",
     cwd: Annotated[str, typer.Option(metavar="DIR", help="Where it works.")] = "",
-    model: Annotated[str, typer.Option(metavar="NAME")] = "",
-    priority: Annotated[Priority | None, typer.Option(show_default=False)] = None,
-    estimate_minutes: Annotated[int | None, typer.Option(metavar="N", min=1)] = None,
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="Default: that of all new threads.")
+    ] = "",
+    priority: Annotated[
+        Priority | None, typer.Option(show_default=False, help="P0 is the most urgent.")
+    ] = None,
+    estimate_minutes: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How long it may take.")
+    ] = None,
     depends_on: Annotated[
         list[str] | None,
         typer.Option(metavar="ID", help="Repeat for several.", autocompletion=complete_task),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a worker for exactly one task; --runtime names its door to Codex.
+    """Start a worker for exactly one task.
 
-    It starts once what it depends on is done.
+    It starts once what it depends on is done. --runtime names its door to Codex; without it, it
+    gets that of all new actors.
     """
     if not title and not task:
         msg = "A worker needs a task."
@@ -201,7 +228,13 @@ def resume(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
         emit({"actor_id": actor, **answer})
 
 
-@app.command("move")
+@app.command(
+    "move",
+    epilog=examples(
+        "netsky actors move worker3 --runtime resident",
+        "netsky actors move worker3 --runtime app_server --interrupt",
+    ),
+)
 def move(
     ctx: typer.Context,
     actor: ActorId,
@@ -210,7 +243,11 @@ def move(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take an actor's thread to the door that --runtime names; the conversation goes on there."""
+    """Take an actor's thread to another door to Codex.
+
+    --runtime names it. The conversation goes on there, with one writer at every moment. No thread
+    can be taken to mcp_server, which knows only those that it has started itself.
+    """
     door = Invocation.of(ctx).door
     if door is None:
         msg = "Where is it to move?"

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import health
+from netsky_runtime.codex.events import EventKind
 from netsky_runtime.errors import NotFound
 from netsky_runtime.records import ActorKind
 from netsky_tui.cli import shapes
@@ -25,18 +26,25 @@ async def everyone(tx: Tx) -> list[dict[str, Any]]:
 
 
 def one(actor_id: str) -> Callable[[Tx], Awaitable[dict[str, Any] | None]]:
-    """Return a reading of one actor with its tasks and last turns; ``None``: there is no such."""
+    """Return a reading of one actor with its tasks, last turns and the screen that blocks it.
+
+    It reads ``None`` when there is no such actor.
+    """
 
     async def body(tx: Tx) -> dict[str, Any] | None:
-        from netsky_runtime.db import tasks, turns, views
+        from netsky_runtime.db import events, tasks, turns, views
 
         view = await views.actor_view(tx, actor_id)
         if view is None:
             return None
         its_tasks = await tasks.of_owner(tx, actor_id)
         its_turns = await turns.list_for_actor(tx, actor_id, _TURNS)
+        told = None
+        if view.session is not None and view.session.blocked:
+            told = await events.last_of_kind(tx, actor_id, EventKind.BLOCKED)
         return {
             **_shape(view),
+            "screen": str(told.data.get("screen") or "") if told is not None else "",
             "tasks": [shapes.task(task) for task in its_tasks],
             "turns": [shapes.turn(turn) for turn in its_turns],
         }

@@ -22,8 +22,14 @@ if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx
 
 _PATIENCE = 5.0
-_NOTHING = dict.fromkeys(
-    ("actors", "tasks", "messages", "inputs_pending", "approvals_pending", "turns_running"), 0
+_COUNTED = (
+    "actors",
+    "tasks",
+    "messages",
+    "inputs_pending",
+    "approvals_pending",
+    "screens_blocked",
+    "turns_running",
 )
 
 
@@ -73,7 +79,7 @@ async def _stored(here: Invocation, state: str) -> dict[str, Any]:
         stored = (await settings.get_all(tx)).get("runtime", "")
         return asdict(await counts.status_counts(tx)), stored
 
-    counted, stored = await read(here.home, body, empty=(_NOTHING, ""))
+    counted, stored = await read(here.home, body, empty=(dict.fromkeys(_COUNTED, 0), ""))
     runtime = here.environ.get("AGENT_RUNTIME") or stored or "auto"
     return {
         "daemon": {"state": state, "pid": None, "epoch": None, "since": None},
@@ -117,3 +123,5 @@ def _show(present: dict[str, Any]) -> None:
             narrate("The next one takes the engine over; `netsky stop` ends it.")
     if counts["approvals_pending"]:
         narrate("Approvals wait: netsky approvals list")
+    if counts["screens_blocked"]:
+        narrate("Codex waits for a human on its own screen: netsky actors list")

@@ -37,6 +37,7 @@ READY = {
         "messages": 4,
         "inputs_pending": 5,
         "approvals_pending": 1,
+        "screens_blocked": 1,
         "turns_running": 1,
     },
     "rooms": 1,
@@ -56,6 +57,7 @@ def test_status_for_people_names_what_waits_for_them(netsky: Netsky, daemon: Fak
     assert "0.163.0" in ran.out
     assert "Not logged in." in ran.err
     assert "netsky approvals list" in ran.err
+    assert "a human on its own screen" in ran.err
 
 
 def test_status_of_a_daemon_that_does_not_answer_is_unhealthy(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from netsky_runtime.db import sessions
+from netsky_runtime.codex.events import EventKind
+from netsky_runtime.db import events, sessions
 from netsky_runtime.errors import Refused
 from netsky_runtime.records import RuntimeName, Session, SessionState, ToolsDoor
 from netsky_tui.cli import opening
@@ -49,6 +51,9 @@ async def taken_over(tx: Tx) -> None:
         tx, "s-2", thread_id="th-new", engine_id="", tools_door=ToolsDoor.MCP, now=world.NOW
     )
     await sessions.set_blocked(tx, "s-2", "a dialog that netsky does not know", now=world.NOW)
+    shown = json.dumps({"reason": "a dialog", "screen": "1. Try it\n2. Keep \x1b[31mit\n"})
+    told = ("th-new", "", "screen", EventKind.BLOCKED, "manager0", world.NOW, shown)
+    await events.upsert_many(tx, [told])
 
 
 def test_actors_are_listed_with_their_door(netsky: Netsky, seed: Seed) -> None:
@@ -69,7 +74,11 @@ def test_an_actor_is_shown_with_its_threads_and_what_blocks_its_screen(
     assert told["thread"].strip() == "th-new"
     assert told["previous thread"].strip() == "th-old"
     assert told["screen blocked"].strip() == "a dialog that netsky does not know"
-    session = netsky("actors", "show", "manager0", "--json").data["session"]
+    assert "screen:\n    1. Try it\n    2. Keep " in shown.out
+    assert "\x1b" not in shown.out
+    found = netsky("actors", "show", "manager0", "--json").data
+    assert found["screen"].startswith("1. Try it\n")
+    session = found["session"]
     assert session["previous_thread_id"] == "th-old"
     assert session["blocked_at"].endswith("Z")
 

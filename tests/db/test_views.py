@@ -161,6 +161,7 @@ async def test_counts_are_right(making):
         messages=3,
         inputs_pending=2,
         approvals_pending=2,
+        screens_blocked=0,
         turns_running=2,
     )
     await making.write(
@@ -168,7 +169,12 @@ async def test_counts_are_right(making):
             tx, "a1", status=ApprovalStatus.DECLINED, decided_by=OWNER, now=1
         )
     )
-    assert (await making.read(counts.status_counts)).approvals_pending == 1
+    session = await making.read(lambda tx: sessions.current(tx, "worker1"))
+    await making.write(lambda tx: sessions.set_blocked(tx, session.id, "A dialog.", now=1))
+    after = await making.read(counts.status_counts)
+    assert (after.approvals_pending, after.screens_blocked) == (1, 1)
+    await making.write(lambda tx: sessions.end(tx, session.id, reason="over", now=1))
+    assert (await making.read(counts.status_counts)).screens_blocked == 0
 
 
 SMALL = (
