@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netsky_runtime.comms.bus.folders import Channel
+from netsky_runtime.comms.bus.folders import OUTBOX, Channel
 from netsky_runtime.comms.bus.forwarding import forward
 from netsky_runtime.comms.bus.names import Names
-from netsky_runtime.errors import NetskyError
+from netsky_runtime.errors import NetskyError, Unhealthy
 from netsky_tui.cli.exits import Exit, report
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.output import narrate
@@ -43,15 +43,25 @@ def serve(here: Invocation, address: str, *, once: bool = False, tmux_session: s
     ``tmux_session`` is its name; by default it is the one that this process was started in.
     """
     here.home.prepare()
-    channel, names, told = Channel(here.home.channels, address), Names(), set[str]()
+    channel, names = Channel(here.home.channels, address), Names()
+    told: set[str] = set()
+    met: set[str] = set()
 
     def passed_over(name: str, reason: str, *, poisoned: bool) -> None:
+        met.add(name)
         if name not in told:  # what is left is met again and again
-            told.add(name)
             narrate(f"{name} {'went to poison' if poisoned else 'is left'}: {reason}")
 
     def work() -> None:
-        forward(channel, names=names, passed_over=passed_over)
+        met.clear()
+        try:
+            forward(channel, names=names, passed_over=passed_over)
+        except Unhealthy as error:
+            if once:
+                raise
+            passed_over(OUTBOX, error.message, poisoned=False)
+        told.clear()
+        told.update(met)
 
     if once:
         work()

@@ -13,11 +13,12 @@ import psutil
 import pytest
 from watchfiles import watch
 
+from netsky_runtime.comms.bus import following
 from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, OUTBOX, POISON, Channel
 from netsky_tui.cli import channel as channel_verbs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from netsky_runtime.paths import Home
@@ -221,6 +222,27 @@ def test_an_outbox_is_delivered_once_and_what_may_not_be_sent_is_poison(
     assert len(files(home, "manager0", INBOX)) == 1
     assert files(home, "worker3", DELIVERED) == ["1.json"]
     assert files(home, "worker4", INBOX) == []
+
+
+def test_a_forwarder_whose_outbox_is_swapped_for_a_link_says_so_once_and_goes_on(
+    netsky: Netsky, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def follow(channel: Channel, work: Callable[[], None], **_more: Any) -> None:
+        outbox = channel.root / channel.folder / OUTBOX
+        outbox.rename(tmp_path / "kept")
+        outbox.symlink_to(tmp_path / "kept")
+        for _ in range(2):
+            work()
+        outbox.unlink()
+        (tmp_path / "kept").rename(outbox)
+        work()
+
+    put(home, "worker3", "1.json", part=OUTBOX, **{"from": "agent3", "to": "agent0"})
+    monkeypatch.setattr(following, "follow", follow)
+    ran = netsky("channel", "forward-outbox", "agent3")
+    assert ran.status == 0
+    assert ran.err.count("symbolic link") == 1
+    assert len(files(home, "manager0", INBOX)) == 1
 
 
 class Tmux:

@@ -110,7 +110,28 @@ def test_what_a_writer_that_died_left_hidden_is_not_read_and_not_in_the_way(
     left.write_text("half")
     assert channel.pending() == []
     assert channel.write_new(b"{}", sender="agent0", names=names()) == name
+    assert channel.pending() == [name]
+    at = left.stat().st_ctime
+    channel.sweep(before=at)
+    assert left.exists()  # its writer may still be at it
+    channel.sweep(before=at + 1)
     assert files(channel, INBOX) == [name]
+
+
+def test_of_two_that_write_the_same_file_at_once_neither_shows_the_others_half(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, once = os.fsync, iter([True])
+
+    def interrupted(file: int) -> None:
+        real(file)
+        if next(once, False):  # the first has written and not linked when the second comes
+            assert channel.write_once("a.json", b"{}")
+
+    monkeypatch.setattr(guarded.os, "fsync", interrupted)
+    assert not channel.write_once("a.json", b"{}")
+    assert channel.read("a.json") == b"{}"
+    assert files(channel, INBOX) == ["a.json"]
 
 
 def test_a_name_that_is_taken_is_not_overwritten_and_another_is_tried(channel: Channel) -> None:
@@ -257,12 +278,93 @@ def test_what_is_no_plain_file_of_a_fair_size_is_poison_and_nobody_waits_for_it(
         channel.read("x.json", POISON)
 
 
-def test_names_that_are_no_text_or_too_long_can_be_put_away(channel: Channel) -> None:
-    for name in (b"\xff\xfe.json", b"x" * 250 + b".json"):
-        (channel.root / "worker3" / INBOX / os.fsdecode(name)).write_text("{")
+STRANGE = [b"\xff\xfe", b"x" * 250, b"\xff" * 250, b"a\nb", b"\x1b[2J", "\u202e".encode()]
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_names_that_are_no_text_or_too_long_can_be_put_away(channel: Channel, name: bytes) -> None:
+    path = channel.root / "worker3" / INBOX / os.fsdecode(name + b".json")
+    path.write_text("{")
     _, told = take(channel)
-    assert [poisoned for *_, poisoned in told] == [True, True]
+    assert [poisoned for *_, poisoned in told] == [True]
     assert all(name.isprintable() for name in files(channel, POISON))
+    put(channel, path.name)
+    [claim], _ = take(channel)
+    assert claim.file.isprintable()
+    assert claim.name.isprintable()
+    assert claim.name in files(channel, CLAIMED)
+
+
+def test_what_cannot_be_moved_is_left_and_the_next_is_taken(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.rename
+
+    def deny(name: str, *args: Any, **more: Any) -> None:
+        if name == "1.json":  # a folder without the right to write needs no root to be so
+            raise PermissionError(13, "Permission denied")
+        real(name, *args, **more)
+
+    put(channel, "1.json")
+    put(channel, "2.json")
+    monkeypatch.setattr(guarded.os, "rename", deny)
+    taken, told = take(channel)
+    assert [claim.file for claim in taken] == ["2.json"]
+    assert [(name, poisoned) for name, _, poisoned in told] == [("1.json", False)]
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_a_file_that_is_taken_away_again_after_the_claim_is_passed_over(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch, bad: bool
+) -> None:
+    real = Channel.claim
+
+    def snatched(self: Channel, name: str) -> str:
+        taken = real(self, name)
+        path = channel.root / "worker3" / CLAIMED / taken
+        if name == "1.json":
+            path.unlink()
+        return taken
+
+    put(channel, "1.json", ts="yesterday" if bad else TS)
+    put(channel, "2.json")
+    monkeypatch.setattr(Channel, "claim", snatched)
+    taken, told = take(channel)
+    assert [claim.file for claim in taken] == ["2.json"]
+    assert told == []
+
+
+def test_no_more_files_are_taken_at_once_than_were_asked_for_good_and_bad(
+    channel: Channel,
+) -> None:
+    for name in ("1.json", "2.json", "3.json"):
+        put(channel, name, ts="yesterday" if name == "1.json" else TS)
+    taken = list(claims(channel, passed_over=Told(), most=2))
+    assert [claim.file for claim in taken] == ["2.json"]
+    assert files(channel, INBOX) == ["3.json"]
+
+
+@pytest.mark.parametrize("fault", [28, 13, 30])
+def test_a_disk_on_which_no_folder_can_be_made_is_told_as_that(
+    root: Path, monkeypatch: pytest.MonkeyPatch, fault: int
+) -> None:
+    def full(*_args: Any, **_more: Any) -> None:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(guarded.os, "mkdir", full)
+    with pytest.raises(Unhealthy, match="cannot be used"):
+        Channel(root, "agent3").prepare()
+
+
+def test_a_disk_that_cannot_list_a_folder_is_told_as_that(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_folder: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(guarded.os, "scandir", broken)
+    with pytest.raises(Unhealthy, match="Input/output error"):
+        channel.pending()
 
 
 def test_of_two_readers_only_one_gets_a_file(channel: Channel) -> None:
@@ -287,6 +389,7 @@ def test_claims_that_nobody_finished_go_back_to_the_inbox(channel: Channel) -> N
     take(channel)
     at = channel.changed_at("1.json", CLAIMED)
     assert channel.return_claims(before=at) == []
+    assert channel.return_claims(but={"1.json"}) == []
     assert channel.return_claims(before=at + 1) == ["1.json"]
     assert channel.pending() == ["1.json"]
 
@@ -423,3 +526,31 @@ def test_what_cannot_be_delivered_now_stays_in_the_outbox(channel: Channel, tmp_
     assert (name, poisoned) == ("1.json", False)
     assert "symbolic link" in reason
     assert files(channel, OUTBOX) == ["1.json"]
+
+
+def test_an_envelope_that_somebody_else_forwards_meanwhile_ends_nothing(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Channel.move
+
+    def snatched(self: Channel, name: str, source: str, target: str) -> str:
+        if name == "1.json":
+            (channel.root / "worker3" / OUTBOX / name).unlink()
+        return real(self, name, source, target)
+
+    for name in ("1.json", "2.json"):
+        put(channel, name, OUTBOX, **{"from": "agent3", "to": "agentci"})
+    monkeypatch.setattr(Channel, "move", snatched)
+    assert sent(channel) == []
+    assert files(channel, DELIVERED) == ["2.json"]
+
+
+def test_what_could_not_be_archived_is_not_sent_again_and_again(
+    channel: Channel, tmp_path: Path
+) -> None:
+    (channel.root / "worker3" / DELIVERED).rmdir()
+    (channel.root / "worker3" / DELIVERED).symlink_to(tmp_path)
+    put(channel, "1.json", OUTBOX, **{"from": "agent3", "to": "agentci"})
+    with pytest.raises(Unhealthy, match="symbolic link"):
+        sent(channel)
+    assert addresses(channel.root) == ["worker3"]

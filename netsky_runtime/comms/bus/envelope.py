@@ -77,7 +77,9 @@ def parse(data: bytes) -> BusEnvelope:
     if len(data) > MAX_FILE_BYTES:
         raise too_large(len(data))
     try:
-        content = json.loads(data.decode("utf-8-sig"))
+        content = json.loads(
+            data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_no_number
+        )
     except UnicodeDecodeError as error:
         msg = f"It is not UTF-8 text: {error.reason} at byte {error.start}."
         raise BadEnvelope(msg) from error
@@ -187,6 +189,19 @@ def content_of(envelope: BusEnvelope) -> dict[str, Any]:
 def _encoded(envelope: BusEnvelope) -> bytes:
     document = json.dumps(content_of(envelope), ensure_ascii=False)
     return document.encode(errors="replace") + b"\n"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):  # the next reader might believe the other one
+        msg = "a name stands twice in an object"
+        raise ValueError(msg)
+    return content
+
+
+def _no_number(word: str) -> None:
+    msg = f"{word} is no number"
+    raise ValueError(msg)
 
 
 def _word(content: dict[str, Any], name: str) -> str:

@@ -17,7 +17,7 @@ from netsky_runtime.comms.bus.names import is_envelope
 from netsky_runtime.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
     from pathlib import Path
 
     from netsky_runtime.comms.bus.names import Names
@@ -97,8 +97,8 @@ class Channel:
         Raises ``NotFound`` when it is gone.
         """
         moved = self.move(name, part, POISON)
-        with self._opened(POISON) as folder:
-            text = f"{reason}\n".encode(errors="replace")
+        text = f"{reason}\n".encode(errors="replace")
+        with self._opened(POISON) as folder, suppress(FileExistsError):
             guarded.write(folder, guarded.reason_name(moved), text, attempt=0)
         return moved
 
@@ -147,17 +147,25 @@ class Channel:
                 return False
         return True
 
-    def return_claims(self, *, before: float | None = None) -> list[str]:
+    def return_claims(self, *, before: float | None = None, but: Container[str] = ()) -> list[str]:
         """Put what somebody claimed and did not finish back into the inbox; return the names.
 
-        With ``before`` (seconds since the epoch) only what was claimed earlier than that.
+        With ``before`` (seconds since the epoch) only what was claimed earlier than that, and
+        ``but`` what is still worked on.
         """
         returned = []
         for name in self.pending(CLAIMED):
             with suppress(NotFound):  # its claimer has finished it now
-                if before is None or self.changed_at(name, CLAIMED) < before:
+                old = before is None or self.changed_at(name, CLAIMED) < before
+                if old and name not in but:
                     returned.append(self.move(name, CLAIMED, INBOX))
         return returned
+
+    def sweep(self, *, before: float) -> None:
+        """Remove what writers that died before then (seconds since the epoch) left hidden."""
+        for part in PARTS:
+            with suppress(FileNotFoundError), self._opened(part) as folder:
+                guarded.sweep(folder, before=before)
 
     @contextmanager
     def _opened(self, part: str, *, make: bool = False) -> Iterator[int]:
@@ -171,6 +179,10 @@ class Channel:
                 os.close(folder)
                 folder = inner
             yield folder
+        except (FileNotFoundError, FileExistsError):
+            raise
+        except OSError as error:
+            raise guarded.no_folder(path, error) from error
         finally:
             os.close(folder)
 

@@ -14,7 +14,7 @@ from netsky_runtime.comms.bus.folders import OUTBOX, Channel
 from netsky_runtime.errors import Unhealthy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 CHECK_SECONDS = 3.0
 """How often the session is looked for, and the folder looked at unasked. A fork of 3 ms."""
@@ -59,16 +59,7 @@ def follow(channel: Channel, work: Callable[[], None], *, session: TmuxSession |
     channel.prepare()
     work()
     checked = time.monotonic()
-    changes = watch(
-        channel.root / channel.folder / OUTBOX,
-        watch_filter=None,
-        debounce=50,
-        step=10,
-        rust_timeout=round(CHECK_SECONDS * 1000),
-        yield_on_timeout=True,
-        recursive=False,
-    )
-    for _ in changes:
+    for _ in _looks(channel.root / channel.folder / OUTBOX):
         work()
         if session is None or time.monotonic() - checked < CHECK_SECONDS / 2:
             continue
@@ -76,3 +67,21 @@ def follow(channel: Channel, work: Callable[[], None], *, session: TmuxSession |
             work()
             return
         checked = time.monotonic()
+
+
+def _looks(folder: Path) -> Iterator[object]:
+    """Yield whenever a folder should be looked at; where it cannot be watched, now and then."""
+    try:
+        yield from watch(
+            folder,
+            watch_filter=None,
+            debounce=50,
+            step=10,
+            rust_timeout=round(CHECK_SECONDS * 1000),
+            yield_on_timeout=True,
+            recursive=False,
+        )
+    except (OSError, RuntimeError):  # no more watches for this user, or a name that is no text
+        while True:
+            yield
+            time.sleep(CHECK_SECONDS)  # noqa: TID251 - a process of its own, without a loop

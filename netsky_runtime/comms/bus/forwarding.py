@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from netsky_runtime.comms.bus.addresses import bus_id_of
 from netsky_runtime.comms.bus.envelope import BadEnvelope, BusEnvelope, parse
 from netsky_runtime.comms.bus.folders import DELIVERED, OUTBOX, Channel
-from netsky_runtime.comms.bus.guarded import Unreadable
-from netsky_runtime.errors import NotFound, Unhealthy
+from netsky_runtime.comms.bus.names import readable
+from netsky_runtime.errors import Conflict, NotFound, Unhealthy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,25 +28,26 @@ def forward(channel: Channel, *, names: Names, passed_over: PassedOver) -> None:
     the way.
     """
     for name in channel.pending(OUTBOX):
+        channel.has(name, DELIVERED)  # where it could not be archived it would be sent for ever
         try:
-            data = channel.read(name, OUTBOX)
-            envelope = parse(data)
-            _check_signed(envelope, channel)
+            _forward(channel, name, names, passed_over)
         except NotFound:
-            continue
-        except Unreadable as error:
-            passed_over(name, error.message, poisoned=False)
-            continue
-        except BadEnvelope as error:
-            channel.quarantine(name, error.message, OUTBOX)
-            passed_over(name, error.message, poisoned=True)
-            continue
-        try:
-            _deliver(name, data, envelope, channel.root, names)
-        except Unhealthy as error:
-            passed_over(name, error.message, poisoned=False)
-            continue
-        channel.move(name, OUTBOX, DELIVERED)
+            continue  # another forwarder has it, or its writer has thought better of it
+        except (Unhealthy, Conflict) as error:
+            passed_over(readable(name), error.message, poisoned=False)
+
+
+def _forward(channel: Channel, name: str, names: Names, passed_over: PassedOver) -> None:
+    try:
+        data = channel.read(name, OUTBOX)
+        envelope = parse(data)
+        _check_signed(envelope, channel)
+    except BadEnvelope as error:
+        moved = channel.quarantine(name, error.message, OUTBOX)
+        passed_over(moved, error.message, poisoned=True)
+        return
+    _deliver(name, data, envelope, channel.root, names)
+    channel.move(name, OUTBOX, DELIVERED)
 
 
 def _deliver(name: str, data: bytes, envelope: BusEnvelope, root: Path, names: Names) -> None:

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from netsky_runtime.comms.bus.envelope import MAX_FILE_BYTES, BadEnvelope, too_large
+from netsky_runtime.comms.bus.names import readable
 from netsky_runtime.errors import NotFound, Unhealthy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Without O_NONBLOCK a named pipe in an inbox would hold its reader for ever.
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Without O_NONBLOCK a named pipe in an inbox would hold its reader for ever; without O_NOCTTY a
+# terminal there would become the daemon's.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST_NAME = 200
 """Bytes of a name that leave room for what is put around it."""
+_HIDDEN = re.compile(r"\..*\.tmp", re.DOTALL)
+"""What is being written, or was when its writer died."""
 _NOT_NOW = frozenset({errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE})
 """Errors that say nothing about what the file is."""
 
 
 class Unreadable(Unhealthy):
-    """The file is there and this user may not read it, or the disk fails; it is left alone."""
+    """The file is there, and cannot be read or taken now; it is left alone."""
 
 
 def enter_root(path: Path, *, make: bool) -> int:
@@ -41,7 +46,7 @@ def enter_root(path: Path, *, make: bool) -> int:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise _no_folder(path, error) from error
+        raise no_folder(path, error) from error
 
 
 def enter(above: int, name: str, path: Path, *, make: bool) -> int:
@@ -49,18 +54,18 @@ def enter(above: int, name: str, path: Path, *, make: bool) -> int:
 
     Raises ``FileNotFoundError``, and ``Unhealthy`` for a symbolic link or no folder.
     """
-    if make:
-        with suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=above)
     try:
+        if make:
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=above)
         folder = os.open(name, _FOLDER, dir_fd=above)
     except FileNotFoundError:
         raise
     except OSError as error:
-        if stat.S_ISLNK(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
+        if exists(above, name) and stat.S_ISLNK(_status(above, name).st_mode):
             msg = f"{path} is a symbolic link, and the bus follows none."
             raise Unhealthy(msg, hint="Remove the link; netsky makes the folder itself.") from error
-        raise _no_folder(path, error) from error
+        raise no_folder(path, error) from error
     status = os.fstat(folder)
     if status.st_uid == os.getuid() and status.st_mode & 0o077:
         os.fchmod(folder, 0o700)  # another program has made it
@@ -69,7 +74,7 @@ def enter(above: int, name: str, path: Path, *, make: bool) -> int:
 
 def changed_at(folder: int, name: str) -> float:
     """Return when a file was last moved or changed: seconds since the epoch."""
-    return os.stat(name, dir_fd=folder, follow_symlinks=False).st_ctime
+    return _status(folder, name).st_ctime
 
 
 def names_in(folder: int) -> list[str]:
@@ -121,10 +126,9 @@ def write(folder: int, name: str, data: bytes, *, attempt: int) -> None:
 
     Raises ``FileExistsError``, and ``Unhealthy`` for a disk that does not take it.
     """
-    hidden = f".{name}.{attempt}.tmp"
+    # Two may write the same file at once: neither may link what the other has half written.
+    hidden = f".{name}.{attempt}-{secrets.token_hex(4)}.tmp"
     try:
-        with suppress(FileNotFoundError):
-            os.unlink(hidden, dir_fd=folder)  # of a writer that died
         written = os.open(hidden, _CREATE, 0o600, dir_fd=folder)
         try:
             with os.fdopen(written, "wb") as file:
@@ -146,19 +150,32 @@ def write(folder: int, name: str, data: bytes, *, attempt: int) -> None:
 def move(source: int, name: str, target: int) -> str:
     """Move a file to another folder; return its name there, where nothing is overwritten.
 
-    Raises ``FileNotFoundError``.
+    Raises ``FileNotFoundError``, and ``Unreadable`` for what cannot be moved.
     """
     free = _free_name(target, name)
-    os.rename(name, free, src_dir_fd=source, dst_dir_fd=target)
+    try:
+        os.rename(name, free, src_dir_fd=source, dst_dir_fd=target)
+    except FileNotFoundError:
+        raise
+    except OSError as error:  # a folder that this user may not write to, for example
+        msg = f"The file {name!r} cannot be moved: {error.strerror}."
+        raise Unreadable(msg) from error
     return free
+
+
+def sweep(folder: int, *, before: float) -> None:
+    """Remove what writers that died before then (seconds since the epoch) left half written."""
+    for name in names_in(folder):
+        with suppress(FileNotFoundError):
+            if _HIDDEN.fullmatch(name) and changed_at(folder, name) < before:
+                os.unlink(name, dir_fd=folder)
 
 
 def _free_name(folder: int, name: str) -> str:
     """Return the name, or one like it that is free and ends in the same way."""
-    stem = name.removesuffix(".json")
-    while len(os.fsencode(stem)) > _LONGEST_NAME:
+    stem = readable(name).removesuffix(".json")
+    while len(stem.encode()) > _LONGEST_NAME:
         stem = stem[:-1]
-    stem = os.fsencode(stem).decode(errors="replace")  # a name can be any bytes; rows are text
     free = f"{stem}.json"
     while exists(folder, free) or exists(folder, reason_name(free)):
         free = f"{stem}.{secrets.token_hex(4)}.json"  # some programs use one name all the time
@@ -173,7 +190,7 @@ def reason_name(name: str) -> str:
 def exists(folder: int, name: str) -> bool:
     """Whether there is anything of that name."""
     try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        _status(folder, name)
     except FileNotFoundError:
         return False
     return True
@@ -184,9 +201,14 @@ def gone(name: str) -> NotFound:
     return NotFound(f"The file {name!r} is gone.")
 
 
-def _no_folder(path: Path, error: OSError) -> Unhealthy:
+def no_folder(path: Path, error: OSError) -> Unhealthy:
+    """Return the error of a folder that nobody can work in."""
     msg = f"The folder {path} cannot be used: {error.strerror}."
     return Unhealthy(msg, hint="Move what is in its place out of the way.")
+
+
+def _status(folder: int, name: str) -> os.stat_result:
+    return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
 
 def _no_file() -> BadEnvelope:

@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 
 NANOSECONDS = 1_000_000
 """In a millisecond."""
+_STRANGE = "\N{REPLACEMENT CHARACTER}"
 
 
 def is_envelope(name: str) -> bool:
     """Whether a reader looks at the file at all."""
     return name.endswith(".json") and not name.startswith(".")
+
+
+def readable(name: str) -> str:
+    """Return a file's name as text that can be stored and shown; it can be any bytes."""
+    text = os.fsencode(name).decode(errors="replace")
+    return "".join(char if char.isprintable() else _STRANGE for char in text)
 
 
 def file_name(*, at_ns: int, pid: int, noise: str, count: int, sender: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from netsky_runtime.comms.bus.envelope import BadEnvelope, BusEnvelope, parse
 from netsky_runtime.comms.bus.folders import CLAIMED, INBOX, Channel
 from netsky_runtime.comms.bus.guarded import Unreadable
+from netsky_runtime.comms.bus.names import readable
 from netsky_runtime.errors import NotFound
 
 if TYPE_CHECKING:
@@ -27,42 +28,55 @@ class Claim:
     """An envelope that was taken."""
 
     file: str
-    """Its name in the inbox."""
+    """Its name in the inbox, as far as it can be shown."""
     name: str
     """Its name among the claimed."""
     envelope: BusEnvelope
 
 
 def claims(
-    channel: Channel, *, passed_over: PassedOver, unfinished_since: float | None = None
+    channel: Channel,
+    *,
+    passed_over: PassedOver,
+    unfinished_since: float | None = None,
+    most: int | None = None,
 ) -> Iterator[Claim]:
     """Claim the valid envelopes of an inbox one by one, the oldest first.
 
     What is not valid goes to poison; what cannot be read is left, and so is what is not valid
     and was changed after ``unfinished_since`` (seconds since the epoch): a program may be writing
-    it without the care of a rename. Raises ``Unhealthy`` for a symbolic link on the way.
+    it without the care of a rename. At most ``most`` files are taken, good and bad. Raises
+    ``Unhealthy`` for a symbolic link on the way.
     """
+    count = 0
     for name in channel.pending():
+        if count == most:
+            return
         try:
             if unfinished_since is not None and _unfinished(channel, name, unfinished_since):
                 continue
             taken = channel.claim(name)
+            count += 1
+            envelope = _content(channel, taken, passed_over)
         except NotFound:
             continue  # somebody else was quicker
         except Unreadable as error:
-            passed_over(name, error.message, poisoned=False)
+            passed_over(readable(name), error.message, poisoned=False)
             continue
-        try:
-            envelope = parse(channel.read(taken, CLAIMED))
-        except Unreadable as error:
-            channel.move(taken, CLAIMED, INBOX)
-            passed_over(name, error.message, poisoned=False)
-            continue
-        except BadEnvelope as error:
-            channel.quarantine(taken, error.message, CLAIMED)
-            passed_over(taken, error.message, poisoned=True)
-            continue
-        yield Claim(file=name, name=taken, envelope=envelope)
+        if envelope is not None:
+            yield Claim(file=readable(name), name=taken, envelope=envelope)
+
+
+def _content(channel: Channel, taken: str, passed_over: PassedOver) -> BusEnvelope | None:
+    """Return what was claimed, unless it is bad: then it is in poison."""
+    try:
+        return parse(channel.read(taken, CLAIMED))
+    except Unreadable:
+        channel.move(taken, CLAIMED, INBOX)
+        raise
+    except BadEnvelope as error:
+        passed_over(channel.quarantine(taken, error.message, CLAIMED), error.message, poisoned=True)
+        return None
 
 
 def _unfinished(channel: Channel, name: str, since: float) -> bool:
