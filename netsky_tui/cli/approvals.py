@@ -13,7 +13,7 @@ from netsky_runtime.records import Approval, ApprovalStatus, DecisionWord
 from netsky_tui.cli import shapes
 from netsky_tui.cli.calling import call
 from netsky_tui.cli.invocation import Invocation
-from netsky_tui.cli.options import ApprovalId, AsJson
+from netsky_tui.cli.options import ApprovalId, AsJson, examples
 from netsky_tui.cli.output import Column, emit, fields, say, table
 from netsky_tui.cli.reading import read, run
 from netsky_tui.cli.text import age
@@ -110,19 +110,31 @@ def show(ctx: typer.Context, approval_id: ApprovalId, as_json: AsJson = False) -
         say(f"\nDecide: netsky approvals decide {approval.id} {'|'.join(_WORDS)}")
 
 
-@app.command("decide")
+@app.command(
+    "decide",
+    epilog=examples(
+        "netsky approvals decide a1 accept",
+        """netsky approvals decide a2 accept --answer '{"branch": "main"}'""",
+    ),
+)
 def decide(
     ctx: typer.Context,
     approval_id: ApprovalId,
     decision: Annotated[
-        str, typer.Argument(metavar="|".join(_WORDS), autocompletion=lambda: _WORDS)
+        str,
+        typer.Argument(
+            metavar="DECISION", help=f"{', '.join(_WORDS)}.", autocompletion=lambda: _WORDS
+        ),
     ],
     answer: Annotated[
         str, typer.Option(metavar="JSON", help="What to answer a question with: one object.")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Answer an approval. cancel declines and interrupts the turn."""
+    """Answer an approval.
+
+    decline lets the turn go on without it, cancel declines and interrupts the turn.
+    """
     params: dict[str, Any] = {"id": approval_id, "decision": _word(decision).value}
     if answer:
         params["answer"] = _object(answer)

@@ -10,7 +10,7 @@ from netsky_runtime.errors import Unhealthy
 from netsky_tui.cli import opening
 from netsky_tui.cli.calling import call
 from netsky_tui.cli.invocation import Invocation
-from netsky_tui.cli.options import ActorId
+from netsky_tui.cli.options import ActorId, examples
 from netsky_tui.cli.output import narrate
 from netsky_tui.cli.reading import run
 from netsky_tui.terminal import screen
@@ -18,11 +18,15 @@ from netsky_tui.terminal import screen
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the actors."""
-    app.command("attach")(attach)
+    app.command("attach", epilog=examples("netsky actors attach worker3"))(attach)
 
 
 def attach(ctx: typer.Context, actor: ActorId) -> None:
-    """Open Codex's own screen of an actor's thread. What you type there are your words to it."""
+    """Open Codex's own screen of an actor's thread.
+
+    What you type there are your words to it. /quit leaves it, on resident Ctrl+B D; the actor
+    works on. The mcp-server has no screen.
+    """
     opening.need_terminal(
         "Codex's own screen", instead=f"netsky events tail --actor {actor} --follow"
     )

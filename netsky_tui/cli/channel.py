@@ -14,7 +14,7 @@ import typer
 from netsky_runtime.clock import SortableIds, SystemClock, iso
 from netsky_runtime.errors import NotFound, UsageError
 from netsky_tui.cli.invocation import Invocation
-from netsky_tui.cli.options import AsJson, body_text
+from netsky_tui.cli.options import AsJson, body_text, examples
 from netsky_tui.cli.output import emit, narrate, say
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="channel",
-    help="The file bus: agent0 is manager0, agent3 is worker3, agentci a program of its own.",
+    help="The file bus: any program can write to an actor.\n\n"
+    "agent0 is manager0, agent3 is worker3, agentci a program of its own.",
     no_args_is_help=True,
 )
 
@@ -35,11 +36,17 @@ Address = Annotated[
 ]
 
 
-@app.command("send")
+@app.command(
+    "send",
+    epilog=examples(
+        "netsky channel send agent3 'Which tests are slow?' --from agentci",
+        "netsky channel drain agentci",
+    ),
+)
 def send(
     ctx: typer.Context,
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="As ADDRESS, for example agent3.")
+        str, typer.Argument(metavar="TARGET", help="agent0, agent3, agentci, or an actor's id.")
     ],
     text: Annotated[str, typer.Argument(metavar="TEXT", help="The words; - reads standard input.")],
     sender: Annotated[
@@ -62,7 +69,10 @@ def send(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put an envelope into an inbox, and print its id."""
+    """Put an envelope into an inbox and print its id.
+
+    The answer comes to the sender's own inbox: `netsky channel drain` takes it from there.
+    """
     from netsky_runtime.comms.bus.addresses import bus_id_of
     from netsky_runtime.comms.bus.envelope import BusEnvelope, dump
     from netsky_runtime.comms.bus.folders import Channel
@@ -91,7 +101,13 @@ def send(
         say(envelope.id)
 
 
-@app.command("drain")
+@app.command(
+    "drain",
+    epilog=examples(
+        "netsky channel drain agentci --all --json",
+        "netsky channel drain agent3 --peek",
+    ),
+)
 def drain(
     ctx: typer.Context,
     address: Address,
@@ -99,7 +115,11 @@ def drain(
     peek: Annotated[bool, typer.Option("--peek", help="Look, and leave them there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take the oldest envelope out of an inbox and print it; that none waits is an error."""
+    """Take the oldest envelope out of an inbox and print it.
+
+    That none waits is an error, exit status 3. An actor's own inbox is emptied by the daemon:
+    look at it with --peek.
+    """
     from netsky_runtime.comms.bus.addresses import is_actors
     from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, Channel
     from netsky_runtime.comms.bus.taking import claims
@@ -132,7 +152,11 @@ def forward_outbox(
         typer.Option(metavar="NAME", help="End with it. Default: the one this was started in."),
     ] = "",
 ) -> None:
-    """Deliver what an actor puts into its outbox, until its tmux session is gone."""
+    """Deliver what an actor puts into its outbox.
+
+    Until the tmux session that it was started in is gone; netsky starts one beside each resident
+    Codex.
+    """
     from netsky_tui.cli.forwarding import serve
 
     if once and tmux_session:

@@ -13,7 +13,7 @@ from netsky_runtime.errors import NetskyError, NoDaemon, UsageError
 from netsky_tui.cli import opening
 from netsky_tui.cli.calling import daemon
 from netsky_tui.cli.invocation import Invocation
-from netsky_tui.cli.options import AsJson, body_text
+from netsky_tui.cli.options import AsJson, body_text, examples
 from netsky_tui.cli.output import emit, narrate, say
 from netsky_tui.cli.reading import run
 
@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 _GRACE = 60.0
 """Seconds beyond its own deadline that the daemon may take to say how it went."""
 _LONGEST = 86_400.0
+_EXAMPLES = examples(
+    'netsky codex 3 --prompt "Say which tests are slow"',
+    "git diff | netsky codex 3 --prompt - --fresh",
+    "netsky codex 3 --drain",
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the root command."""
-    app.command("codex")(codex)
+    app.command("codex", epilog=_EXAMPLES)(codex)
 
 
 def codex(
@@ -48,10 +53,11 @@ def codex(
     ] = 600.0,
     as_json: AsJson = False,
 ) -> None:
-    """Run one turn of worker N, and put its reply into agent0's inbox.
+    """Run one turn of worker N and put its reply on the bus.
 
-    Nobody watches: unless set otherwise its commands may do anything (danger-full-access) and
-    nothing is asked.
+    The reply goes to whom the brief came from: to agent0 (manager0), unless it was drained from
+    another. The next call goes on in the same conversation. Nobody watches: unless set otherwise
+    its commands may do anything (danger-full-access) and nothing is asked.
     """
     here = Invocation.of(ctx)
     if number < 1:

@@ -52,10 +52,10 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> Exit:
-    """Check everything netsky stands on; exit status 5 when something fails.
+    """Check everything netsky stands on.
 
-    Each door to Codex is tried: app_server, mcp_server and resident, which needs tmux. One that
-    is shut is no fault while new actors get another.
+    Exit status 5 when something fails. Each door to Codex is tried: app_server, mcp_server and
+    resident, which needs tmux. One that is shut is no fault while new actors get another.
     """
     checks, doors = run(_examine(Invocation.of(ctx)))
     failed = any(check["state"] == "fail" for check in checks)

@@ -41,7 +41,10 @@ def tail(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl+C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the last events, oldest first; with --json one object a line."""
+    """Print the last events, oldest first.
+
+    With --json one object a line.
+    """
     home = Invocation.of(ctx).home
     show = _show_json if as_json else _show
     if follow:

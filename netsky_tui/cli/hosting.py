@@ -35,7 +35,10 @@ def demo(
     ctx: typer.Context,
     no_tui: Annotated[bool, typer.Option("--no-tui", help="Without the room.")] = False,
 ) -> int:
-    """Open the room on scripted threads in a throw-away home: no account, no network."""
+    """Open the room on scripted threads: no account, no network.
+
+    Its home is thrown away when it ends.
+    """
     if not no_tui:
         opening.need_terminal()
     with _throw_away(Invocation.of(ctx)) as options:

@@ -51,7 +51,10 @@ def list_(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the inputs that are not settled, and those that wait for a human."""
+    """List the inputs that are not settled.
+
+    Also those that are uncertain: they wait for a human.
+    """
 
     async def body(tx: Tx) -> list[ActorInput]:
         from netsky_runtime.db import actors, inputs
@@ -87,10 +90,13 @@ def cancel(ctx: typer.Context, input_id: InputId, as_json: AsJson = False) -> No
 def resolve(
     ctx: typer.Context,
     input_id: InputId,
-    action: Annotated[Resolution, typer.Argument(help="Send it again, or drop it.")],
+    action: Annotated[Resolution, typer.Argument(metavar="ACTION", help="resend or drop.")],
     as_json: AsJson = False,
 ) -> None:
-    """Decide about an uncertain input: nobody can know whether it arrived."""
+    """Decide about an uncertain input.
+
+    Nobody can know whether it arrived, so it was not sent again.
+    """
     params = {"input_id": input_id, "action": action.value}
     _settle(ctx, "inputs.resolve", params, as_json=as_json)
 

@@ -37,7 +37,10 @@ def tail(
     ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Print the last log rows, oldest first; with --json one object a line."""
+    """Print the last log rows, oldest first.
+
+    With --json one object a line.
+    """
 
     async def body(tx: Tx) -> tuple[LogRow, ...]:
         from netsky_runtime.db import logs

@@ -42,7 +42,10 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="The last N.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List the last messages, oldest first; with --json one object a line."""
+    """List the last messages, oldest first.
+
+    With --json one object a line.
+    """
 
     async def body(tx: Tx) -> tuple[tuple[int, Message], ...]:
         from netsky_runtime.db import messages

@@ -75,6 +75,11 @@ def complete_setting(incomplete: str) -> list[str]:
     return [key for key in Settings.model_fields if key.startswith(incomplete)]
 
 
+def examples(*lines: str) -> str:
+    """Return command lines to copy, as they stand at the end of a verb's help."""
+    return "\n".join(("\b", "For example:", *(f"  {line}" for line in lines)))
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 ActorId = Annotated[
     str,
@@ -86,7 +91,12 @@ TaskId = Annotated[
 ApprovalId = Annotated[
     str, typer.Argument(metavar="ID", help="For example a1.", autocompletion=complete_approval)
 ]
-SettingKey = Annotated[str, typer.Argument(metavar="KEY", autocompletion=complete_setting)]
+SettingKey = Annotated[
+    str,
+    typer.Argument(
+        metavar="KEY", help="As `settings list` shows it.", autocompletion=complete_setting
+    ),
+]
 
 
 def body_text(text: str) -> str:

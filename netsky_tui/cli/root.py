@@ -40,7 +40,7 @@ from netsky_tui.cli.output import say
 _EPILOG = (
     "Anywhere on the line: --home DIR (default $NETSKY_HOME, else ~/.netsky) and --runtime "
     "auto|app_server|mcp_server|resident|scripted: the door to Codex of the actor that this "
-    "command starts or moves, or of all new actors of the daemon that it starts.   "
+    "command starts or moves, or of all new actors of the daemon that it starts.\n\n"
     "Exit status: 0 fine, 1 failed, 2 usage, 3 not found, 4 no daemon, 5 unhealthy, 6 timeout."
 )
 

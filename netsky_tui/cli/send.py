@@ -45,7 +45,10 @@ def send(
     ] = 600.0,
     as_json: AsJson = False,
 ) -> None:
-    """Send a message to an actor."""
+    """Send a message to an actor.
+
+    Without a daemon it is stored, and sent by the next one.
+    """
     here = Invocation.of(ctx)
     if not 0 < timeout <= _LONGEST:
         msg = f"--timeout must be more than 0 and at most {_LONGEST:g} seconds, not {timeout:g}."

@@ -10,7 +10,7 @@ import typer
 from netsky_runtime.errors import NotFound
 from netsky_tui.cli.calling import call_or_store
 from netsky_tui.cli.invocation import Invocation
-from netsky_tui.cli.options import AsJson, SettingKey
+from netsky_tui.cli.options import AsJson, SettingKey, examples
 from netsky_tui.cli.output import Column, emit, say, table
 from netsky_tui.cli.reading import read, run
 
@@ -47,14 +47,23 @@ def get(ctx: typer.Context, key: SettingKey, as_json: AsJson = False) -> None:
     raise NotFound(msg, hint=f"Settings are: {', '.join(row['key'] for row in rows)}.")
 
 
-@app.command("set")
+@app.command(
+    "set",
+    epilog=examples(
+        "netsky settings set sandbox read-only",
+        "netsky settings set runtime resident",
+    ),
+)
 def set_(
     ctx: typer.Context,
     key: SettingKey,
-    value: Annotated[str, typer.Argument(metavar="VALUE")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help='"" empties it.')],
     as_json: AsJson = False,
 ) -> None:
-    """Set one setting; it holds for actors and turns that start from now on."""
+    """Set one setting.
+
+    It holds for actors and turns that start from now on. The environment wins over it.
+    """
     from netsky_runtime import settings
 
     settings.check(key, value)

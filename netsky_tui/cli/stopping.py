@@ -37,7 +37,9 @@ def stop(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Stop the daemon: turns are interrupted, Codex ends, everything stored stays.
+    """Stop the daemon and everything that it has started.
+
+    Turns are interrupted, Codex ends, everything stored stays.
 
     Without a daemon it ends what was left working: the engine, an mcp-server in a turn, and
     resident Codexes in tmux.

@@ -42,19 +42,25 @@ PriorityOption = Annotated[
 @app.command("add")
 def add(
     ctx: typer.Context,
-    title: Annotated[str, typer.Argument(metavar="TITLE")],
+    title: Annotated[str, typer.Argument(metavar="TITLE", help="One line.")],
     body: Annotated[
         str, typer.Option(metavar="TEXT", help="What is to be done; - reads stdin.")
     ] = "",
     priority: PriorityOption = None,
-    estimate_minutes: Annotated[int | None, typer.Option(metavar="N", min=1)] = None,
+    estimate_minutes: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How long it may take.")
+    ] = None,
     depends_on: Annotated[
         list[str] | None,
         typer.Option(metavar="ID", help="Repeat for several.", autocompletion=complete_task),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a task. It stays open until a manager gives it to a worker."""
+    """Add a task.
+
+    It stays open until a manager, or `netsky actors start-worker --task ID`, gives it to a
+    worker.
+    """
     params: dict[str, Any] = {"title": title, "body": body_text(body) if body else ""}
     params |= {"priority": priority.value} if priority else {}
     params |= {"estimate_minutes": estimate_minutes} if estimate_minutes else {}
@@ -153,9 +159,11 @@ def show(ctx: typer.Context, task_id: TaskId, as_json: AsJson = False) -> None:
 def set_(
     ctx: typer.Context,
     task_id: TaskId,
-    status: Annotated[TaskStatus | None, typer.Option(show_default=False)] = None,
+    status: Annotated[
+        TaskStatus | None, typer.Option(show_default=False, help="Its new state.")
+    ] = None,
     priority: PriorityOption = None,
-    title: Annotated[str, typer.Option(metavar="TEXT")] = "",
+    title: Annotated[str, typer.Option(metavar="TEXT", help="One line.")] = "",
     note: Annotated[str, typer.Option(metavar="TEXT", help="A note that says why.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -177,7 +185,9 @@ def set_(
 def depend(
     ctx: typer.Context,
     task_id: TaskId,
-    on: Annotated[str, typer.Argument(metavar="ON", autocompletion=complete_task)],
+    on: Annotated[
+        str, typer.Argument(metavar="ON", help="For example t2.", autocompletion=complete_task)
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Make task ID wait until task ON is done."""

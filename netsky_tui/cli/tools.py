@@ -13,9 +13,10 @@ def register(app: typer.Typer) -> None:
 
 
 def tools(ctx: typer.Context) -> int:
-    """Serve netsky's tools to one Codex thread, as an MCP server on standard input and output.
+    """Serve netsky's tools to one Codex thread, over MCP.
 
-    Codex starts it where netsky gave it to a thread; there is nothing to type.
+    On standard input and output. Codex starts it, where netsky gave it to a thread: there is
+    nothing to type.
     """
     from netsky_runtime.tools_door.main import main  # asyncio, which the help does without
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 
 import netsky_runtime
 from netsky_runtime import errors
 from netsky_runtime.errors import NetskyError, UsageError
+from netsky_tui.cli import root
 from netsky_tui.cli.exits import Exit, status_of
 from netsky_tui.cli.invocation import Invocation, take_common
 
@@ -138,3 +141,49 @@ def test_the_module_runs_like_the_script() -> None:
     command = [sys.executable, "-m", "netsky_tui", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == f"netsky {netsky_runtime.__version__}\n"
+
+
+NETSKY = typer.main.get_command(root.build(completion=False))
+NOUNS = {name for name, command in NETSKY.commands.items() if hasattr(command, "commands")}
+VERBS = {
+    (noun, *verb): command
+    for noun, top in NETSKY.commands.items()
+    for verb, command in (
+        {(name,): found for name, found in top.commands.items()} if noun in NOUNS else {(): top}
+    ).items()
+}
+
+
+@pytest.mark.parametrize("noun", ["", *sorted(NOUNS)])
+def test_no_summary_in_a_list_of_verbs_is_cut(netsky: Netsky, noun: str) -> None:
+    ran = netsky(*noun.split(), "--help")
+    assert ran.status == 0
+    assert "..." not in ran.out.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("line", VERBS, ids=" ".join)
+def test_the_help_of_a_verb_explains_each_of_its_words(
+    netsky: Netsky, line: tuple[str, ...]
+) -> None:
+    assert [word.name for word in VERBS[line].params if not word.help] == []
+    ran = netsky(*line, "--help")
+    assert (ran.status, ran.err) == (0, "")
+    assert VERBS[line].help.splitlines()[0] in " ".join(ran.out.split())
+
+
+@pytest.mark.parametrize(
+    ("verb", "example"),
+    [
+        (line, example.strip())
+        for line, command in VERBS.items()
+        for example in (command.epilog or "").splitlines()[2:]
+    ],
+)
+def test_an_example_in_a_help_is_a_command_line_that_the_verb_takes(
+    verb: tuple[str, ...], example: str
+) -> None:
+    program, *words = shlex.split(example.rpartition("| ")[2])
+    _, words = take_common(words, strict=True)
+    noun = words[: 2 if words[0] in NOUNS else 1]
+    assert (program, tuple(noun)[:1]) == ("netsky", verb[:1])
+    VERBS[tuple(noun)].make_context(" ".join(noun), words[len(noun) :])
