@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from netsky_runtime.agents import tools
 from netsky_runtime.agents.authority import Role
@@ -18,8 +13,6 @@ from netsky_runtime.agents.tools_config import mcp_server_config
 from netsky_runtime.codex.base import Batch, LaunchSpec, ThreadRuntime
 from netsky_runtime.tools_door.server import INSTRUCTIONS
 from tests.real_codex.conftest import Bench, Told
-from tests.support.model_server import ModelServer
-from tests.support.netsky import Netsky
 from tests.tools_door.kit import TOKEN, TOOL, fake_daemon
 
 CALL = "TOOL[mcp__netsky/list_tasks {}]ENDTOOL SAY[looked]"
@@ -173,56 +166,3 @@ async def test_a_call_whose_daemon_is_killed_is_answered_by_the_next_one_under_t
     assert "did list_tasks" in told_to_model(bench)
     assert told.words() == ["looked"]
     await session.close()
-
-
-@pytest.fixture
-def old_netsky(old_codex_binary: Path, model: ModelServer, tmp_path: Path) -> Iterator[Netsky]:
-    """Return a home on the last Codex that has every door; its daemon is to be started."""
-    model.write_codex_config(tmp_path / "codex-home")
-    here = Netsky(
-        tmp_path,
-        environ={
-            "CODEX_HOME": str(tmp_path / "codex-home"),
-            "NETSKY_CODEX_BIN": str(old_codex_binary),
-            "AGENT_CODEX_MODEL": "gpt-5.5",
-            "AGENT_CODEX_SANDBOX": "workspace-write",
-            "AGENT_CODEX_APPROVAL": "never",
-        },
-    )
-    yield here
-    model.release()
-    here.clean_up()
-
-
-def recorded(netsky: Netsky) -> list[tuple[str, str, bool]]:
-    """Return actor, tool and success of every recorded call."""
-    with closing(sqlite3.connect(f"file:{netsky.home}/meta.db?mode=ro", uri=True)) as database:
-        found = database.execute("SELECT actor_id, tool, success FROM tool_calls")
-        return [(actor, tool, bool(success)) for actor, tool, success in found]
-
-
-@pytest.mark.parametrize("door", ["mcp_server", "resident"])
-def test_a_manager_at_a_door_without_tools_of_its_own_starts_a_worker(
-    door: str, old_netsky: Netsky
-) -> None:
-    netsky = old_netsky
-    netsky.environ["AGENT_RUNTIME"] = door
-    netsky.start()
-    start = '{"title": "Greet", "body": "SAY[hello from below]"}'
-    told = netsky.ask(f"TOOL[mcp__netsky/start_worker {start}]ENDTOOL SAY[started]")
-    assert told["reply"]["body"] == "started"
-    netsky.until(lambda: [t for t in netsky.json("tasks", "list") if t["status"] == "reported"])
-    [task] = netsky.json("tasks", "list")
-    assert (task["owner"], task["manager"]) == ("worker1", "manager0")
-    runtimes = {a["id"]: a["session"]["runtime"] for a in netsky.json("actors", "list")}
-    assert runtimes["worker1"] == door
-    # Nobody's log has what the calls were made with.
-    with closing(sqlite3.connect(f"file:{netsky.home}/meta.db?mode=ro", uri=True)) as database:
-        tokens = [token for (token,) in database.execute("SELECT token FROM sessions")]
-        rows = str(database.execute("SELECT * FROM logs").fetchall())
-    assert recorded(netsky) == [("manager0", "start_worker", True)]
-    assert all(tokens)
-    written = netsky.log() + rows
-    written += "".join(file.read_text() for file in (netsky.home / "logs").rglob("*.jsonl"))
-    assert not any(token in written for token in tokens)
-    assert netsky.stop() == 0
