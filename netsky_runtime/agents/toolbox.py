@@ -52,7 +52,8 @@ class Toolbox:
         """Do what is asked and return what the model is told.
 
         Effect and record are one transaction; a call that is asked again, or twice at once, is
-        answered from the record. A refusal is recorded too and leaves no effect. Raises
+        answered from the record. A refusal is recorded too and leaves no effect. A caller who
+        leaves in the middle takes nothing back: whom it has set to work is woken. Raises
         ``DatabaseError`` when nothing could be stored.
         """
 
@@ -86,13 +87,15 @@ class Toolbox:
             await tool_calls.insert(tx, refused)
             return refused
 
+        def wake(done: tuple[ToolCall, frozenset[str]]) -> None:
+            for woken in sorted(done[1]):
+                self._wake(woken)
+
         try:
-            answer, wake = await self._database.write(attempt)
+            answer, _ = await self._database.write(attempt, then=wake)
         except _REFUSALS as error:
             refusal = error
-            answer, wake = await self._database.write(lambda tx: refuse(tx, refusal)), frozenset()
-        for woken in sorted(wake):
-            self._wake(woken)
+            answer = await self._database.write(lambda tx: refuse(tx, refusal))
         return ToolResult(text=answer.text, success=answer.success)
 
     async def _apply(

@@ -121,7 +121,7 @@ async def test_start_worker_makes_worker_task_and_input_and_wakes_the_worker(
     )
     text = await threads.done(MANAGER0, "start_worker", title="Paint", body="green")
     assert text == "worker4 works on t4 and reports to you."
-    assert threads.woken == ["worker4"]
+    assert threads.woken == ["manager2"]
     message = await last(threads)
     assert (message.target, message.kind, message.task_id) == ("worker4", MessageKind.TASK, "t4")
 
@@ -140,7 +140,7 @@ async def test_a_finished_task_starts_what_waited_and_says_so(threads: Threads) 
     text = await threads.done(MANAGER0, "update_task", id="t1", status="done")
     assert text.startswith('t1 P2 done "paint"')
     assert text.endswith("Now begin: worker4.")
-    assert threads.woken == ["worker4"]
+    assert threads.woken == ["manager2"]
 
 
 async def test_start_manager_is_manager0s(threads: Threads) -> None:
@@ -405,3 +405,21 @@ async def test_bad_arguments_are_answered_with_a_sentence(threads: Threads, argu
     assert not result.success
     assert result.text.startswith("add_note was called with wrong arguments: ")
     assert result.text.endswith("It takes: body, task_id.")
+
+
+async def test_a_manager_begins_also_when_whoever_had_it_started_has_left(threads: Threads) -> None:
+    """As a thread's MCP server does, that is ended with its Codex in the middle of a call."""
+    database, go = threads.people.database, asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(database.write(lambda _tx: go.wait()))
+        called = group.create_task(threads.call(MANAGER0, "start_manager", objective="docs"))
+        await asyncio.sleep(0)  # it waits for the writer
+        called.cancel()
+        go.set()
+    await database.write(_nothing)  # behind it
+    assert called.cancelled()
+    assert threads.woken == ["manager2"]
+
+
+async def _nothing(_tx: Tx) -> None:
+    """Write nothing."""
