@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from netsky_runtime.codex.app_server import failures
+from netsky_runtime.codex.app_server import failures, rejoin
 from netsky_runtime.codex.app_server.hub import GENERATIONS, Hub
 from netsky_runtime.codex.app_server.items import part
 from netsky_runtime.codex.app_server.normalise import history, parent_of
@@ -155,8 +155,8 @@ class Door:
         turns: Any = ()
         self.hub.hold(child)
         try:
-            answer = await self.ask("thread/resume", {"threadId": child})
-            turns = part(answer, "thread").get("turns")
+            joined = await rejoin.join(self, child, {})
+            turns = joined.turns
         except WireError as error:
             fields = {"thread": child, "reason": error.message}
             self.log("warning", "a sub-agent's thread could not be resumed", fields)
@@ -164,6 +164,8 @@ class Door:
             return final or not self.usable
         finally:
             self.hub.adopt(child, parent, turns)
+        if (link := self.hub.link(child)) is not None:
+            await rejoin.tell_usage(self, link, joined)
         return True
 
     async def _adopt_later(self, child: str, parent: str) -> None:

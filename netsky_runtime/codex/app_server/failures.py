@@ -24,6 +24,7 @@ OVERLOADED = -32001
 _NOT_NOW = ("thread not found", "not loaded", "draining", "shutting down", "overloaded", "busy")
 # The last: Codex's own database still lists a thread whose rollout somebody has removed.
 _NO_ROLLOUT = ("no rollout found", "no archived rollout found", "failed to resolve rollout path")
+_HELD = ("active writer",)
 _GONE = (*_NO_ROLLOUT, "invalid session id", "invalid thread id", "archived", "deleted")
 _BROKEN_SETUP = ("failed to load configuration", "config.toml")
 _NO_TURN = ("no active turn", "expected active turn", "cannot steer", "not steerable")
@@ -64,10 +65,23 @@ def starting(error: WireError) -> RuntimeFailure:
 
 
 def resuming(error: WireError) -> RuntimeFailure:
-    """Return what a failed ``thread/resume`` means."""
-    if isinstance(error, RpcError) and _says(error, _GONE):
+    """Return what a failed ``thread/resume`` means, when the thread is in no other place either."""
+    if no_rollout(error):
+        return ThreadGone("Nothing is written down of this thread: it is gone, or had no turn.")
+    if gone(error):
         return ThreadGone(f"Codex has no such thread any more: {error.message}.")
-    return ThreadUnavailable(f"The thread cannot be resumed now: {error.message}")
+    hint = "Close it in the Codex that has it open." if held(error) else ""
+    return ThreadUnavailable(f"The thread cannot be resumed now: {error.message}", hint=hint)
+
+
+def gone(error: WireError) -> bool:
+    """Whether the thread is not where Codex looked for it."""
+    return isinstance(error, RpcError) and _says(error, _GONE)
+
+
+def held(error: WireError) -> bool:
+    """Whether a living process writes to the thread: this engine, or another Codex."""
+    return isinstance(error, RpcError) and _says(error, _HELD)
 
 
 def draining(error: WireError) -> bool:
@@ -85,7 +99,7 @@ def overloaded(error: RpcError) -> bool:
 
 def unknown_thread(error: WireError) -> bool:
     """Whether Codex says that it has no such thread."""
-    return isinstance(error, RpcError) and _says(error, (*_NOT_NOW[:2], *_GONE))
+    return gone(error) or (isinstance(error, RpcError) and _says(error, _NOT_NOW[:2]))
 
 
 def unknown_method(error: WireError) -> bool:

@@ -65,6 +65,7 @@ class ThreadLink:
         self._finished: deque[str] = deque(maxlen=FINISHED_KEPT)
         self._over: dict[str, asyncio.Event] = {}
         self._patches: dict[str, Any] = {}
+        self._metered: set[str] = set()  # threads whose usage was told
         # While the answer to thread/resume is awaited: it brings the patches that a repeated
         # question does not carry.
         self._held: list[tuple[Question, int]] | None = [] if resuming else None
@@ -82,11 +83,18 @@ class ThreadLink:
             self._learn_turn(event)
         elif kind is EventKind.THREAD_STARTED:
             self.children.add(event.thread_id)
+        elif kind is EventKind.USAGE:
+            self._metered.add(event.thread_id)
         elif kind is EventKind.MODEL and not self._is_news(event):
             return
         self.channel.put(event)
         if kind is EventKind.TURN_COMPLETED:
             self._end_turn(event)
+
+    def catch_up(self, usage: CodexEvent) -> None:
+        """Pass on what was used while nobody listened, unless a newer total was told since."""
+        if usage.thread_id not in self._metered:
+            self.take(usage)
 
     def ask(self, question: Question, at: int) -> None:
         """Hold a request and tell about it. Raises ``UNREADABLE`` before it is held."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from netsky_runtime.codex.app_server import failures
+from netsky_runtime.codex.app_server import failures, rejoin
 from netsky_runtime.codex.app_server.account import Account
 from netsky_runtime.codex.app_server.connection import Connection, connect
 from netsky_runtime.codex.app_server.door import Door
@@ -18,20 +18,18 @@ from netsky_runtime.codex.app_server.live import LiveText
 from netsky_runtime.codex.app_server.normalise import FACTS_OPT_OUT
 from netsky_runtime.codex.app_server.session import AppServerSession
 from netsky_runtime.codex.app_server.stdio import StdioEngine
-from netsky_runtime.codex.app_server.unload import bring_back
 from netsky_runtime.codex.base import (
     Capabilities,
     InputRejected,
     LaunchSpec,
     RuntimeInfo,
-    ThreadGone,
     ThreadUnavailable,
 )
 from netsky_runtime.codex.binary import CodexBinary, find, version_of, version_tuple
 from netsky_runtime.codex.channel import ThreadChannel
 from netsky_runtime.errors import NetskyError, Unhealthy
 from netsky_runtime.records import RuntimeName
-from netsky_runtime.wire.errors import RpcError, WireError
+from netsky_runtime.wire.errors import WireError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -169,15 +167,16 @@ class AppServerRuntime:
         link = self._link(thread_id, resuming=True)
         self._add(door, link)
         try:
-            answer = await self._resume(door, thread_id, resume_params(spec))
+            joined = await rejoin.resume(door, thread_id, resume_params(spec))
+            link.model = str(joined.answer.get("model") or "")
+            link.resumed(joined.turns)
+            await rejoin.tell_usage(door, link, joined)
+            await self._resume_children(door, thread_id)
         except BaseException:
             door.hub.remove(link)
             link.end(None)
             raise
-        link.model = str(answer.get("model") or "")
-        link.resumed(part(answer, "thread").get("turns"))
-        await self._resume_children(door, thread_id)
-        return self._session(door, link, differences(spec, answer))
+        return self._session(door, link, differences(spec, joined.answer))
 
     async def find(self, mark: str) -> str:
         """Return nothing: ``start`` names a thread before anything is sent."""
@@ -272,24 +271,6 @@ class AppServerRuntime:
                 await door.close()
         finally:
             await self._stdio.close()
-
-    async def _resume(self, door: Door, thread_id: str, params: dict[str, Any]) -> Any:
-        try:
-            try:
-                return await self._ask_resume(door, thread_id, params)
-            except ThreadGone:
-                if not await bring_back(door, thread_id):
-                    raise
-            self._log("info", "a thread was taken out of Codex's archive", {"thread": thread_id})
-            return await self._ask_resume(door, thread_id, params)
-        except WireError as error:
-            raise failures.resuming(error) from error
-
-    async def _ask_resume(self, door: Door, thread_id: str, params: dict[str, Any]) -> Any:
-        try:
-            return await door.ask("thread/resume", {**params, "threadId": thread_id})
-        except RpcError as error:
-            raise failures.resuming(error) from error
 
     async def _resume_children(self, door: Door, thread_id: str) -> None:
         # Those that were loaded when the engine was found, and those that were made since.

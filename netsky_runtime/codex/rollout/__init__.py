@@ -9,6 +9,7 @@ from netsky_runtime.codex.rollout.history import fold, read_history
 from netsky_runtime.codex.rollout.lines import Head
 from netsky_runtime.codex.rollout.locate import find_mark, find_thread, read_head
 from netsky_runtime.codex.rollout.reader import RolloutReader
+from netsky_runtime.codex.rollout.usage import last_usage
 
 __all__ = [
     "Head",
@@ -17,6 +18,7 @@ __all__ = [
     "find_mark",
     "find_thread",
     "fold",
+    "last_usage",
     "read_head",
     "read_history",
 ]
