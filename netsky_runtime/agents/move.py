@@ -14,6 +14,7 @@ from netsky_runtime.agents.attach import attached
 from netsky_runtime.codex.base import (
     NoActiveTurn,
     RuntimeFailure,
+    ThreadGone,
     TurnRunning,
     Unsupported,
 )
@@ -90,7 +91,8 @@ async def carry_out(seat: Seat, to: RuntimeName) -> None:
             try:
                 await _resume(seat, there)
             except (RuntimeFailure, Unhealthy):
-                await _resume(seat, await _send_to(seat, there, row.runtime))
+                with suppress(ThreadGone):  # an mcp-server has forgotten it: the runner looks on
+                    await _resume(seat, await _send_to(seat, there, row.runtime))
                 raise
     fields = {"actor": seat.actor_id, "from": row.runtime.value, "to": to.value}
     kit.log("info", "thread was moved", {**fields, "thread": row.thread_id})

@@ -258,6 +258,21 @@ async def test_a_thread_that_no_door_takes_back_is_looked_for_at_the_old_one(
         assert (await session_of(fleet)).runtime is APP
 
 
+async def test_a_thread_that_its_mcp_server_let_go_of_goes_on_wherever_it_can(
+    tmp_path, house, monkeypatch
+):
+    monkeypatch.setattr(runner, "BACKOFF", (0.01,))
+    house.doors[RESIDENT].refuses = ThreadUnavailable("The pane did not start.")
+    async with house.crew(tmp_path, MCP) as fleet:
+        await warmed(fleet)
+        thread_id = (await session_of(fleet)).thread_id
+        with pytest.raises(ThreadUnavailable, match="The pane did not start"):
+            await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+        assert (await fleet.reply_to(await fleet.send("SAY[here]"))).body == "here"
+        row = await session_of(fleet)
+        assert (row.runtime, row.thread_id) == (APP, thread_id)
+
+
 @pytest.mark.parametrize(
     ("error", "raised"),
     [(TurnRunning("A human's turn runs."), Conflict), (ThreadUnavailable("?"), ThreadUnavailable)],

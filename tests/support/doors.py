@@ -67,6 +67,7 @@ class DoorSession:
     async def release(self) -> None:
         await self._inner.release()
         self._door.left(self)
+        self._door.own.discard(self._inner.thread_id)
 
     async def close(self) -> None:
         await self._inner.close()
@@ -112,7 +113,8 @@ class Door(ScriptedRuntime):
         """What threads were started and resumed with, in order."""
         self._late = late
         self._forgets = forgets
-        self._own: set[str] = set()
+        self.own: set[str] = set()
+        """Threads that its own process carries."""
         self._writers = {} if writers is None else writers
 
     async def open(self) -> None:
@@ -121,7 +123,7 @@ class Door(ScriptedRuntime):
         before = self._engine
         await super().open()
         if self._engine is not before:
-            self._own.clear()
+            self.own.clear()
 
     async def start(self, spec: LaunchSpec) -> Any:
         self.specs.append(spec)
@@ -132,7 +134,7 @@ class Door(ScriptedRuntime):
     async def resume(self, thread_id: str, spec: LaunchSpec) -> Any:
         if self.refuses is not None:
             raise self.refuses
-        if self._forgets and thread_id not in self._own:
+        if self._forgets and thread_id not in self.own:
             msg = f"Session not found for thread_id: {thread_id}"
             raise ThreadGone(msg)
         other = self._writers.get(thread_id)
@@ -160,7 +162,7 @@ class Door(ScriptedRuntime):
                 del self._engine.threads[thread_id]
 
     def _enter(self, session: ScriptedSession, *, named: bool) -> DoorSession:
-        self._own.add(session.thread_id)
+        self.own.add(session.thread_id)
         self._writers[session.thread_id] = self.name.value
         return DoorSession(self, session, named=named)
 

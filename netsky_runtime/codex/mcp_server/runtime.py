@@ -189,7 +189,9 @@ class McpServerRuntime:
         return self._door
 
     def _session(self, door: Door, thread: Thread) -> McpServerSession:
-        return McpServerSession(door=door, thread=thread, codex_home=self._codex_home)
+        return McpServerSession(
+            door=door, thread=thread, codex_home=self._codex_home, clock=self._clock
+        )
 
     @property
     def _codex_home(self) -> Path:

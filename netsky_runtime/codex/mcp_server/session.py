@@ -17,12 +17,13 @@ from netsky_runtime.codex.base import (
     TurnRunning,
     Unsupported,
 )
-from netsky_runtime.codex.mcp_server import approvals, failures, past, tool
+from netsky_runtime.codex.mcp_server import approvals, failures, locks, past, tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from netsky_runtime.clock import Clock
     from netsky_runtime.codex.events import CodexEvent
     from netsky_runtime.codex.mcp_server.door import Door
     from netsky_runtime.codex.mcp_server.thread import Thread
@@ -35,10 +36,11 @@ class McpServerSession:
     one was closed, in the middle of a turn too.
     """
 
-    def __init__(self, *, door: Door, thread: Thread, codex_home: Path) -> None:
+    def __init__(self, *, door: Door, thread: Thread, codex_home: Path, clock: Clock) -> None:
         self._door = door
         self._thread = thread
         self._codex_home = codex_home
+        self._clock = clock
         self._channel = thread.attach()
         self.engine_id = door.engine_id
 
@@ -143,9 +145,10 @@ class McpServerSession:
         """Let go of the thread so that another door can write to it.
 
         The process keeps it in memory and writes nothing into it unless it is asked to, and
-        nobody can ask any more: no ``resume`` finds it here. Seen on 0.153.4: an app-server goes
-        on with the thread beside the living process. Raises ``TurnRunning``, and
-        ``ThreadUnavailable`` when a turn may run that nobody hears of.
+        nobody can ask any more: no ``resume`` finds it here. Seen on 0.120, 0.145 and 0.153.4:
+        an app-server goes on with the thread beside the living process. Raises ``TurnRunning``,
+        and ``ThreadUnavailable`` when a turn may run that nobody hears of, or when Codex's own
+        lock stays in the way.
         """
         if self._thread.busy:
             msg = "A turn runs on this thread."
@@ -153,6 +156,8 @@ class McpServerSession:
         if self._thread.unread and not self._thread.lost:
             msg = "Codex may be working on a message of which it tells nothing."
             raise ThreadUnavailable(msg)
+        if self._thread.id and not self._thread.lost:
+            await locks.give_up(self._codex_home, self._thread.id, clock=self._clock)
         self._door.hub.forget(self._thread)
         await self.close()
         self._thread.end(None, lambda: ThreadUnavailable(_CLOSED))
