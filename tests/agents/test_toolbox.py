@@ -121,7 +121,7 @@ async def test_start_worker_makes_worker_task_and_input_and_wakes_the_worker(
     )
     text = await threads.done(MANAGER0, "start_worker", title="Paint", body="green")
     assert text == "worker4 works on t4 and reports to you."
-    assert threads.woken == ["manager2"]
+    assert threads.woken == ["worker4"]
     message = await last(threads)
     assert (message.target, message.kind, message.task_id) == ("worker4", MessageKind.TASK, "t4")
 
@@ -140,7 +140,7 @@ async def test_a_finished_task_starts_what_waited_and_says_so(threads: Threads) 
     text = await threads.done(MANAGER0, "update_task", id="t1", status="done")
     assert text.startswith('t1 P2 done "paint"')
     assert text.endswith("Now begin: worker4.")
-    assert threads.woken == ["manager2"]
+    assert threads.woken == ["worker4"]
 
 
 async def test_start_manager_is_manager0s(threads: Threads) -> None:
