@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from netsky_tui.store import LinkState
@@ -15,11 +16,14 @@ from tests.tui import story
 from tests.tui.rooms import NARROW, WIDE, Room, make
 
 FOLDER = Path(__file__).parent
+BLOCKED = ("escape", "1", "enter")
 PICTURES = {
     "room": (WIDE, "netsky-dark", ()),
     "approval": (WIDE, "netsky-dark", ("f5", "down", "enter")),
     "light": (WIDE, "netsky-light", ("f5", "down")),
+    "blocked": (WIDE, "netsky-dark", BLOCKED),
     "small": (NARROW, "netsky-dark", ()),
+    "small-actors": (NARROW, "netsky-dark", ("escape", "1", "down")),
     "small-approval": (NARROW, "netsky-dark", ("f5", "down")),
     "keys": (WIDE, "netsky-dark", ("f1",)),
 }
@@ -27,7 +31,11 @@ PICTURES = {
 
 async def take(name: str, size: tuple[int, int], theme: str, keys: tuple[str, ...]) -> Path:
     """Open the room, press the keys, and keep what is on the screen."""
-    app, connector, clock = make()
+    day = story.day()
+    if keys is BLOCKED:
+        day = replace(day, actors=(story.blocked_resident(), *day.actors[1:]))
+    app, connector, clock = make(day)
+    connector.reader.screen = story.DIALOG
     app.theme = theme
     async with app.run_test(size=size) as pilot:
         room = Room(app, pilot, connector, clock)

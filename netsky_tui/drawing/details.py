@@ -93,7 +93,8 @@ def actor_page(
         out.heading("What blocks it")
         since = clock_time(session.blocked_at, now) if session.blocked_at else ""
         out.add(session.blocked, "warn", label=f"{since} ▲ ".lstrip())
-        out.add("Nothing is typed there, and nothing answered: attach, and look.", "soft")
+        out.add("Nothing is typed there, and nothing answered. To look:", "soft")
+        out.add(f"netsky actors attach {actor.id}", "soft")
         for line in harmless(screen).strip("\n").splitlines():
             out.add(line, "dim", indent=2)
     if session is not None:
