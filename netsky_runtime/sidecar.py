@@ -135,7 +135,7 @@ class Sidecar:
             brief = self._brief(actor_id, request.prompt)
         try:
             previous = await self._begin(actor_id, model=request.model, fresh=request.fresh)
-            posted = await self._office.accept(
+            posted = await self._office.ledger.accept(
                 actor_id, brief.envelope, file=brief.file, name=brief.name
             )
         except NetskyError:
@@ -198,7 +198,7 @@ class Sidecar:
             return next(claims(channel, passed_over=note), None)
 
         while (found := await asyncio.to_thread(claim)) is not None:
-            if not await self._office.knows(actor_id, found.envelope):
+            if not await self._office.ledger.knows(actor_id, found.envelope):
                 return _Brief(envelope=found.envelope, file=found.file, name=found.name)
             await asyncio.to_thread(channel.move, found.name, CLAIMED, DELIVERED)
         told = "; ".join(f"{each['file']}: {each['reason']}" for each in poisoned)

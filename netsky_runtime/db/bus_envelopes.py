@@ -27,7 +27,13 @@ FROM bus_envelopes AS b INDEXED BY bus_envelopes_open
 JOIN actor_inputs AS i ON i.message_id = b.message_id
 WHERE b.answered_at IS NULL AND (i.status IN ('answered', 'failed', 'interrupted', 'cancelled')
     OR (i.status = 'uncertain' AND b.overdue <> ''))
-ORDER BY b.created_at, b.key LIMIT ?
+    AND (b.created_at, b.key, b.actor_id) > (?, ?, ?)
+ORDER BY b.created_at, b.key, b.actor_id LIMIT ?
+"""
+_OPEN_FILES = "SELECT file FROM bus_envelopes WHERE actor_id = ? AND answered_at IS NULL"
+_BACKLOG = """
+SELECT count(*) FROM actor_inputs AS i JOIN bus_envelopes AS b ON b.message_id = i.message_id
+WHERE i.actor_id = ? AND i.status IN ('queued', 'handed', 'seen')
 """
 _OVERDUE = "UPDATE bus_envelopes SET overdue = ? WHERE message_id = ?"
 _ANSWER = "UPDATE bus_envelopes SET answered_at = ? WHERE actor_id = ? AND key = ?"
@@ -93,9 +99,25 @@ async def open_count(tx: Tx) -> int:
     return int(await rows.value(tx, _OPEN))
 
 
-async def owed(tx: Tx, *, limit: int) -> tuple[tuple[TakenEnvelope, ActorInput], ...]:
-    """Return those whose input has ended and whose answer is not written, oldest first."""
-    found = await rows.many(tx, _OWED, limit)
+async def open_files(tx: Tx, *, actor_id: str) -> frozenset[str]:
+    """Return the names of the actor's claims that have no answer yet."""
+    return frozenset(row["file"] for row in await rows.many(tx, _OPEN_FILES, actor_id))
+
+
+async def backlog(tx: Tx, *, actor_id: str) -> int:
+    """Return how many of the actor's open inputs came by the bus."""
+    return int(await rows.value(tx, _BACKLOG, actor_id))
+
+
+async def owed(
+    tx: Tx, *, limit: int, after: TakenEnvelope | None = None
+) -> tuple[tuple[TakenEnvelope, ActorInput], ...]:
+    """Return those whose input has ended and whose answer is not written, oldest first.
+
+    ``after`` is the last one of the page before.
+    """
+    place = (after.created_at, after.key, after.actor_id) if after else (-1, "", "")
+    found = await rows.many(tx, _OWED, *place, limit)
     ended = {i.id: i for i in await inputs.by_ids(tx, [row["input_id"] for row in found])}
     return tuple((_taken(row), ended[row["input_id"]]) for row in found)
 

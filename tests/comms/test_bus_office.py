@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from watchfiles import awatch
 
-from netsky_runtime.comms import post_office
+from netsky_runtime.comms import bus_answering, bus_intake, post_office
 from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, POISON, Channel
+from netsky_runtime.comms.bus_intake import STALE_SECONDS
 from netsky_runtime.comms.post_office import POLL_SECONDS, PostOffice
 from netsky_runtime.comms.replies import NO_WORDS
-from netsky_runtime.db import actors, inputs, messages
+from netsky_runtime.db import actors, bus_envelopes, inputs, messages
 from netsky_runtime.errors import DatabaseError
 from netsky_runtime.records import (
     MANAGER0,
@@ -416,6 +418,153 @@ async def test_a_link_in_one_actors_channel_stops_nobody_elses(bus: Bus, tmp_pat
     assert [line[:2] for line in bus.lines] == [("error", "inbox cannot be used")]
 
 
+async def test_what_was_taken_before_a_folder_could_not_be_used_is_stored(
+    bus: Bus, tmp_path: Path
+) -> None:
+    bus.put("agent1", "1.json")
+    bus.put("agent1", "2.json", ts="yesterday")
+    (bus.root / "worker1" / POISON).rmdir()
+    (bus.root / "worker1" / POISON).symlink_to(tmp_path)
+    await bus.office.collect()
+    assert len(await bus.heard("worker1")) == 1
+    assert [line[:2] for line in bus.lines] == [("error", "inbox cannot be used")]
+
+
+async def test_a_sender_who_cannot_be_told_keeps_nobody_elses_mail(
+    bus: Bus, tmp_path: Path
+) -> None:
+    (bus.root / "agentevil").symlink_to(tmp_path)
+    evil = {"from": "agentevil", "requires_ack": True}
+    for name, changes in (("1.json", evil), ("2.json", {})):
+        bus.put("agent1", name, **changes)
+        bus.put("agent9", name, **changes)
+    await bus.office.collect()
+    assert [m.sender for m in await bus.heard("worker1")] == ["agentevil", "agentci"]
+    assert len(bus.files("worker9", POISON)) == 4
+    assert [answer["kind"] for answer in bus.got("agentci")] == ["error"]
+    told = [line[:2] for line in bus.lines]
+    assert told.count(("error", "sender cannot be told")) == 1
+    assert not (bus.root / "agentevil" / INBOX).exists()
+
+
+async def test_senders_who_cannot_be_reached_keep_nobody_waiting_for_an_answer(
+    bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus_answering, "AT_ONCE", 2)
+    for number in range(5):
+        bus.put("agent1", f"{number}.json", id=str(number), **{"from": "agentevil"})
+    bus.put("agent1", "9.json")
+    await bus.office.collect()
+    (bus.root / "agentevil").symlink_to(tmp_path)
+    for _ in range(6):
+        await bus.people.end(await bus.take("worker1"), "done")
+    await bus.office.answer()
+    assert [answer["text"] for answer in bus.got("agentci")] == ["done"]
+    assert len(bus.files("worker1", CLAIMED)) == 5
+    (bus.root / "agentevil").unlink()
+    await bus.office.answer()
+    assert len(bus.got("agentevil")) == 5
+
+
+async def test_an_answer_that_two_want_to_write_is_written_once(bus: Bus) -> None:
+    bus.put("agent1")
+    await bus.office.collect()
+    await bus.people.end(await bus.take("worker1"), "done")
+    await asyncio.gather(*(bus.office.answer() for _ in range(3)))
+    assert len(bus.files("agentci")) == 1
+    assert bus.files("worker1", DELIVERED) == ["x.json"]
+    assert bus.lines == []
+
+
+async def test_a_flood_of_bad_files_keeps_nobody_elses_mail(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus_intake, "AT_ONCE", 3)
+    for number in range(8):
+        bus.put("agent0", f"{number}.json", ts="yesterday")
+    bus.put("agent1")
+    await bus.office.collect()
+    assert len(await bus.heard("worker1")) == 1
+    assert len(bus.files("manager0")) == 5
+    for _ in range(2):
+        await bus.office.collect()
+    assert bus.files("manager0") == []
+    assert len(bus.files("manager0", POISON)) == 16
+
+
+async def test_no_more_is_stored_than_an_actor_can_soon_hear_and_the_rest_waits(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus_intake, "BACKLOG", 2)
+    for number in range(5):
+        bus.put("agent1", f"{number}.json", text=str(number), kind="reply")
+    for _ in range(2):
+        await bus.office.collect()
+    assert len(await bus.heard("worker1")) == 2
+    assert bus.files("worker1") == ["2.json", "3.json", "4.json"]
+    assert [line[:2] for line in bus.lines] == [("warning", "envelopes wait in the inbox")]
+    await bus.people.end(await bus.take("worker1"), "done")
+    await bus.office.collect()
+    assert [m.body for m in await bus.heard("worker1")] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("name", ["a\nb.json", "\udcff\udcfe.json", "\x1b[2J.json", "ü" * 120])
+async def test_an_envelope_is_answered_whatever_its_file_is_called(bus: Bus, name: str) -> None:
+    bus.put("agent1", name.removesuffix(".json") + ".json", requires_ack=True)
+    await bus.office.collect()
+    await bus.people.end(await bus.take("worker1"), "done")
+    await bus.office.answer()
+    assert sorted(answer["kind"] for answer in bus.got("agentci")) == ["ack", "reply"]
+    assert all(answer["in_reply_to"].isprintable() for answer in bus.got("agentci"))
+    assert len(bus.files("worker1", DELIVERED)) == 1
+
+
+async def test_words_that_no_encoding_takes_become_harmless_on_their_way_in(bus: Bus) -> None:
+    bus.put("agent1", text="a\ud800b\x00c\x1b[2J")
+    await bus.office.collect()
+    assert [m.body for m in await bus.heard("worker1")] == ["a\ufffdb\ufffdc\ufffd[2J"]
+
+
+async def test_a_claim_that_was_never_stored_is_taken_while_netsky_runs(bus: Bus) -> None:
+    bus.clock = ManualClock(time.time_ns() // 1_000_000)  # files bear the time of the disk
+    bus.restarted()
+    bus.put("agent1", "1.json")
+    bus.put("agent1", "2.json", text="other")
+    await bus.office.collect()
+    bus.put("agent1", "3.json", text="forgotten")
+    Channel(bus.root, "agent1").claim("3.json")
+    await bus.office.collect()
+    assert len(await bus.heard("worker1")) == 2  # somebody may still be at it
+    await bus.clock.advance(2 * STALE_SECONDS)
+    await bus.office.collect()
+    assert [m.body for m in await bus.heard("worker1")] == ["hello", "other", "forgotten"]
+    assert bus.files("worker1", CLAIMED) == ["1.json", "2.json", "3.json"]
+
+
+async def test_half_a_file_of_a_writer_that_died_is_removed_at_the_next_start(bus: Bus) -> None:
+    Channel(bus.root, "agent1").prepare()
+    half = bus.root / "worker1" / INBOX / ".x.json.0-1234.tmp"
+    half.write_text("{")
+    async with serving(bus):
+        await until(bus, lambda: not half.exists())
+
+
+async def test_a_bus_that_cannot_be_used_is_told_once_and_used_when_it_can_be(bus: Bus) -> None:
+    bus.root.rmdir()
+    bus.root.write_text("")
+    async with serving(bus):
+        await bus.clock.until_sleeping(2)
+        for _ in range(2):
+            await bus.clock.advance(POLL_SECONDS)
+        bus.root.unlink()
+        bus.root.mkdir()
+        bus.put("agent1")
+        await bus.clock.advance(POLL_SECONDS)
+        await until(bus, lambda: bus.woken)
+    told = [line[1] for line in bus.lines]
+    assert sorted(told) == ["the bus is only looked at now and then", "the bus stands still"]
+
+
 async def test_a_netsky_that_died_after_claiming_takes_the_envelope_at_the_next_start(
     bus: Bus,
 ) -> None:
@@ -448,7 +597,7 @@ async def test_a_netsky_that_died_between_answer_and_record_writes_no_second_ans
         raise DatabaseError("The process is killed here.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(post_office.bus_envelopes, "answered", die)
+        patch.setattr(bus_envelopes, "answered", die)
         await bus.office.answer()
     assert len(bus.files("agentci")) == 1
     assert bus.files("worker1", CLAIMED) == ["x.json"]
@@ -464,15 +613,16 @@ async def test_an_envelope_that_could_not_be_stored_goes_back_to_the_inbox(
     async def broken(*_args: Any, **_more: Any) -> None:
         raise DatabaseError("The disk is full.")
 
-    bus.put("agent1")
+    for name in ("x.json", "1.json", "2.json"):
+        bus.put("agent1", name, text=name)
     with monkeypatch.context() as patch:
-        patch.setattr(post_office.bus_envelopes, "insert", broken)
+        patch.setattr(bus_envelopes, "insert", broken)
         with pytest.raises(DatabaseError):
             await bus.office.collect()
-    assert bus.files("worker1") == ["x.json"]
+    assert bus.files("worker1") == ["1.json", "2.json", "x.json"]
     assert await bus.people.open_inputs() == 0
     await bus.office.collect()
-    assert await bus.people.open_inputs() == 1
+    assert await bus.people.open_inputs() == 3
 
 
 async def test_a_file_is_taken_when_it_arrives_and_answered_when_its_turn_ends(bus: Bus) -> None:

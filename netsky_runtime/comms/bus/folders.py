@@ -170,21 +170,32 @@ class Channel:
     @contextmanager
     def _opened(self, part: str, *, make: bool = False) -> Iterator[int]:
         """Open one of the folders. Raises ``FileNotFoundError`` when it is not there."""
-        path = self.root
-        folder = guarded.enter_root(path, make=make)
+        folder = self._enter(part, make=make)
         try:
-            for step in (self.folder, part):
-                path /= step
-                inner = guarded.enter(folder, step, path, make=make)
-                os.close(folder)
-                folder = inner
             yield folder
         except (FileNotFoundError, FileExistsError):
             raise
         except OSError as error:
-            raise guarded.no_folder(path, error) from error
+            raise guarded.no_folder(self.root / self.folder / part, error) from error
         finally:
             os.close(folder)
+
+    def _enter(self, part: str, *, make: bool) -> int:
+        path = self.root
+        try:
+            folder = guarded.enter_root(path, make=make)
+            for step in (self.folder, part):
+                path /= step
+                try:
+                    inner = guarded.enter(folder, step, path, make=make)
+                finally:
+                    os.close(folder)
+                folder = inner
+        except FileNotFoundError as error:
+            if make:  # somebody has removed it at once
+                raise guarded.no_folder(path, error) from error
+            raise
+        return folder
 
 
 def prepare_channel(home: Home, actor_id: str) -> None:

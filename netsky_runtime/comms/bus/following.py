@@ -83,5 +83,5 @@ def _looks(folder: Path) -> Iterator[object]:
         )
     except (OSError, RuntimeError):  # no more watches for this user, or a name that is no text
         while True:
-            yield
+            yield None
             time.sleep(CHECK_SECONDS)  # noqa: TID251 - a process of its own, without a loop
