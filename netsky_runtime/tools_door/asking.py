@@ -37,10 +37,12 @@ class Daemon:
     ) -> dict[str, Any]:
         """Return the daemon's answer, trying for at most ``seconds``.
 
-        Raises what the daemon answers with; ``NoDaemon`` when it was away all the time, so that
-        nothing was done; ``DeadlineExceeded`` when it was asked and may have done it.
+        Raises what the daemon answers with, but tries again while that is ``Unhealthy``;
+        ``NoDaemon`` when it could not be asked all the time, so that nothing was done;
+        ``DeadlineExceeded`` when it was asked and may have done it.
         """
         asked = False
+        why = ""
         pause = FIRST_PAUSE
         try:
             async with asyncio.timeout(seconds):
@@ -49,11 +51,12 @@ class Daemon:
                         handle = await self._connected(seconds)
                         asked = True
                         return await handle.call(method, params, deadline=seconds)
-                    except (NoDaemon, Unhealthy, DeadlineExceeded):
+                    except (NoDaemon, Unhealthy, DeadlineExceeded) as error:
+                        why = error.message
                         await self._clock.sleep(pause)
                         pause = min(2 * pause, LONGEST_PAUSE)
         except TimeoutError:
-            raise _gave_up(seconds, asked=asked) from None
+            raise _gave_up(seconds, why, asked=asked) from None
 
     async def _connected(self, seconds: float) -> RemoteHandle:
         async with self._connecting:
@@ -75,7 +78,7 @@ class Daemon:
             await handle.close()
 
 
-def _gave_up(seconds: float, *, asked: bool) -> NetskyError:
+def _gave_up(seconds: float, why: str, *, asked: bool) -> NetskyError:
     if asked:
-        return DeadlineExceeded(f"netsky did not answer within {seconds:g} seconds.")
-    return NoDaemon(f"netsky has not been running for {seconds:g} seconds.")
+        return DeadlineExceeded(f"netsky gave no answer within {seconds:g} seconds. {why}".rstrip())
+    return NoDaemon(f"netsky could not be reached for {seconds:g} seconds. {why}".rstrip())

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime import __version__
-from netsky_runtime.errors import DeadlineExceeded, NetskyError, NoDaemon
+from netsky_runtime.errors import Conflict, DeadlineExceeded, NetskyError, NoDaemon
 from netsky_runtime.tools_door.naming import SERVER
 from netsky_runtime.wire.errors import PeerClosed, RequestTimedOut
 from netsky_runtime.wire.peer import Peer, RequestId
@@ -72,6 +72,8 @@ class ToolsServer:
                     task.cancel()
 
     def _requested(self, request_id: RequestId, method: str, params: dict[str, Any]) -> None:
+        if request_id in self._running:
+            return  # one id, one answer; and each task that runs must be counted
         if len(self._running) >= 2 * MAX_IN_FLIGHT:
             return  # nobody reads the answers any more
         if len(self._running) >= MAX_IN_FLIGHT:
@@ -100,14 +102,8 @@ class ToolsServer:
                 task.cancel()
 
     def _spawn(self, request_id: RequestId, work: Coroutine[Any, Any, None]) -> None:
-        task = self._work.create_task(work)
-        self._running[request_id] = task
-
-        def forget(done: asyncio.Task[None]) -> None:
-            if self._running.get(request_id) is done:
-                del self._running[request_id]
-
-        task.add_done_callback(forget)
+        task = self._running[request_id] = self._work.create_task(work)
+        task.add_done_callback(lambda _done: self._running.pop(request_id))
 
     async def _list(self, request_id: RequestId) -> None:
         if self._tools is None:
@@ -189,7 +185,7 @@ def _outcome(text: str, *, success: bool) -> dict[str, Any]:
 def _advice(tool: str, error: NetskyError) -> str:
     """Return what the model is told: a daemon's hints are for people at a command line."""
     match error:
-        case NoDaemon():
+        case NoDaemon() | Conflict():
             then = (
                 f"{tool} was not done. Go on with what does not need it; then end your turn and "
                 "say what is still to be done."

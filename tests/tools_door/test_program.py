@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 from netsky_runtime.agents.tools_config import mcp_server_config
 from netsky_runtime.paths import Home
 from netsky_runtime.wire.process import Child
-from tests.tools_door.kit import TOKEN, FakeDaemon, fake_daemon
+from tests.tools_door.kit import TOKEN, TOOL, FakeDaemon, fake_daemon
 
 HEAVY = {
     "pydantic",
@@ -71,11 +71,10 @@ class Program:
 
 @asynccontextmanager
 async def started(daemon: FakeDaemon, *, cwd: Path | None = None) -> AsyncIterator[Program]:
-    """Start it as the configuration for Codex says, with the environment that Codex gives."""
+    """Start it as the configuration for Codex says, with no more environment than that gives."""
     config = mcp_server_config(home=Home(daemon.path.parent, daemon.path.parent), token=TOKEN)
     server = config["mcp_servers"]["netsky"]
-    kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-    env = {**kept, **server["env"], "PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"}
+    env = {**server["env"], "PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"}
     child = await Child.spawn([server["command"], *server["args"]], env=env, cwd=cwd)
     try:
         yield Program(child)
@@ -104,6 +103,19 @@ async def test_it_ends_with_its_input_and_says_nothing_of_it() -> None:
     async with fake_daemon() as daemon, started(daemon) as program:
         await program.send(INITIALIZE)
         await program.read()
+        assert await program.child.end(grace=20) == 0
+        assert program.child.stderr_tail() == ""
+
+
+async def test_it_ends_with_its_input_also_when_nobody_reads_what_it_says() -> None:
+    async def long(_params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"tools": [{**TOOL, "description": "x" * 1_000_000}]}
+
+    async with fake_daemon() as daemon, started(daemon) as program:
+        daemon.verbs["tools.list"] = long
+        for number in range(30):
+            await program.send({"jsonrpc": "2.0", "id": number, "method": "tools/list"})
+        await program.read()  # and never again
         assert await program.child.end(grace=20) == 0
         assert program.child.stderr_tail() == ""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from netsky_runtime.errors import Refused
+from netsky_runtime.errors import DatabaseError, Refused
 from netsky_runtime.tools_door import server as server_module
 from netsky_runtime.tools_door.server import MAX_IN_FLIGHT, VERSIONS
 from tests.tools_door.kit import TOKEN, codex, fake_daemon, told
@@ -290,7 +291,8 @@ async def test_a_daemon_that_stays_away_is_told_so_that_the_model_can_go_on(
     async with fake_daemon(running=False) as daemon, codex(daemon) as client:
         listed = await client.say("tools/list")
         text, wrong = await client.call("start_worker")
-    assert "netsky has not been running" in listed["error"]["message"]
+    assert "netsky could not be reached" in listed["error"]["message"]
+    assert "No daemon runs" in listed["error"]["message"]
     assert wrong
     assert "start_worker was not done" in text
     assert "end your turn" in text
@@ -309,10 +311,90 @@ async def test_a_call_that_was_asked_and_not_answered_may_have_been_done(
     assert "list_tasks" in text
 
 
+@pytest.mark.parametrize(("name", "why"), [("x" * 200, "too long"), ("file/x", "Not a directory")])
+async def test_a_socket_that_cannot_be_used_is_named_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    monkeypatch.setattr(server_module, "CALL_SECONDS", 0.01)
+    async with fake_daemon(running=False) as daemon:
+        daemon.path.with_name("file").write_text("")
+        daemon.path = daemon.path.parent / name
+        async with codex(daemon) as client:
+            text, wrong = await client.call("start_worker")
+    assert wrong
+    assert why in text
+    assert "start_worker was not done" in text
+
+
+async def test_a_daemon_that_is_stopped_in_its_tracks_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It lets clients in and says nothing, not even hello."""
+    monkeypatch.setattr(server_module, "CALL_SECONDS", 0.01)
+    async with fake_daemon(running=False) as daemon, codex(daemon) as client:
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(str(daemon.path))
+            silent.listen()
+            text, wrong = await client.call("start_worker")
+    assert wrong
+    assert "start_worker was not done" in text
+
+
+async def test_a_daemon_that_is_not_well_is_asked_again_under_the_same_id() -> None:
+    async def full(_params: Mapping[str, Any]) -> dict[str, Any]:
+        raise DatabaseError("The disk is full.")
+
+    async with fake_daemon() as daemon, codex(daemon) as client:
+        daemon.verbs["tools.call"] = full
+        asked = client.ask("tools/call", name="add_note", arguments={"body": "b"})
+        await client.clock.until_sleeping()
+        held = daemon.verbs["tools.call"] = Held()
+        held.go.set()
+        await client.clock.pass_next()
+        answer = await client.answer(asked)
+    (_, first), (_, second) = daemon.asked
+    assert first == second
+    assert told(answer) == (f"did {first['call_id']}", False)
+
+
 async def test_a_daemon_of_another_protocol_is_named_without_advice_for_people() -> None:
     async with fake_daemon() as daemon, codex(daemon) as client:
         daemon.protocol = 99
-        assert await client.call("list_tasks") == ("Another protocol.", True)
+        text, wrong = await client.call("list_tasks")
+    assert wrong
+    assert text.startswith("Another protocol. list_tasks was not done.")
+    assert "kill" not in text
+
+
+async def test_a_second_request_under_an_id_that_is_waited_for_is_passed_over() -> None:
+    async with fake_daemon() as daemon, codex(daemon) as client:
+        held = daemon.verbs["tools.call"] = Held()
+        asked = client.ask("tools/call", name="list_tasks", arguments={})
+        await daemon.until_asked(1)
+        client.far.write({"jsonrpc": "2.0", "id": asked, "method": "ping"})
+        held.go.set()
+        assert told(await client.answer(asked))[1] is False
+        assert (await client.say("ping"))["result"] == {}
+
+
+async def test_arguments_that_are_too_deep_to_be_handed_on_are_refused_and_the_next_are_not() -> (
+    None
+):
+    deep = "[" * 300 + "]" * 300
+    params = f'{{"name": "add_note", "arguments": {{"body": {deep}}}}}'
+    async with fake_daemon() as daemon, codex(daemon) as client:
+        client.far.write(f'{{"id": 77, "method": "tools/call", "params": {params}}}'.encode())
+        text, wrong = told(await client.answer(77))
+        assert wrong
+        assert "cannot be written" in text
+        assert await client.call("add_note", body="b") == ("did add_note", False)
+
+
+async def test_arguments_of_a_megabyte_are_handed_on_whole() -> None:
+    body = "é" * 500_000
+    async with fake_daemon() as daemon, codex(daemon) as client:
+        assert await client.call("add_note", body=body) == ("did add_note", False)
+    assert daemon.asked[0][1]["arguments"] == {"body": body}
 
 
 async def test_a_client_that_leaves_in_the_middle_of_a_call_ends_the_server() -> None:
