@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _END_SECONDS: Final = 2.0
 """How long a screen may take to end when the room does."""
+_SWITCHED_OFF: Final = "\x1b[?1049l\x1b[r\x1b[<u\x1b[?1007l"
+"""Ends what a Codex that was killed leaves on and the room does not know of: its alternate
+screen, its scroll region, its keyboard protocol and its way with the wheel."""
 
 
 class Attaching:
@@ -77,6 +80,9 @@ class Attaching:
                 status = await child.wait()
             finally:
                 await self.end()
+            if status:
+                sys.stderr.write(_SWITCHED_OFF)
+                sys.stderr.flush()
         if not status:
             return ""
         how = f"with status {status}" if status > 0 else f"by signal {-status}"
