@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ KEPT = json.dumps({"body": "kept by the worker"})
 LOOK = "RUN[env | tee seen-$CODEX_THREAD_ID]"
 TASK = f"{LOOK} TOOL[mcp__netsky/add_note {KEPT}]ENDTOOL SAY[hello from below]"
 START = json.dumps({"title": "Greet", "body": TASK}).replace("]ENDTOOL", "]\\u0045NDTOOL")
+DOOR = "netsky_runtime.tools_door"
+"""How the command line of a door ends; Codex's own has more behind it."""
 READING = (
     ("status",),
     ("doctor",),
@@ -147,6 +149,26 @@ def test_a_token_does_what_its_actor_may_and_only_while_its_session_lasts(crew: 
     assert len(netsky.json("notes", "list")) == 1
 
 
+def test_a_thread_has_its_tools_again_after_netsky_was_killed(crew: Netsky) -> None:
+    """The resident Codex has lived on, and so has its door; the other goes on in the engine."""
+    netsky = at_work(crew)
+    before = {actor["id"]: actor["session"] for actor in netsky.json("actors", "list")}
+    netsky.kill()
+    netsky.start()
+    assert (
+        netsky.ask("TOOL[mcp__netsky/list_tasks {}]ENDTOOL SAY[again]")["reply"]["body"] == "again"
+    )
+    latest = "SELECT actor_id, tool, success FROM tool_calls ORDER BY created_at DESC LIMIT 1"
+    assert rows(netsky, latest) == [("manager0", "list_tasks", 1)]
+    after = {actor["id"]: actor["session"] for actor in netsky.json("actors", "list")}
+    assert after["manager0"]["thread_id"] == before["manager0"]["thread_id"]
+    goes_on_at = {"mcp_server": "app_server", "resident": "resident"}
+    assert after["manager0"]["runtime"] == goes_on_at[before["manager0"]["runtime"]]
+    lines = command_lines(netsky)
+    assert any(line.endswith(DOOR) for line in lines)
+    assert not any(token in line for token in tokens(netsky).values() for line in lines)
+
+
 def test_a_token_is_in_no_command_line_file_row_or_answer(crew: Netsky) -> None:
     """But in its session's row, and in the environment of whoever uses it."""
     netsky = at_work(crew)
@@ -154,7 +176,9 @@ def test_a_token_is_in_no_command_line_file_row_or_answer(crew: Netsky) -> None:
     assert secrets.keys() == {"manager0", "worker1"}
     assert all(secrets.values())
 
-    seen = {"command lines": command_lines(netsky)}
+    lines = command_lines(netsky)
+    assert sum(line.endswith(DOOR) for line in lines) == 2
+    seen = {"command lines": "\n".join(lines).encode(errors="surrogateescape")}
     seen |= {f"file {path}": path.read_bytes() for path in files(netsky)}
     seen |= {f"table {name}": text.encode() for name, text in tables(netsky)}
     for verb in READING:
@@ -171,16 +195,13 @@ def test_a_token_is_in_no_command_line_file_row_or_answer(crew: Netsky) -> None:
     ] == []
 
 
-def command_lines(netsky: Netsky) -> bytes:
-    """Return those of all processes of this home; the tools doors are among them."""
+def command_lines(netsky: Netsky) -> list[str]:
+    """Return those of all processes of this home."""
     lines = []
     for process in netsky.processes():
-        try:
+        with suppress(psutil.Error):
             lines.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
-    assert sum(line.endswith("netsky_runtime.tools_door") for line in lines) == 2
-    return "\n".join(lines).encode(errors="surrogateescape")
+    return lines
 
 
 def files(netsky: Netsky) -> Iterator[Path]:
