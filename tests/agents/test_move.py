@@ -390,14 +390,15 @@ async def test_a_thread_that_is_not_attached_is_not_moved(tmp_path, house, monke
         assert (await session_of(fleet)).runtime is APP
 
 
-@pytest.mark.parametrize("after", ["release", "resume"])
+@pytest.mark.parametrize("after", ["release", "row", "resume"])
 async def test_a_netsky_that_ends_in_the_middle_comes_back_on_the_door_that_its_row_names(
     tmp_path, house, monkeypatch, after
 ):
     reached = asyncio.Event()
-    where, name = {
-        "release": (house.doors[RESIDENT], "resume"),
-        "resume": (move, "attached"),
+    where, name, named = {
+        "release": (move, "_send_to", APP),
+        "row": (house.doors[RESIDENT], "resume", RESIDENT),
+        "resume": (move, "attached", RESIDENT),
     }[after]
 
     async def hang(*_args):
@@ -413,11 +414,10 @@ async def test_a_netsky_that_ends_in_the_middle_comes_back_on_the_door_that_its_
                 await reached.wait()
                 await fleet.fleet.close()
                 await moving
-        queued = await session_of(fleet)
-        assert queued.runtime is RESIDENT
+        assert (await session_of(fleet)).runtime is named
     async with House(tmp_path).crew(tmp_path) as fleet:
         assert (await fleet.reply_to(await fleet.send("SAY[here]"))).body == "here"
-        assert (await session_of(fleet)).runtime is RESIDENT
+        assert (await session_of(fleet)).runtime is named
         assert times_heard(tmp_path, posted.input.id) == 1
 
 
