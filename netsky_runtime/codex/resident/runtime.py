@@ -173,7 +173,8 @@ class ResidentRuntime:
         try:
             await following.go_on(thread_id, rollout, lives=found is not None)
         except HistoryUnavailable as error:
-            await house.let_go(resident)
+            # One that was started for it would write beside whoever gets the thread instead.
+            await (house.let_go(resident) if found is not None else house.end(resident))
             raise ThreadUnavailable(error.message, hint=error.hint) from error
         if found is None:
             await self._come_up(house, resident, following, speaks=False)
