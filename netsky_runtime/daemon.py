@@ -29,6 +29,7 @@ from netsky_runtime.control.feed import Feed
 from netsky_runtime.control.handle import Handle, LocalHandle
 from netsky_runtime.control.server import ControlServer
 from netsky_runtime.db import counts, daemon_row, engines
+from netsky_runtime.db import sessions as session_rows
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import CodexMissing, NetskyError
@@ -36,7 +37,7 @@ from netsky_runtime.live_verbs import LiveVerbs
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
 from netsky_runtime.records import RuntimeName
-from netsky_runtime.sidecar import Sidecar
+from netsky_runtime.sidecar.runs import Sidecar
 from netsky_runtime.supervise import Supervisor
 from netsky_runtime.tool_verbs import ToolVerbs
 from netsky_runtime.verbs import RecordVerbs, Verb, VerbTable
@@ -323,10 +324,12 @@ class Daemon:
         """Return what the room in this process works with."""
         return LocalHandle(dispatch=self.dispatch, feed=self.feed)
 
-    async def engine_at_work(self) -> str:
-        """Return the id of the engine that should be running; empty when none is known."""
-        found = await self.database.read(lambda tx: engines.running(tx, RuntimeName.APP_SERVER))
-        return found.id if found else ""
+    async def engine_carries_others(self, actor_id: str) -> bool:
+        """Whether the engine carries the thread of anybody but this actor."""
+        engine = await self.database.read(lambda tx: engines.running(tx, RuntimeName.APP_SERVER))
+        current = await self.database.read(session_rows.list_current)
+        others = [session for session in current if session.actor_id != actor_id]
+        return engine is not None and any(each.engine_id == engine.id for each in others)
 
     async def status(self, _request: protocol.Empty) -> dict[str, Any]:
         """Say how the daemon is, what it runs on and how much there is."""

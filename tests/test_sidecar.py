@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from netsky_runtime import wiring
+from netsky_runtime.codex.base import ThreadUnavailable
 from netsky_runtime.codex.probe import Doors
-from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, POISON, Channel
+from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
+from netsky_runtime.comms.bus.envelope import parse
+from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, PARTS, POISON, Channel
 from netsky_runtime.daemon import Daemon
 from netsky_runtime.db import actors, messages, sessions
 from netsky_runtime.errors import Conflict, DeadlineExceeded, NetskyError, NotFound, UsageError
@@ -23,6 +26,7 @@ from netsky_runtime.records import (
     SessionState,
 )
 from netsky_runtime.settings import Settings
+from netsky_runtime.sidecar import briefs
 
 TS = "2026-04-15T21:00:00Z"
 
@@ -367,6 +371,114 @@ async def test_a_sidecar_that_a_crash_left_awake_is_put_to_rest_by_the_next_nets
             return (await actor(running)).status is ActorStatus.STOPPED
 
         await until(running, rests)
+
+
+async def left_behind(tmp_path, text):
+    """Leave an envelope with sidecar worker3 as a call does that dies before its turn."""
+    async with daemon(tmp_path, only=frozenset({"worker4"})) as running:
+        put(running, id="e-1", text=text, **{"from": "agentci"})
+        channel = Channel(running.options.home.channels, "worker3")
+        name = channel.claim("x.json")
+        now = running.clock.now()
+        await running.database.write(
+            lambda tx: actors.set_status(tx, "worker3", ActorStatus.ACTIVE, now=now)
+        )
+        envelope = parse(channel.read(name, CLAIMED))
+        await running.office.ledger.accept("worker3", envelope, file=name, name=name)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_what_a_call_that_died_has_left_is_answered_once_before_the_next_begins(
+    tmp_path, lost
+):
+    async with alone(tmp_path) as running:
+        await codex(running, "SAY[one]")
+    await left_behind(tmp_path, "SAY[late]")
+    if lost:
+        for file in (tmp_path / "home" / "scripted").iterdir():
+            file.unlink()
+    async with alone(tmp_path) as running:
+        assert (await codex(running, "SAY[two]"))["reply"] == "two"
+        assert [(a["kind"], a["in_reply_to"]) for a in got(running, "agentci")] == [
+            ("reply", "e-1")
+        ]
+        assert [a["text"] for a in got(running)] == ["one", "two"]
+        assert files(running, DELIVERED) == ["x.json"]
+        assert files(running, CLAIMED) == []
+
+
+async def test_what_was_left_and_does_not_end_is_stopped_in_the_time_of_the_next_call(tmp_path):
+    async with alone(tmp_path) as running:
+        await codex(running, "SAY[one]")
+    await left_behind(tmp_path, "HANG")
+    async with alone(tmp_path) as running:
+        put(running, "y.json", text="SAY[two]")
+        with pytest.raises(DeadlineExceeded, match="An earlier turn of worker3"):
+            await drain(running, timeout=0.5)
+        assert [a["kind"] for a in got(running, "agentci")] == ["error"]
+        assert files(running, INBOX) == ["y.json"]
+        assert (await drain(running))["reply"] == "two"
+
+
+async def test_the_next_daemon_answers_what_a_call_that_died_has_left(tmp_path):
+    async with alone(tmp_path) as running:
+        await codex(running, "SAY[one]")
+    await left_behind(tmp_path, "SAY[late]")
+    async with daemon(tmp_path) as running:
+
+        async def rests():
+            return (await actor(running)).status is ActorStatus.STOPPED
+
+        await until(running, rests)
+        assert [a["text"] for a in got(running, "agentci")] == ["late"]
+
+
+async def test_an_envelope_that_a_call_died_with_before_it_was_stored_is_drained_again(tmp_path):
+    async with alone(tmp_path) as running:
+        put(running)
+        Channel(running.options.home.channels, "worker3").claim("x.json")
+        assert (await drain(running))["reply"] == "hello"
+        assert files(running, DELIVERED) == ["x.json"]
+
+
+async def test_of_a_flood_of_bad_envelopes_only_some_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(briefs, "MOST_TOLD", 2)
+    async with alone(tmp_path) as running:
+        for number in range(5):
+            put(running, f"{number}.json", ts="yesterday")
+        put(running, "9.json")
+        assert len((await drain(running))["poisoned"]) == 2
+        assert len(files(running, POISON)) == 10
+
+
+async def test_a_turn_that_waits_for_a_thread_says_what_it_waited_for(tmp_path, monkeypatch):
+    async def unable(*_args, **_more):
+        raise ThreadUnavailable("The rollout cannot be read.")
+
+    async with alone(tmp_path) as running:
+        await codex(running, "SAY[one]")
+        monkeypatch.setattr(ScriptedRuntime, "resume", unable)
+        with pytest.raises(DeadlineExceeded, match=r"within 0\.5 s: The rollout cannot be read"):
+            await codex(running, "SAY[two]", timeout=0.5)
+        assert got(running)[-1]["kind"] == "error"
+        assert "The rollout cannot be read" in got(running)[-1]["text"]
+
+
+async def test_an_actors_folders_are_there_before_its_first_turn(tmp_path):
+    async with alone(tmp_path) as running:
+        channel = running.options.home.channels / "worker3"
+        assert not channel.exists()
+        seen = []
+        real = ScriptedRuntime.start
+
+        async def start(runtime, spec):
+            seen.append(sorted(path.name for path in channel.iterdir()))
+            return await real(runtime, spec)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ScriptedRuntime, "start", start)
+            await codex(running, "SAY[x]")
+    assert seen == [sorted(PARTS)]
 
 
 async def test_a_daemon_for_one_sidecar_leaves_everybody_elses_work_alone(tmp_path):

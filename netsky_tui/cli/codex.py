@@ -109,7 +109,6 @@ async def _host(options: Options, params: dict[str, Any]) -> dict[str, Any]:
         if me is not None:
             loop.add_signal_handler(number, me.cancel)
     hosted = await Daemon.host(options)
-    worked = await hosted.engine_at_work()
     try:
         narrate(f"agent{params['number']}: one turn")
         return await hosted.dispatch("codex.run", params)
@@ -117,6 +116,6 @@ async def _host(options: Options, params: dict[str, Any]) -> dict[str, Any]:
         msg = "The turn was stopped by a signal."
         raise NetskyError(msg, hint="Its sender is told so, by the bus.") from error
     finally:
-        # An engine that worked before this command came goes on, and so do its turns.
-        keep = bool(worked) and await hosted.engine_at_work() == worked
+        # An engine that an earlier netsky left to others goes on, and so do its turns.
+        keep = await hosted.engine_carries_others(f"worker{params['number']}")
         await hosted.stop(keep_engine=keep)

@@ -62,8 +62,8 @@ def codexes(here):
     return found
 
 
-def answers(here):
-    inbox = here.home / "channels" / "manager0" / "inbox"
+def answers(here, to="manager0"):
+    inbox = here.home / "channels" / to / "inbox"
     return [json.loads(path.read_text()) for path in sorted(inbox.glob("*.json"))]
 
 
@@ -103,6 +103,29 @@ def test_a_conversation_that_codex_has_lost_is_said_aloud_with_both_ids(old):
     assert f"thread {first['thread_id']} is known to no door any more" in ran.stderr
     assert f"(was {first['thread_id']})" in ran.stderr
     assert first["thread_id"] not in ran.stdout
+    assert codexes(old) == []
+
+
+def test_a_turn_that_a_killed_call_left_is_answered_once_by_the_next_call(old, model):
+    old.json("codex", "3", "--prompt", reply("one"))
+    old.json("channel", "send", "agent3", f"HANG {reply('late')}", "--from", "agentci")
+    call = subprocess.Popen(
+        [*old.argv, "codex", "3", "--drain"],
+        env=old.environ,
+        cwd=old.work,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    old.until(lambda: "HANG" in json.dumps(model.requests[-1]))
+    call.kill()
+    call.wait()
+    model.release()
+    assert old.json("codex", "3", "--prompt", reply("two"))["reply"] == "two"
+    assert codexes(old) == []
+    told = answers(old, "agentci")
+    assert len(told) == 1
+    assert (told[0]["kind"], told[0]["from"]) == ("reply", "agent3")
+    assert [a["text"] for a in answers(old)] == ["one", "two"]
 
 
 def test_a_sidecar_that_takes_too_long_leaves_no_process_and_can_be_called_again(old, model):
