@@ -25,7 +25,9 @@ QUEUE_LIMIT = 100_000
 """Facts waiting for the database; past it their listeners wait, and their channels fill."""
 BATCH = 1_000
 
-_MANY_A_TURN = frozenset({EventKind.ERROR, EventKind.WARNING, EventKind.UNKNOWN, EventKind.MODEL})
+_MANY_A_TURN = frozenset(
+    {EventKind.ERROR, EventKind.WARNING, EventKind.UNKNOWN, EventKind.MODEL, EventKind.BLOCKED}
+)
 
 
 class Log(Protocol):

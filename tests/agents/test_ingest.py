@@ -74,6 +74,26 @@ async def test_facts_are_stored_in_order_after_the_database_has_failed_for_a_whi
     assert [message for _, message, _ in lines] == ["facts could not be stored"] * 2
 
 
+async def test_every_word_of_a_blocked_screen_is_kept_and_none_replaces_anothers(tmp_path):
+    """Threads without a name share none, and a thread is blocked more than once."""
+    told = [
+        ("worker1", "", "A login."),
+        ("worker2", "", "Another login."),
+        ("worker1", "th", "A dialog."),
+        ("worker1", "th", ""),
+        ("worker1", "th", "A dialog."),
+    ]
+    async with opened(tmp_path) as database:
+        writer = FactWriter(database=database, clock=SystemClock(), log=lambda *line: None)
+        async with running(writer.run()), asyncio.timeout(5):
+            for at, (actor, thread, reason) in enumerate(told):
+                fact = CodexEvent(EventKind.BLOCKED, thread, at, data={"reason": reason})
+                await writer.put(actor, fact)
+            await writer.flush()
+        stored = await database.read(lambda tx: events.after(tx, 0, limit=9))
+    assert [(one.actor_id, one.thread_id, one.data["reason"]) for one in stored] == told
+
+
 async def test_log_lines_reach_the_database_when_their_file_cannot_be_written(tmp_path):
     book = Logbook(file=tmp_path / "no such folder" / "netsky.jsonl", clock=SystemClock())
     async with opened(tmp_path) as database:
