@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import inputs, sessions
@@ -10,6 +9,7 @@ from netsky_runtime.db import inputs, sessions
 if TYPE_CHECKING:
     from netsky_runtime.agents.seat import Seat
     from netsky_runtime.db.connection import Tx
+    from netsky_runtime.records import Session
 
 
 async def set_blocked(seat: Seat, reason: str) -> None:
@@ -22,14 +22,14 @@ async def set_blocked(seat: Seat, reason: str) -> None:
         return
     now = kit.clock.now()
 
-    async def body(tx: Tx) -> None:
+    async def body(tx: Tx) -> Session:
         await sessions.set_blocked(tx, row.id, reason, now=now)
         if not reason:
             await inputs.rouse(tx, seat.actor_id)
+        return await sessions.require(tx, row.id)
 
-    await kit.database.write(body)
-    since = (row.blocked_at or now) if reason else None
-    seat.row = replace(row, blocked=reason, blocked_at=since)
+    stored = await kit.database.write(body)
+    seat.changed(blocked=stored.blocked, blocked_at=stored.blocked_at)
     fields = {"actor": seat.actor_id, "reason": reason}
     if reason:
         kit.log("warning", "thread is blocked", fields)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents import matching, overheard
@@ -112,9 +111,9 @@ class Listener:
             told.append(f"Somebody changed the model to {model}.")
             fields = {"actor": seat.actor_id, "model": model, "asked": row.model}
             seat.kit.log("warning", "model was changed", fields)
-        seat.row = replace(row, differences="; ".join(told))
-        differences = seat.row.differences
+        differences = "; ".join(told)
         await seat.kit.database.write(lambda tx: sessions.set_differences(tx, row.id, differences))
+        seat.changed(differences=differences)
 
     async def _turn_started(self, event: CodexEvent) -> None:
         self._turn_id, self._whole = event.turn_id, True

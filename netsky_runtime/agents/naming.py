@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.launch import tools_door
@@ -21,9 +20,7 @@ async def learn_name(seat: Seat, thread: ThreadSession) -> None:
     if row is None or not thread.thread_id or row.thread_id == thread.thread_id:
         return
     runtime = seat.kit.runtime(row.runtime)
-    seat.row = await bind(
-        seat, row, runtime, thread_id=thread.thread_id, engine_id=thread.engine_id
-    )
+    await bind(seat, row, runtime, thread_id=thread.thread_id, engine_id=thread.engine_id)
 
 
 async def bind(
@@ -45,7 +42,7 @@ async def bind(
         await inputs.name_thread(tx, seat.actor_id, thread_id)
 
     await kit.database.write(body)
-    return replace(row, thread_id=thread_id, engine_id=engine_id, tools_door=door)
+    return seat.changed(thread_id=thread_id, engine_id=engine_id, tools_door=door)
 
 
 async def look_for_name(seat: Seat, row: Session, runtime: ThreadRuntime) -> Session:

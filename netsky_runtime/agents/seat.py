@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,12 +46,25 @@ class Seat:
         return self.closing or self.move is not None
 
     @property
-    def capabilities(self) -> Capabilities:
-        """What the door of the session can do. Only while there is a session."""
+    def session(self) -> Session:
+        """The session row. Only while there is one: the runner attaches first."""
         if self.row is None:
             msg = f"{self.actor_id} has no session"
             raise RuntimeError(msg)
-        return self.kit.runtime(self.row.runtime).capabilities
+        return self.row
+
+    def changed(self, **fields: Any) -> Session:
+        """Note what was stored of the session; return its row as it is now.
+
+        Listener and dispatcher both change it: what the other noted meanwhile stays.
+        """
+        self.row = replace(self.session, **fields)
+        return self.row
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the door of the session can do. Only while there is a session."""
+        return self.kit.runtime(self.session.runtime).capabilities
 
     @property
     def busy(self) -> bool:
