@@ -12,6 +12,7 @@ from netsky_runtime.codex.base import (
     Batch,
     Decision,
     HistoricTurn,
+    HistoryUnavailable,
     NoActiveTurn,
     ThreadBlocked,
     ThreadUnavailable,
@@ -145,12 +146,18 @@ class ResidentSession:
         """Do nothing: a rollout has no fragments."""
 
     async def history(self) -> Sequence[HistoricTurn]:
-        """Return all turns, oldest first. Raises ``HistoryUnavailable``."""
+        """Return all turns, oldest first.
+
+        Raises ``HistoryUnavailable``, also when the pane is lost: until its Codex is known to have
+        ended, it may still write, and what is missing may still come.
+        """
+        if self._resident.lost:
+            msg = f"The thread's history cannot be read now: {self._resident.lost}"
+            raise HistoryUnavailable(msg)
         rollout = self._resident.rollout
         if rollout is None:
             return ()
-        runs = bool(self.active_turn) and not self._resident.lost
-        return await asyncio.to_thread(read_history, rollout, running=runs)
+        return await asyncio.to_thread(read_history, rollout, running=bool(self.active_turn))
 
     def terminal(self) -> Sequence[str]:
         """Return the command that shows Codex's screen; ``ctrl-b d`` leaves it working."""
