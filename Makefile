@@ -10,7 +10,7 @@ CODEX := $(CODEX_VERSIONS:%=.codex/%/codex_cli_bin/bin/codex)
 ARGS ?=
 
 # The rooms whose tests start no Codex, no terminal and no picture.
-FAST := wire db codex agents comms control cli
+FAST := wire db codex agents comms control tools_door cli
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
