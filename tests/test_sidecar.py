@@ -14,7 +14,14 @@ from netsky_runtime.comms.bus.envelope import parse
 from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, PARTS, POISON, Channel
 from netsky_runtime.daemon import Daemon
 from netsky_runtime.db import actors, messages, sessions
-from netsky_runtime.errors import Conflict, DeadlineExceeded, NetskyError, NotFound, UsageError
+from netsky_runtime.errors import (
+    Conflict,
+    DaemonRunning,
+    DeadlineExceeded,
+    NetskyError,
+    NotFound,
+    UsageError,
+)
 from netsky_runtime.options import Options
 from netsky_runtime.paths import Home
 from netsky_runtime.records import (
@@ -260,6 +267,15 @@ async def test_a_second_call_for_a_sidecar_at_work_is_refused(tmp_path):
             with pytest.raises(NetskyError, match="did not answer"):
                 await codex(running, "HANG")
         assert len(got(running)) == 1
+
+
+async def test_a_netsky_that_is_there_for_one_turn_takes_no_other_ones(tmp_path):
+    async with alone(tmp_path) as running:
+        put(running, to="worker4")
+        with pytest.raises(DaemonRunning, match="somebody else"):
+            await drain(running, number=4)
+        assert files(running, INBOX, to="worker4") == ["x.json"]
+        assert await actor(running, "worker4") is None
 
 
 async def test_a_worker_at_work_in_its_own_session_is_no_sidecar(tmp_path):

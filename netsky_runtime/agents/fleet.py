@@ -68,9 +68,13 @@ class Fleet:
         runner = self._runners.get(actor_id)
         return runner.seat.thread if runner else None
 
+    def serves(self, actor_id: str) -> bool:
+        """Whether this fleet was started for the actor, too."""
+        return self._only is None or actor_id in self._only
+
     def wake(self, actor_id: str) -> None:
         """Let an actor look at its queue; one that has no runner yet gets it."""
-        if actor_id == OWNER or (self._only is not None and actor_id not in self._only):
+        if actor_id == OWNER or not self.serves(actor_id):
             return
         if actor_id not in self._runners:
             self._launch(actor_id)

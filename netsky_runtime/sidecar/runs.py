@@ -6,7 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.db import actors, bus_envelopes, inputs, messages, sessions
-from netsky_runtime.errors import Conflict, DeadlineExceeded, NetskyError, UsageError
+from netsky_runtime.errors import (
+    Conflict,
+    DaemonRunning,
+    DeadlineExceeded,
+    NetskyError,
+    UsageError,
+)
 from netsky_runtime.records import ActorKind, ActorStatus, InputStatus, Session
 from netsky_runtime.sidecar.briefs import Briefs
 from netsky_runtime.sidecar.ending import Endings
@@ -69,12 +75,16 @@ class Sidecar:
         """Run one turn and return what came of it: see ``_outcome``.
 
         Raises ``UsageError``, ``NotFound`` when no envelope waits, ``Conflict`` when the actor is
-        at work elsewhere, ``DeadlineExceeded``, and ``NetskyError`` for a turn without an answer.
+        at work elsewhere, ``DaemonRunning`` in a netsky that was started for another's turn,
+        ``DeadlineExceeded``, and ``NetskyError`` for a turn without an answer.
         """
         if (request.prompt is None) is not request.drain:
             msg = "Exactly one of --prompt and --drain is needed."
             raise UsageError(msg)
         actor_id = f"worker{request.number}"
+        if not self._fleet.serves(actor_id):
+            msg = "The netsky that runs is only there for one turn of somebody else."
+            raise DaemonRunning(msg, hint="Call again when that has ended.")
         if actor_id in self._busy:
             msg = f"{actor_id} runs a turn of netsky codex already."
             raise Conflict(msg, hint="Call again when it has ended.")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netsky_runtime.errors import NetskyError, NoDaemon, UsageError
+from netsky_runtime.clock import SystemClock
+from netsky_runtime.errors import DaemonRunning, NetskyError, NoDaemon, UsageError
 from netsky_tui.cli import opening
 from netsky_tui.cli.calling import daemon
 from netsky_tui.cli.invocation import Invocation
@@ -18,11 +19,15 @@ from netsky_tui.cli.output import emit, narrate, say
 from netsky_tui.cli.reading import run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from netsky_runtime.options import Options
 
 _GRACE = 60.0
 """Seconds beyond its own deadline that the daemon may take to say how it went."""
 _LONGEST = 86_400.0
+_LOOK = 0.25
+"""Seconds between two looks at a home that another netsky holds."""
 _EXAMPLES = examples(
     'netsky codex 3 --prompt "Say which tests are slow"',
     "git diff | netsky codex 3 --prompt - --fresh",
@@ -91,10 +96,32 @@ def codex(
 
 
 async def _run(here: Invocation, params: dict[str, Any]) -> dict[str, Any]:
+    """Take its turn on the home: others may run one there, or a daemon starts or ends."""
+    clock, said = SystemClock(), set[str]()
+    until = clock.monotonic() + params["timeout"]
+
+    def once(sentence: str) -> None:
+        if sentence not in said:
+            said.add(sentence)
+            narrate(f"agent{params['number']}: {sentence}")
+
+    while True:
+        try:
+            return await _try(here, params, once)
+        except DaemonRunning:
+            if clock.monotonic() > until:
+                raise
+        once("waits until another netsky has done its turn")
+        await clock.sleep(_LOOK)
+
+
+async def _try(
+    here: Invocation, params: dict[str, Any], once: Callable[[str], None]
+) -> dict[str, Any]:
     """Let the daemon do it, or be the daemon of this one actor for so long."""
     try:
         async with daemon(here.home) as handle:
-            narrate(f"agent{params['number']}: one turn, by the daemon that runs")
+            once("one turn, by the netsky that runs")
             return await handle.call("codex.run", params, deadline=params["timeout"] + _GRACE)
     except NoDaemon:
         only = frozenset({f"worker{params['number']}"})

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from netsky_runtime.errors import Conflict, DeadlineExceeded
+from netsky_runtime.lock import HomeLock
+from tests.support.netsky import PATIENCE
+from tests.support.netsky import Netsky as Processes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,3 +134,36 @@ def test_without_a_daemon_the_command_is_one_for_as_long_as_the_turn_takes(
     assert netsky("codex", "3", "--drain", "--json").data["reply"] == "three"
     assert netsky("codex", "3", "--drain").status == 3
     assert netsky("codex", "3", "--prompt", "HANG", "--timeout", "0.3").status == 6
+
+
+def test_calls_for_several_sidecars_at_once_take_their_turns_on_the_home(tmp_path: Path) -> None:
+    here = Processes(tmp_path / "several", environ={"AGENT_RUNTIME": "scripted"})
+    calls = {
+        number: subprocess.Popen(
+            [*here.argv, "codex", str(number), "--prompt", f"SAY[{number}]", "--json"],
+            env=here.environ,
+            cwd=here.work,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in (1, 2, 3)
+    }
+    for number, call in calls.items():
+        out, err = call.communicate(timeout=PATIENCE)
+        assert call.returncode == 0, err
+        assert json.loads(out)["reply"] == str(number)
+    inbox = here.home / "channels" / "manager0" / "inbox"
+    assert len(list(inbox.iterdir())) == 3
+
+
+def test_a_home_that_another_netsky_holds_all_the_time_is_given_up(
+    netsky: Netsky, home: Home
+) -> None:
+    home.prepare()
+    with HomeLock(home.lock):
+        ran = netsky("codex", "3", "--prompt", "hi", "--timeout", "0.3")
+    assert ran.status == 1
+    assert "waits until another netsky has done its turn" in ran.err
+    assert "Another netsky" in ran.err
