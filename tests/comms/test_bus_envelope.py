@@ -243,12 +243,13 @@ def test_no_body_ends_the_element_it_stands_in(text: str) -> None:
         ("plain", "plain"),
         ("  plain \n", "plain"),
         ("<netsky-reply> \n</netsky-reply>", ""),
-        ("<netsky-reply>a</netsky-reply><netsky-reply>b</netsky-reply>",) * 2,
+        ("<netsky-reply>a</netsky-reply><netsky-reply>b</netsky-reply>", "a"),
+        ("</netsky-reply> <netsky-reply>a</netsky-reply>", "a"),
         ("<netsky-reply>never ended", "<netsky-reply>never ended"),
         ("", ""),
     ],
 )
-def test_the_one_reply_block_is_the_reply_else_everything(words: str, reply: str) -> None:
+def test_the_first_reply_block_is_the_reply_else_everything(words: str, reply: str) -> None:
     assert reply_in(words) == reply
 
 

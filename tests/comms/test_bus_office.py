@@ -122,6 +122,17 @@ async def test_an_envelope_becomes_one_input_from_its_sender_as_written(bus: Bus
     assert "paint &lt;it&gt;" in row.envelope
 
 
+async def test_the_inbox_is_a_second_way_in_and_no_second_delivery(bus: Bus) -> None:
+    await bus.people.post(OWNER, "worker1", "by another way")
+    await bus.office.collect()
+    assert bus.files("worker1") == []
+    bus.put("agent1")
+    await bus.office.collect()
+    await bus.office.collect()
+    assert await bus.people.open_inputs() == 2
+    assert bus.files("worker1") == []
+
+
 async def test_a_turns_words_go_back_to_the_sender_and_to_nobody_else(bus: Bus) -> None:
     bus.put("agent1", id="e-1", thread="th", swarm="sw")
     await bus.office.collect()

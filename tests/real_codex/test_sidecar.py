@@ -90,6 +90,7 @@ def test_a_sidecar_of_the_last_codex_with_an_mcp_server_goes_on_where_it_was(old
     request = json.dumps(model.requests[-1])
     assert "<netsky-reply>one</netsky-reply>" in request  # the conversation, not only its name
     assert "exactly one block" in request
+    assert "Do not start other agents" in request
     assert '"gpt-5.4-mini"' in request
     delivered = old.home / "channels" / "worker3" / "delivered"
     assert [path.name for path in delivered.iterdir()] == [sent["file"]]

@@ -23,7 +23,7 @@ def channel_element(envelope: BusEnvelope) -> str:
 def reply_in(words: str) -> str:
     """Return what of a turn's words is meant for the sender.
 
-    That is the one ``<netsky-reply>`` block, else everything; trimmed.
+    That is the first ``<netsky-reply>`` block, else everything; trimmed.
     """
-    blocks = _BLOCK.findall(words)
-    return (blocks[0] if len(blocks) == 1 else words).strip()
+    found = _BLOCK.search(words)
+    return (found[1] if found else words).strip()
