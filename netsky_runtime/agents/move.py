@@ -53,20 +53,20 @@ async def move(seat: Seat, to: RuntimeName, *, interrupt: bool) -> Session:
 
     Raises ``Unsupported`` or ``Refused`` where that cannot be, ``Conflict`` when it is there
     already, when a turn runs that may not be interrupted, or when the thread is not attached;
-    ``Unhealthy`` or ``RuntimeFailure`` when a door does not do its part: then the thread is where
-    it was.
+    ``Unhealthy`` or ``RuntimeFailure`` when a door does not do its part: then the thread is at its
+    old door again, or, where that has let go of it for good, goes on as any lost thread does.
     """
     _check_free(seat)  # first: in the middle of a move the row names the other door already
     _check_way(await _current(seat), to)
-    if seat.busy and not interrupt:
-        raise _busy(seat)
+    _check_rest(seat, interrupt=interrupt)
     await seat.kit.runtime(to).open()
     if seat.thread is None:
         async with seat.lock:
             if seat.thread is None:
                 return await _change_door(seat, to)
-    _check_free(seat)  # opening took its time
-    return await _ask_runner(seat, Move(to))
+    _check_free(seat)  # opening took its time: somebody may have come first, a turn have begun
+    _check_rest(seat, interrupt=interrupt)
+    return await _ask_runner(seat, Move(to), interrupt=interrupt)
 
 
 async def carry_out(seat: Seat, to: RuntimeName) -> None:
@@ -98,11 +98,11 @@ async def carry_out(seat: Seat, to: RuntimeName) -> None:
     kit.log("info", "thread was moved", {**fields, "thread": row.thread_id})
 
 
-async def _ask_runner(seat: Seat, wanted: Move) -> Session:
+async def _ask_runner(seat: Seat, wanted: Move, *, interrupt: bool) -> Session:
     seat.move = wanted
     seat.wake.set()
     try:
-        if seat.thread is not None and seat.thread.active_turn:
+        if interrupt and seat.thread is not None and seat.thread.active_turn:
             with suppress(NoActiveTurn):  # it ended by itself
                 await seat.thread.interrupt(seat.thread.active_turn)
         try:
@@ -145,6 +145,11 @@ def _check_free(seat: Seat) -> None:
     if seat.move is not None:
         msg = f"{seat.actor_id} is being moved already."
         raise Conflict(msg)
+
+
+def _check_rest(seat: Seat, *, interrupt: bool) -> None:
+    if seat.busy and not interrupt:
+        raise _busy(seat)
 
 
 async def _change_door(seat: Seat, to: RuntimeName) -> Session:

@@ -105,6 +105,33 @@ async def test_an_actor_that_waits_for_its_turns_end_is_not_moved_unless_it_may_
         assert times_heard(tmp_path, waiting.input.id) == 1
 
 
+async def test_a_turn_that_begins_while_the_other_door_opens_is_not_interrupted_unasked(
+    tmp_path, house, monkeypatch
+):
+    door, opening, go_on = house.doors[RESIDENT], asyncio.Event(), asyncio.Event()
+    real = door.open
+
+    async def slow():
+        opening.set()
+        await go_on.wait()
+        await real()
+
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            with monkeypatch.context() as held:
+                held.setattr(door, "open", slow)
+                moving = group.create_task(_refused(fleet))
+                await opening.wait()
+            running = await fleet.send("ASK[make] SAY[made]")
+            question = await fleet.question()
+            go_on.set()
+            assert "in the middle of a turn" in (await moving).message
+        await fleet.decide(question)
+        assert (await fleet.reply_to(running)).body == "made"
+        assert (await session_of(fleet)).runtime is APP
+
+
 async def test_words_that_come_while_a_thread_is_moved_wait_for_it(tmp_path, house, monkeypatch):
     released, go_on = asyncio.Event(), asyncio.Event()
     real = DoorSession.release
@@ -350,7 +377,7 @@ async def test_an_actor_whose_first_words_may_have_been_sent_is_not_moved(
         reached.set()
         await asyncio.Event().wait()
 
-    async def unfound(_mark):
+    async def unfound(_mark, **_since):
         raise ThreadUnavailable("The folder of sessions cannot be read.")
 
     async with house.crew(tmp_path, RESIDENT) as fleet:
