@@ -55,13 +55,23 @@ class Listener:
             kit.live.fold(self._seat.actor_id, event)
             if not event.is_fact:
                 continue
-            if self._seat.thread is self._thread:
+            if self._is_seated:
                 await learn_name(self._seat, self._thread)  # a human may have begun it
             await kit.facts.put(self._seat.actor_id, event)
             if event.kind is EventKind.SESSION_LOST:
                 return str(event.data.get("reason") or "the connection was lost")
-            await self._handle(event)
+            if self._is_seated:
+                await self._handle(event)
         return ""
+
+    @property
+    def _is_seated(self) -> bool:
+        """Whether the thread has not been left for another door.
+
+        What is still heard of one that was is only kept: the session is the other door's, and
+        what was missed is read there in its history.
+        """
+        return self._seat.thread is self._thread
 
     async def _handle(self, event: CodexEvent) -> None:
         seat, kit = self._seat, self._seat.kit

@@ -7,7 +7,8 @@ import pytest
 from netsky_runtime.agents import move, runner
 from netsky_runtime.agents.dispatch import Dispatcher
 from netsky_runtime.codex.base import ThreadUnavailable, TurnRunning, Unsupported
-from netsky_runtime.db import sessions
+from netsky_runtime.codex.events import EventKind
+from netsky_runtime.db import events, sessions
 from netsky_runtime.errors import Conflict, NotFound, Refused, Unhealthy
 from netsky_runtime.records import InputMode, InputStatus, RuntimeName, SessionState, ToolsDoor
 from tests.support.crew import crew, scripted
@@ -178,6 +179,33 @@ async def test_the_second_of_two_who_want_the_same_is_told_that_it_is_done(
             go_on.set()
             assert "on resident already" in (await late).message
         assert (await fleet.reply_to(await fleet.send("SAY[there]"))).body == "there"
+
+
+async def test_what_the_left_door_still_says_is_kept_and_changes_nothing_at_the_new_one(
+    tmp_path, house, monkeypatch
+):
+    async def linger(self):
+        self._inner._let_go()
+        self._door.left(self)
+
+    async def told(tx):
+        found = await events.recent(tx, "manager0", limit=99)
+        return any(fact.turn_id == "ghost" for fact in found)
+
+    monkeypatch.setattr(runner, "LAST_WORDS_SECONDS", 5.0)
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        left = fleet.fleet.session_of("manager0")
+        monkeypatch.setattr(DoorSession, "release", linger)
+        await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+        left.tell(EventKind.BLOCKED, reason="A dialog.", screen="Yes?")
+        left.tell(EventKind.MODEL, model="gpt-other")
+        left.tell(EventKind.TURN_STARTED, turn_id="ghost")
+        await fleet.until(told)
+        await left.close()
+        assert (await fleet.reply_to(await fleet.send("SAY[there]"))).body == "there"
+        assert not [line for _, line, _ in fleet.lines if "blocked" in line or "model" in line]
+        assert "gpt-other" not in (await session_of(fleet)).differences
 
 
 async def test_history_is_read_at_the_new_door_before_anything_is_sent(

@@ -73,9 +73,9 @@ class DoorSession:
         await self._inner.close()
         self._door.left(self)
 
-    def tell(self, kind: EventKind, **data: Any) -> None:
+    def tell(self, kind: EventKind, *, turn_id: str = "", **data: Any) -> None:
         """Let the door say something of the thread."""
-        self._inner.receive(CodexEvent(kind, self.thread_id, at=1, data=data))
+        self._inner.receive(CodexEvent(kind, self.thread_id, 1, turn_id, data=data))
 
 
 class Door(ScriptedRuntime):
