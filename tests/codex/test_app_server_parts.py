@@ -191,6 +191,7 @@ NO_TURN = RpcError(-32600, "no active turn to steer")
 STALE = RpcError(-32600, "expected active turn id `a` but found `b`")
 INTERNAL = RpcError(-32603, "something broke inside")
 NO_ROLLOUT = RpcError(-32600, "no rollout found for thread id 0199")
+HELD = RpcError(-32600, "thread 0199 already has an active writer")
 REMOVED = RpcError(-32600, "failed to resolve rollout path `/x/0199.jsonl`: file does not exist")
 BUSY = RpcError(-32001, "Server overloaded; retry later.")
 CUT = PeerClosed("It ended.", sent=True)
@@ -220,6 +221,7 @@ SILENT = RequestTimedOut("Nobody answered.", sent=True)
         (failures.starting, CUT, ThreadUnavailable),
         (failures.resuming, NO_ROLLOUT, ThreadGone),
         (failures.resuming, REMOVED, ThreadGone),
+        (failures.resuming, HELD, ThreadUnavailable),
         (failures.resuming, DRAINING, ThreadUnavailable),
         (failures.resuming, INTERNAL, ThreadUnavailable),
     ],

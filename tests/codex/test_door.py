@@ -18,6 +18,7 @@ from tests.support.fakes import ManualClock, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from netsky_runtime.codex.app_server.connection import Connection
 
@@ -36,6 +37,7 @@ class Engine:
         self.asked: list[tuple[str, str]] = []
         self.failures: list[WireError] = []
         self.turns: Any = []
+        self.rollout = ""
         self.resumed: Callable[[str], None] | None = None
         self.hang: asyncio.Event | None = None
 
@@ -46,7 +48,7 @@ class Engine:
             raise RpcError(-32601, "method not found")
         if self.failures:
             raise self.failures.pop(0)
-        thread: dict[str, Any] = {"id": thread_id, "turns": self.turns}
+        thread: dict[str, Any] = {"id": thread_id, "turns": self.turns, "path": self.rollout}
         if thread_id == "child":
             thread["parentThreadId"] = "parent"
         if method == "thread/resume" and self.resumed is not None:
@@ -169,6 +171,25 @@ async def test_a_repeated_question_waits_for_the_patch_it_is_about(desk: Desk) -
 
     [asked] = [e for e in await told(link) if e.kind is EventKind.APPROVAL_REQUESTED]
     assert "+one\n" in asked.data["patch"]
+
+
+async def test_what_a_sub_agent_used_meanwhile_is_told_as_its_own(
+    desk: Desk, tmp_path: Path
+) -> None:
+    link = desk.attach()
+    rollout = tmp_path / "rollout.jsonl"
+    rollout.write_text(
+        '{"type":"event_msg","payload":{"type":"token_count",'
+        '"info":{"total_token_usage":{"total_tokens":120}}}}\n'
+    )
+    desk.engine.rollout = str(rollout)
+    desk.engine.turns = [{"id": "u", "status": "completed"}]
+
+    await desk.door.adopt("child", "parent")
+
+    used = (await told(link))[-1]
+    assert (used.kind, used.thread_id, used.turn_id) == (EventKind.USAGE, "child", "u")
+    assert used.data["total_tokens"] == 120
 
 
 async def test_questions_are_let_go_when_joining_is_cancelled(desk: Desk) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from netsky_runtime.codex.app_server import failures, rejoin
 from netsky_runtime.codex.app_server.hub import GENERATIONS, Hub
 from netsky_runtime.codex.app_server.items import part
-from netsky_runtime.codex.app_server.normalise import history, parent_of
+from netsky_runtime.codex.app_server.normalise import history, parent_of, status_of
 from netsky_runtime.codex.base import HistoricTurn, HistoryUnavailable
 from netsky_runtime.codex.bounds import UNREADABLE
 from netsky_runtime.wire.errors import PeerClosed, RpcError, WireError
@@ -88,6 +88,11 @@ class Door:
             msg = "There is no engine."
             raise PeerClosed(msg, sent=False)
         await self._facts.reply(request_id, dict(result))
+
+    async def status(self, thread_id: str) -> str:
+        """Return a thread's status in ``THREAD_STATUS``'s words. Raises ``WireError``."""
+        answer = await self.ask("thread/read", {"threadId": thread_id, "includeTurns": False})
+        return status_of(part(answer, "thread"))
 
     async def history(self, thread_id: str) -> tuple[HistoricTurn, ...]:
         """Return all turns, oldest first. Raises ``HistoryUnavailable``."""

@@ -21,7 +21,8 @@ METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 OVERLOADED = -32001
 
-_NOT_NOW = ("thread not found", "not loaded", "draining", "shutting down", "overloaded", "busy")
+_NOT_LOADED = ("thread not found", "not loaded")
+_NOT_NOW = (*_NOT_LOADED, "draining", "shutting down", "overloaded", "busy")
 # The last: Codex's own database still lists a thread whose rollout somebody has removed.
 _NO_ROLLOUT = ("no rollout found", "no archived rollout found", "failed to resolve rollout path")
 _HELD = ("active writer",)
@@ -49,7 +50,7 @@ def steering(error: WireError) -> RuntimeFailure:
 
 def interrupting(error: WireError) -> RuntimeFailure:
     """Return what a failed ``turn/interrupt`` means; it may be asked again without harm."""
-    if isinstance(error, RpcError) and (_says(error, _NO_TURN) or _says(error, _NOT_NOW[:2])):
+    if isinstance(error, RpcError) and _says(error, (*_NO_TURN, *_NOT_LOADED)):
         return NoActiveTurn("No such turn runs.")
     return ThreadUnavailable(f"The turn could not be interrupted: {error.message}")
 
@@ -99,7 +100,7 @@ def overloaded(error: RpcError) -> bool:
 
 def unknown_thread(error: WireError) -> bool:
     """Whether Codex says that it has no such thread."""
-    return gone(error) or (isinstance(error, RpcError) and _says(error, _NOT_NOW[:2]))
+    return isinstance(error, RpcError) and _says(error, (*_NOT_LOADED, *_GONE))
 
 
 def unknown_method(error: WireError) -> bool:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.app_server import failures
 from netsky_runtime.codex.app_server.items import part
-from netsky_runtime.codex.app_server.normalise import last_turn, status_of
+from netsky_runtime.codex.app_server.normalise import last_turn
 from netsky_runtime.codex.app_server.unload import bring_back
 from netsky_runtime.codex.base import ThreadUnavailable
 from netsky_runtime.codex.events import CodexEvent, EventKind
@@ -112,7 +112,12 @@ async def _is_to_be_asked_again(door: Door, thread_id: str) -> bool:
         if not failures.held(error):
             raise
         held = True
-    status = await _status(door, thread_id)
+    try:
+        status = await door.status(thread_id)
+    except RpcError as error:
+        if not failures.unknown_thread(error):
+            raise
+        status = "not_loaded"
     if status == "not_loaded" and held:
         msg = "Another Codex holds the thread and has not written it down yet."
         raise ThreadUnavailable(msg)
@@ -120,13 +125,3 @@ async def _is_to_be_asked_again(door: Door, thread_id: str) -> bool:
         msg = "The thread's first turn has only just begun."
         raise ThreadUnavailable(msg)
     return status == "idle"
-
-
-async def _status(door: Door, thread_id: str) -> str:
-    try:
-        answer = await door.ask("thread/read", {"threadId": thread_id, "includeTurns": False})
-    except RpcError as error:
-        if failures.unknown_thread(error):
-            return "not_loaded"
-        raise
-    return status_of(part(answer, "thread"))

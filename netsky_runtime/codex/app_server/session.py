@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.codex.app_server import approvals, failures
 from netsky_runtime.codex.app_server.items import part
-from netsky_runtime.codex.app_server.normalise import status_of
 from netsky_runtime.codex.app_server.unload import unload
 from netsky_runtime.codex.base import (
     ApprovalGone,
@@ -201,15 +200,13 @@ class AppServerSession:
             raise ThreadUnavailable(msg)
 
     async def _status(self) -> str:
-        params = {"threadId": self.thread_id, "includeTurns": False}
         try:
-            answer = await self._door.ask("thread/read", params)
+            return await self._door.status(self.thread_id)
         except RpcError as error:
             raise failures.submitting(error) from error
         except WireError as error:
             msg = f"It was not sent: {error.message}"
             raise ThreadUnavailable(msg) from error
-        return status_of(part(answer, "thread"))
 
     async def _unload(self) -> None:
         live, children = self._door.live, tuple(self._link.children)
