@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from netsky_runtime.comms.bus.envelope import ANSWERS, TEXT
+from netsky_runtime.comms.escaping import escape
 from netsky_runtime.records import OWNER, ActorInput, Message, MessageKind, Source
 
 if TYPE_CHECKING:
@@ -73,16 +74,6 @@ def tag_of(envelope: str) -> str:
     """Return the tag that a rendered envelope carries; empty when it is none."""
     found = re.match(r'<netsky tag="([^"<>\s]+)" input=', envelope)
     return found[1] if found else ""
-
-
-def escape(body: str) -> str:
-    """Escape ``&``, ``<`` and ``>`` and nothing else, so that code stays readable."""
-    return body.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def unescape(text: str) -> str:
-    """Undo ``escape``."""
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def bus_kind(message: Message) -> str:

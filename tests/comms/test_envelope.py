@@ -5,16 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsky_runtime.codex.scripted.letters import unescape
 from netsky_runtime.comms.envelope import (
     Envelopes,
     Letter,
-    escape,
     input_ids_in,
     join,
     render,
     tag_of,
-    unescape,
 )
+from netsky_runtime.comms.escaping import escape
 from netsky_runtime.records import MessageKind, Source
 
 TAG = "k3v9x2mq"

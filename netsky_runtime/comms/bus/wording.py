@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from netsky_runtime.comms.envelope import escape
+from netsky_runtime.comms.escaping import escape
 
 if TYPE_CHECKING:
     from netsky_runtime.comms.bus.envelope import BusEnvelope
