@@ -22,6 +22,7 @@ from netsky_runtime.codex.base import (
     TurnRunning,
 )
 from netsky_runtime.db import actors, inputs, messages
+from netsky_runtime.errors import Conflict
 from netsky_runtime.records import ActorInput, ActorStatus, InputMode, InputStatus, Message
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ class Dispatcher:
         self, thread: ThreadSession, turn_id: str, item: ActorInput, found: Mapping[str, Message]
     ) -> None:
         batch = await self._intend(thread, (item,), found)
+        if batch is None:
+            return
         try:
             await thread.steer(batch, turn_id=turn_id)
         except (NoActiveTurn, TurnRunning):
@@ -167,6 +170,8 @@ class Dispatcher:
             await self._refused(chosen, error)
             return
         batch = await self._intend(thread, chosen, found)
+        if batch is None:
+            return
         seat.awaiting = batch.id
         attempts = max(item.attempts for item in chosen)
         try:
@@ -200,8 +205,11 @@ class Dispatcher:
 
     async def _intend(
         self, thread: ThreadSession, chosen: Sequence[ActorInput], found: Mapping[str, Message]
-    ) -> Batch:
-        """Store what is about to be sent: after a crash, history is asked for exactly this."""
+    ) -> Batch | None:
+        """Store what is about to be sent: after a crash, history is asked for exactly this.
+
+        Returns ``None`` when some of it waits no longer: it was cancelled, or heard in the thread.
+        """
         kit = self._seat.kit
         tag = self._seat.row.tag if self._seat.row else ""
         texts = {
@@ -213,9 +221,12 @@ class Dispatcher:
             text=kit.envelopes.join(tuple(texts.values())),
             input_ids=tuple(texts),
         )
-        await kit.database.write(
-            lambda tx: inputs.attempt(tx, texts, batch_id=batch.id, thread_id=thread.thread_id)
-        )
+        try:
+            await kit.database.write(
+                lambda tx: inputs.attempt(tx, texts, batch_id=batch.id, thread_id=thread.thread_id)
+            )
+        except Conflict:
+            return None
         return batch
 
     async def _hand(self, batch: Batch) -> None:

@@ -150,19 +150,27 @@ class Listener:
             await self._overhear(event, self._words)
 
     async def _consumed(self, item: HistoricItem, event: CodexEvent) -> None:
-        """Mark the inputs that this user message carried as seen."""
+        """Mark the inputs that this user message carried as seen.
+
+        Also one that is to be sent anew: where words are typed, a human may have sent them.
+        """
         seat = self._seat
 
         async def body(tx: Tx) -> None:
             ours = [
                 candidate
                 for candidate in await inputs.unsettled_for(tx, seat.actor_id)
-                if candidate.batch_id and candidate.status is not InputStatus.SEEN
+                if candidate.attempts and candidate.status is not InputStatus.SEEN
             ]
             seen = matching.carried(item, ours, input_ids=seat.input_ids)
             if seen:
-                now = seat.kit.clock.now()
-                await inputs.see(tx, sorted(seen), turn_id=event.turn_id, now=now)
+                await inputs.see(
+                    tx,
+                    sorted(seen),
+                    thread_id=event.thread_id,
+                    turn_id=event.turn_id,
+                    now=seat.kit.clock.now(),
+                )
 
         await seat.kit.database.write(body)
 

@@ -37,9 +37,11 @@ async def reconcile(seat: Seat, thread: ThreadSession) -> None:
     history = await thread.history()
     await learn_name(seat, thread)  # history may be where it was found
     known = await kit.database.read(lambda tx: inputs.unsettled_for(tx, seat.actor_id))
-    sent = [item for item in known if item.batch_id and item.thread_id == thread.thread_id]
-    found = matching.find(sent, history, input_ids=seat.input_ids)
-    await _see(seat, sent, found)
+    # Also what is to be sent anew: where words are typed, a human may have sent them.
+    tried = [item for item in known if item.attempts and item.thread_id in {"", thread.thread_id}]
+    found = matching.find(tried, history, input_ids=seat.input_ids)
+    await _see(seat, thread.thread_id, tried, found)
+    sent = [item for item in tried if item.batch_id and item.thread_id == thread.thread_id]
     await _overhear(seat, thread.thread_id, history)
     unsettled = await _fill_gaps(seat, thread.thread_id, history)
     unsettled |= {turn.id for turn in found.values()}
@@ -124,11 +126,13 @@ async def doubt(seat: Seat, why: str) -> None:
         kit.log("warning", "inputs are uncertain", {"actor": seat.actor_id, "inputs": doubtful})
 
 
-async def _see(seat: Seat, sent: Sequence[ActorInput], found: dict[str, HistoricTurn]) -> None:
+async def _see(
+    seat: Seat, thread_id: str, tried: Sequence[ActorInput], found: dict[str, HistoricTurn]
+) -> None:
     now = seat.kit.clock.now()
     unseen = {
         item.id: found[item.id]
-        for item in sent
+        for item in tried
         if item.id in found
         and (item.status is not InputStatus.SEEN or item.turn_id != found[item.id].id)
     }
@@ -137,7 +141,7 @@ async def _see(seat: Seat, sent: Sequence[ActorInput], found: dict[str, Historic
 
     async def body(tx: Tx) -> None:
         for input_id, turn in unseen.items():
-            await inputs.see(tx, [input_id], turn_id=turn.id, now=now)
+            await inputs.see(tx, [input_id], thread_id=thread_id, turn_id=turn.id, now=now)
 
     await seat.kit.database.write(body)
 

@@ -95,7 +95,8 @@ async def _settle(
     found = await inputs.by_ids(tx, answers_for)
     # Not one that was sent again; what a lost thread may have taken was told of in this turn.
     told = [i for i in found if i.status is InputStatus.HANDED and i.thread_id != turn.thread_id]
-    await inputs.see(tx, [item.id for item in told], turn_id=turn.id, now=now)
+    ids = [item.id for item in told]
+    await inputs.see(tx, ids, thread_id=turn.thread_id, turn_id=turn.id, now=now)
     recovered = [i for i in found if i.status is InputStatus.SEEN or i in told]
     causes = [item for item in consumed if not item.recovers] + recovered
     words = {i.message_id: await messages.require(tx, i.message_id) for i in causes}

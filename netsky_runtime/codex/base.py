@@ -170,8 +170,9 @@ class ThreadSession(Protocol):
     async def submit(self, batch: Batch) -> None:
         """Start a turn. The turn's id is learned from the user message in ``events``.
 
-        Raises ``InputRejected``, ``ThreadUnavailable``, ``ThreadBlocked``, ``AnswerLost`` or
-        ``TurnRunning``.
+        Raises ``InputRejected``, ``ThreadUnavailable``, ``ThreadBlocked`` or ``TurnRunning``: then
+        nothing of the batch is anywhere, and it may be sent anew. Raises ``AnswerLost`` for
+        whatever may be taken yet, also for words that stand typed where a human can send them.
         """
         ...
 
@@ -297,7 +298,7 @@ class InputRejected(RuntimeFailure):
 
 
 class ThreadUnavailable(RuntimeFailure):
-    """Not now: not loaded, overloaded, draining, engine absent. Nothing was consumed."""
+    """Not now: not loaded, overloaded, draining, engine absent. Nothing was or will be consumed."""
 
 
 class ThreadGone(RuntimeFailure):
@@ -305,7 +306,10 @@ class ThreadGone(RuntimeFailure):
 
 
 class ThreadBlocked(RuntimeFailure):
-    """Codex's screen shows what nobody may type over; nothing was typed. A human has to look."""
+    """Codex's screen shows what nobody may type over; nothing was typed. A human has to look.
+
+    Words that were typed before it did, and were not sent, are an ``AnswerLost``.
+    """
 
 
 class Unsupported(RuntimeFailure):
@@ -321,13 +325,14 @@ class NoActiveTurn(RuntimeFailure):
 
 
 class AnswerLost(RuntimeFailure):
-    """It was sent and nobody said what became of it: only history knows."""
+    """It was sent, or typed, and nobody said what became of it: only history knows."""
 
     def __init__(self, message: str, *, connected: bool, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.connected = connected
-        """Whether the connection it was sent on still lived: then it may be taken late, and is
-        told in the session's events. When not, the events end with ``SESSION_LOST``."""
+        """Whether the connection it was sent on still lived: then it may be taken late, by a slow
+        engine or by a human who presses Enter, and is told in the session's events. When not, the
+        events end with ``SESSION_LOST``."""
 
 
 class HistoryUnavailable(RuntimeFailure):

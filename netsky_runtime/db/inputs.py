@@ -100,7 +100,7 @@ UPDATE actor_inputs SET status = 'handed', turn_id = ?, handed_at = ?, reason = 
 WHERE id IN (SELECT value FROM json_each(?))
 """
 _SEE = """
-UPDATE actor_inputs SET status = 'seen', turn_id = ?, seen_at = coalesce(seen_at, ?),
+UPDATE actor_inputs SET status = 'seen', thread_id = ?, turn_id = ?, seen_at = coalesce(seen_at, ?),
     handed_at = coalesce(handed_at, ?), settled_at = NULL, reason = ''
 WHERE id IN (SELECT value FROM json_each(?))
 """
@@ -225,13 +225,13 @@ async def hand(tx: Tx, ids: Sequence[str], *, turn_id: str = "", now: int) -> No
         await _follow(tx, ids, InputStatus.HANDED, now=now)
 
 
-async def see(tx: Tx, ids: Sequence[str], *, turn_id: str, now: int) -> None:
+async def see(tx: Tx, ids: Sequence[str], *, thread_id: str, turn_id: str, now: int) -> None:
     """Record that the thread's history shows the inputs, in this turn.
 
     Raises ``Conflict`` when one is settled, ``NotFound`` for an unknown id.
     """
     if ids := await _check(tx, ids, InputStatus.SEEN):
-        await rows.many(tx, _SEE, turn_id, now, now, rows.words(ids))
+        await rows.many(tx, _SEE, thread_id, turn_id, now, now, rows.words(ids))
         await _follow(tx, ids, InputStatus.SEEN, now=now)
 
 

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from netsky_runtime import health
-from netsky_runtime.codex.base import ThreadBlocked, Unsupported
+from netsky_runtime.agents.dispatch import OVERDUE_SECONDS
+from netsky_runtime.codex.base import AnswerLost, ThreadBlocked, Unsupported
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.db import actors, approvals, events, sessions, views
 from netsky_runtime.errors import Conflict, NotFound
@@ -97,6 +98,82 @@ async def test_words_are_tried_again_by_themselves_and_free_the_actor_that_told_
             await clock.pass_next()
         assert (await fleet.reply_to(posted)).body == "at last"
         await fleet.until(free)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        AnswerLost("It stands in the composer.", connected=True),
+        ThreadBlocked("It stands in the composer."),
+    ],
+    ids=["as-promised", "as-if-nothing-was-typed"],
+)
+async def test_words_that_stand_in_the_composer_are_sent_once_whoever_sends_them(tmp_path, said):
+    """Also where the door says that it did not type them, as one that is mistaken does."""
+    door, clock = resident(tmp_path), ManualClock()
+    async with crew(tmp_path, runtime=door, clock=clock) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        door.sticks = said
+        posted = await fleet.send("SAY[once]")
+        await fleet.until(blocked)
+        async with asyncio.timeout(5):
+            await clock.until_sleeping()
+        door.sticks = None
+        await fleet.fleet.session_of("manager0").press_enter()
+        assert (await fleet.reply_to(posted)).body == "once"
+        assert (await fleet.reply_to(await fleet.send("SAY[next]"))).body == "next"
+        assert times_heard(tmp_path, posted.input.id) == 1
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["while-netsky-is-there", "while-it-is-not"])
+async def test_words_that_stand_in_the_composer_when_netsky_comes_back_are_sent_once(
+    tmp_path, away
+):
+    door, clock = resident(tmp_path), ManualClock()
+    async with crew(tmp_path, runtime=door) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        door.sticks = AnswerLost("It stands in the composer.", connected=True)
+        posted = await fleet.send("SAY[once]")
+        await fleet.until(blocked)
+    door.sticks = None
+    async with crew(tmp_path, runtime=door, clock=clock) as fleet:
+        await fleet.until(blocked)
+        async with asyncio.timeout(5):
+            await clock.until_sleeping()
+        waits = await fleet.input(posted)  # history did not show it: it is to be sent anew
+        assert (waits.status, waits.batch_id) == (InputStatus.QUEUED, "")
+        thread = fleet.fleet.session_of("manager0")
+        if not away:
+            await thread.press_enter()
+            assert (await fleet.reply_to(posted)).body == "once"
+    if away:
+        await door.open()
+        thread = await door.resume(thread.thread_id, door.specs[-1])
+        await thread.press_enter()
+        async with asyncio.timeout(5):
+            while not (await thread.history())[-1].completed_at:
+                await anext(aiter(thread.events()))
+        await thread.close()
+    async with crew(tmp_path, runtime=door) as fleet:
+        assert (await fleet.reply_to(posted)).body == "once"
+        assert times_heard(tmp_path, posted.input.id) == 1
+
+
+async def test_words_that_nobody_sends_are_left_to_the_owner_and_found_when_somebody_does(tmp_path):
+    door, clock = resident(tmp_path), ManualClock()
+    async with crew(tmp_path, runtime=door, clock=clock) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        door.sticks = AnswerLost("It stands in the composer.", connected=True)
+        posted = await fleet.send("SAY[once]")
+        waited = 0.0
+        async with asyncio.timeout(5):
+            while waited < OVERDUE_SECONDS:
+                waited += await clock.pass_next()
+        row = await fleet.reached(posted, InputStatus.UNCERTAIN)
+        assert (row.attempts, times_heard(tmp_path, row.id)) == (1, 0)
+        await fleet.fleet.session_of("manager0").press_enter()
+        await fleet.reached(posted, InputStatus.ANSWERED)
+        assert times_heard(tmp_path, row.id) == 1
 
 
 async def test_a_door_that_says_it_is_blocked_shows_why_since_when_and_what_is_on_screen(tmp_path):

@@ -50,6 +50,32 @@ async def test_what_waits_is_sent_after_a_gap_that_hid_the_turns_end(tmp_path, m
         assert hidden
 
 
+async def test_what_was_cancelled_at_the_moment_it_was_to_go_does_not_go_and_fails_nothing(
+    tmp_path, monkeypatch
+):
+    starting, go_on = asyncio.Event(), asyncio.Event()
+    real = ScriptedRuntime.start
+
+    async def slow(self, spec):
+        starting.set()
+        await go_on.wait()
+        return await real(self, spec)
+
+    monkeypatch.setattr(ScriptedRuntime, "start", slow)
+    async with crew(tmp_path) as fleet:
+        dropped = await fleet.send("SAY[dropped]")
+        async with asyncio.timeout(5):
+            await starting.wait()
+        gone, now = [dropped.input.id], fleet.clock.now()
+        await fleet.database.write(
+            lambda tx: inputs.settle(tx, gone, InputStatus.CANCELLED, now=now)
+        )
+        kept = await fleet.send("SAY[kept]")
+        go_on.set()
+        assert (await fleet.reply_to(kept)).body == "kept"
+        assert await times_in_history(fleet, dropped) == 0
+
+
 async def test_a_thread_with_somebody_elses_turn_is_asked_again_after_growing_rests(
     tmp_path, monkeypatch
 ):

@@ -47,7 +47,7 @@ async def go(tx, input_id: str, to: InputStatus, now: int = 5) -> None:
     if to is H:
         await inputs.hand(tx, [input_id], now=now)
     elif to is S:
-        await inputs.see(tx, [input_id], turn_id="turn", now=now)
+        await inputs.see(tx, [input_id], thread_id="th", turn_id="turn", now=now)
     elif to is Q:
         await inputs.requeue(tx, [input_id], reason="again", now=now)
     else:
@@ -105,7 +105,7 @@ async def test_no_ids_change_nothing(making):
             lambda tx, to=to: {
                 Q: lambda: inputs.requeue(tx, [], reason=""),
                 H: lambda: inputs.hand(tx, [], now=1),
-                S: lambda: inputs.see(tx, [], turn_id="t", now=1),
+                S: lambda: inputs.see(tx, [], thread_id="th", turn_id="t", now=1),
             }[to]()
         )
     await making.write(lambda tx: inputs.settle(tx, [], A, now=1))
@@ -132,7 +132,7 @@ async def test_a_queued_again_input_forgets_where_it_was_and_keeps_its_place(mak
     texts = {first: "<one>"}
     await making.write(lambda tx: inputs.attempt(tx, texts, batch_id="b-1", thread_id="th"))
     await making.write(lambda tx: inputs.hand(tx, [first], turn_id="t", now=3))
-    await making.write(lambda tx: inputs.see(tx, [first], turn_id="t", now=4))
+    await making.write(lambda tx: inputs.see(tx, [first], thread_id="th", turn_id="t", now=4))
     await making.write(lambda tx: inputs.requeue(tx, [first], reason="not there", not_before=50))
     again = await making.read(lambda tx: inputs.require(tx, first))
     assert (again.batch_id, again.thread_id, again.turn_id, again.envelope) == ("", "", "", "")
@@ -148,14 +148,15 @@ async def test_a_queued_again_input_forgets_where_it_was_and_keeps_its_place(mak
 async def test_times_and_reasons_are_kept(making):
     input_id = await making.input()
     await making.write(lambda tx: inputs.hand(tx, [input_id], now=11))
-    await making.write(lambda tx: inputs.see(tx, [input_id], turn_id="t-1", now=12))
-    await making.write(lambda tx: inputs.see(tx, [input_id], turn_id="t-2", now=13))
+    await making.write(lambda tx: inputs.see(tx, [input_id], thread_id="th", turn_id="t-1", now=12))
+    await making.write(lambda tx: inputs.see(tx, [input_id], thread_id="th", turn_id="t-2", now=13))
     await making.write(
         lambda tx: inputs.settle(tx, [input_id], F, reason="no", reply_id="m-9", now=14)
     )
     found = await making.read(lambda tx: inputs.require(tx, input_id))
     assert (found.handed_at, found.seen_at, found.settled_at) == (11, 12, 14)
-    assert (found.turn_id, found.reason, found.reply_id) == ("t-2", "no", "m-9")
+    assert (found.thread_id, found.turn_id) == ("th", "t-2")
+    assert (found.reason, found.reply_id) == ("no", "m-9")
     (delivery,) = await making.read(lambda tx: messages.deliveries_of(tx, found.message_id))
     assert delivery.error == "no"
 
@@ -191,7 +192,7 @@ async def test_an_input_is_recovered_as_long_as_its_recovery_is_on_its_way(makin
     assert await recovered() == (set(cut), 1)
     texts = {recovery: "again"}
     await making.write(lambda tx: inputs.attempt(tx, texts, batch_id="b", thread_id="th"))
-    await making.write(lambda tx: inputs.see(tx, [recovery], turn_id="t2", now=2))
+    await making.write(lambda tx: inputs.see(tx, [recovery], thread_id="th", turn_id="t2", now=2))
     assert await recovered() == (set(cut), 1)
     running = Turn(
         thread_id="th", id="t2", actor_id=MANAGER0, status=TurnStatus.IN_PROGRESS, started_at=1
@@ -243,7 +244,7 @@ class Inputs(RuleBasedStateMachine):
             if to is H:
                 await inputs.hand(tx, chosen, now=5)
             elif to is S:
-                await inputs.see(tx, chosen, turn_id="turn", now=5)
+                await inputs.see(tx, chosen, thread_id="th", turn_id="turn", now=5)
             elif to is Q:
                 await inputs.requeue(tx, chosen, reason="again", now=5)
             else:

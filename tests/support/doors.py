@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.clock import SortableIds, SystemClock
 from netsky_runtime.codex.base import (
+    Batch,
     HistoryUnavailable,
     LaunchSpec,
     ThreadBlocked,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from netsky_runtime.codex.base import Batch, HistoricTurn
+    from netsky_runtime.codex.base import HistoricTurn
     from netsky_runtime.codex.scripted.session import ScriptedSession
     from netsky_runtime.errors import NetskyError
 
@@ -46,8 +47,20 @@ class DoorSession:
     async def submit(self, batch: Batch) -> None:
         if self._door.blocked:
             raise ThreadBlocked(self._door.blocked)
+        if self._door.composer:
+            raise ThreadBlocked("Somebody's words stand in Codex's composer.")
+        if self._door.sticks is not None:
+            self._door.composer = batch.text
+            self.tell(EventKind.BLOCKED, reason=self._door.sticks.message, screen=batch.text)
+            raise self._door.sticks
         await self._inner.submit(batch)
         self._named = True
+
+    async def press_enter(self) -> None:
+        """Send what stands in the composer, as a human does who was asked to look."""
+        text, self._door.composer = self._door.composer, ""
+        await self._inner.submit(Batch(id="", text=text, input_ids=()))
+        self.tell(EventKind.BLOCKED, reason="", screen="")
 
     async def history(self) -> Sequence[HistoricTurn]:
         if self._door.unreadable:
@@ -108,6 +121,11 @@ class Door(ScriptedRuntime):
         self.renames = False
         """Whether it tells turns under ids of its own."""
         self.blocked = ""
+        """What its screen shows before anything is typed."""
+        self.sticks: NetskyError | None = None
+        """What it says after it has typed words that Codex does not take."""
+        self.composer = ""
+        """Those words: they stand there whoever comes and goes."""
         self.unreadable = ""
         self.specs: list[LaunchSpec] = []
         """What threads were started and resumed with, in order."""

@@ -255,7 +255,8 @@ class Society:
         async def body(tx: Tx) -> tuple[ActorInput, ...]:
             await inputs.attempt(tx, texts, batch_id=batch_id, thread_id=turning.turn.thread_id)
             await inputs.hand(tx, list(texts), now=now)
-            await inputs.see(tx, list(texts), turn_id=turning.turn.id, now=now)
+            thread_id = turning.turn.thread_id
+            await inputs.see(tx, list(texts), thread_id=thread_id, turn_id=turning.turn.id, now=now)
             return await inputs.by_ids(tx, list(texts))
 
         turning.inputs.extend(await self.database.write(body))
