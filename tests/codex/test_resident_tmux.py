@@ -8,6 +8,7 @@ import subprocess
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from netsky_runtime.codex.resident.control import Block, Control, ControlLost, blocks, quote
@@ -181,6 +182,15 @@ async def test_the_connection_comes_back_with_the_server_and_starts_none(inn: In
     assert (await inn.control.ask(["display-message -p again"]))[0].text == "again"
 
 
+async def test_a_connection_is_attached_before_it_asks_anything(inn: Inn) -> None:
+    await inn.room("exec cat")
+
+    for _ in range(40):  # without care, one of fifteen took its own start for the answer
+        said = await inn.control.ask(["list-sessions -F '#{session_name}'"])
+        assert [block.text.split() for block in said] == [["netsky-watch", "one"]]
+        await inn.control.close()
+
+
 async def test_a_command_that_fails_spoils_no_other(inn: Inn) -> None:
     await inn.room("exec cat")
 
@@ -225,6 +235,33 @@ async def test_the_watching_session_goes_with_its_connection_and_disturbs_no_siz
     assert [found.session for found in inn.server.panes()] == ["one"]
     assert len((await inn.control.ask(["list-sessions"]))[0].text.splitlines()) == 2
     assert not (await pane.look()).dead
+
+
+async def test_who_watches_takes_nobody_along_while_others_come_and_go(inn: Inn) -> None:
+    await inn.room("exec cat")
+    server = inn.server.instance()
+
+    for _ in range(20):  # without care, two of five took the server along
+        await inn.control.ask(["display-message -p here"])
+        others = (inn.by_hand("set-option", "-t", "=one:", "@seen", "1") for _ in range(3))
+        await asyncio.gather(inn.control.close(), *others)
+
+    assert inn.server.instance() == server
+
+
+async def test_a_watching_session_that_was_left_behind_is_taken_over(inn: Inn) -> None:
+    await inn.room("exec cat")
+    await inn.control.ask(["display-message -p here"])
+    [watching] = [p for p in psutil.Process().children() if "-C" in p.cmdline()]
+    watching.kill()
+    following = Control(tmux=inn.server.program(), socket=inn.socket, environ=os.environ)
+
+    [said] = await following.ask(["list-sessions -F '#{session_name}'"])
+    assert said.text.split() == ["netsky-watch", "one"]
+    await following.close()
+
+    command = [inn.server.program(), "-S", str(inn.socket), "has-session", "-t", "=netsky-watch"]
+    assert (await asyncio.to_thread(subprocess.run, command, capture_output=True)).returncode == 1
 
 
 async def test_panes_are_found_again_by_what_they_were_marked_with(inn: Inn) -> None:

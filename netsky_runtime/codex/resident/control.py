@@ -23,9 +23,14 @@ ANSWER_SECONDS: Final = 5.0
 """tmux answers within milliseconds; longer only when it hangs."""
 END_SECONDS: Final = 2.0
 WATCH_SESSION: Final = "netsky-watch"
-"""The session the connection is attached to: it shows nothing and vanishes with it."""
+"""The session the connection is attached to. It shows nothing and goes when the connection is
+closed; one that a killed netsky left is taken over by the next. Option ``destroy-unattached`` would
+end it always, and sometimes the server with it: tmux 3.3a crashes when another client leaves just
+after the watching one."""
 _CHUNK: Final = 1 << 18
-_BEGIN = re.compile(r"^%begin (\d+ \d+ \d+)\n", re.MULTILINE)
+_BEGIN = re.compile(r"^%begin (\d+ \d+ 1)\n", re.MULTILINE)
+"""Of a command that came over the connection; one it was started with has a 0 at the end."""
+_WHERE: Final = "display-message -p '#{client_session}'"
 
 
 class ControlLost(ThreadUnavailable):
@@ -79,8 +84,14 @@ class Control:
             return answer
 
     async def close(self) -> None:
-        """End the connection; the server and its sessions live on."""
+        """End the connection and its session; the server lives on with all others."""
         async with self._turn:
+            process = self._process
+            if process is not None and process.returncode is None and process.stdin is not None:
+                process.stdin.write(f"kill-session -t ={WATCH_SESSION}\n".encode())
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(END_SECONDS):
+                        await process.wait()  # it goes with its session
             await self._drop()
 
     async def _connected(self) -> asyncio.subprocess.Process:
@@ -92,14 +103,17 @@ class Control:
             self._tmux,
             *("-S", str(self._socket), "-N", "-f", "/dev/null", "-C"),
             *("new-session", "-A", "-s", WATCH_SESSION, "-f", "no-output,ignore-size"),
-            *("exec cat", ";", "set-option", "-t", WATCH_SESSION, "destroy-unattached", "on"),
+            "exec cat",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env=self._environ,
             start_new_session=True,
         )
-        await self._exchange(process, ())  # what it says to its own start
+        attached = ""
+        while attached != WATCH_SESSION:  # it may hear its first words before it is
+            [said] = await self._exchange(process, [_WHERE])
+            attached = said.text
         return process
 
     async def _exchange(
