@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,7 +55,8 @@ def send(
         typer.Option(
             "--from",
             metavar="ID",
-            help="Who writes, and reads the answer. Default: agent$AGENT_N, else agentcli.",
+            help="Who writes, and reads the answer. Default: agent$AGENT_N, else the actor of "
+            "$CODEX_CHANNEL_DIR, else agentcli.",
         ),
     ] = "",
     kind: Annotated[str, typer.Option(metavar="WORD", help="text, brief, cron…")] = "text",
@@ -166,7 +168,10 @@ def forward_outbox(
 
 
 def _own_id(here: Invocation) -> str:
-    return f"agent{here.environ.get('AGENT_N') or 'cli'}"
+    if number := here.environ.get("AGENT_N"):
+        return f"agent{number}"
+    folder = Path(here.environ.get("CODEX_CHANNEL_DIR", ""))  # a manager has no number
+    return folder.name if folder.parent == here.home.channels else "agentcli"
 
 
 def _peek(channel: Channel, *, everything: bool, as_json: bool) -> bool:

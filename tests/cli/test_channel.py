@@ -30,7 +30,7 @@ PATIENCE = 60
 
 @pytest.fixture(autouse=True)
 def nobody_in_particular(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AGENT_N", "TMUX"):
+    for name in ("AGENT_N", "CODEX_CHANNEL_DIR", "TMUX"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -92,6 +92,15 @@ def test_who_does_not_say_who_it_is_writes_as_the_agent_it_runs_for_or_as_agentc
     netsky("channel", "send", "agentci", "two")
     read = netsky("channel", "drain", "agentci", "--all", "--json")
     assert [each["from"] for each in read.lines] == ["agentcli", "agent7"]
+
+
+@pytest.mark.parametrize(("place", "sender"), [("", "agentmanagerdocs"), ("..", "agentcli")])
+def test_a_manager_writes_in_its_own_name_and_only_in_its_own_home(
+    netsky: Netsky, home: Home, monkeypatch: pytest.MonkeyPatch, place: str, sender: str
+) -> None:
+    monkeypatch.setenv("CODEX_CHANNEL_DIR", str(home.channels / place / "docs"))
+    netsky("channel", "send", "agentci", "one")
+    assert netsky("channel", "drain", "agentci", "--json").data["from"] == sender
 
 
 def test_an_envelope_is_printed_as_an_element_with_its_body_escaped(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from netsky_runtime.comms.bus.addresses import (
@@ -47,9 +47,18 @@ def test_anything_else_is_no_id_of_the_bus(text: str) -> None:
         ("worker12", "worker12", "agent12"),
         ("agentmanager2", "manager2", "agentmanager2"),
         ("manager2", "manager2", "agentmanager2"),
-        ("docs-lane", "docs-lane", "agentdocslane"),
+        ("docs", "docs", "agentmanagerdocs"),
+        ("agentmanagerdocs", "docs", "agentmanagerdocs"),
+        ("docs-lane", "docs-lane", "agentmanagerdocs0dlane"),
+        ("v10", "v10", "agentmanagerv100"),
+        ("manager02", "manager02", "agentmanagermanager002"),
         ("agentci", "agentci", "agentci"),
         ("agent07", "agent07", "agent07"),
+        ("agentmanagerworker3", "agentmanagerworker3", "agentmanagerworker3"),
+        ("agentmanageragentci", "agentmanageragentci", "agentmanageragentci"),
+        ("agentmanagerowner", "agentmanagerowner", "agentmanagerowner"),
+        ("agentmanagermanager00", "agentmanagermanager00", "agentmanagermanager00"),
+        ("agentmanagerx0y", "agentmanagerx0y", "agentmanagerx0y"),
     ],
 )
 def test_an_address_leads_to_a_folder_and_signs_with_an_id(
@@ -65,6 +74,28 @@ def test_what_is_no_address_leads_nowhere(address: str) -> None:
     assert not is_address(address)
     with pytest.raises(UsageError, match="no address"):
         folder_of(address)
+
+
+ACTORS = st.one_of(
+    st.from_regex(r"(worker|manager)[1-9][0-9]{0,9}", fullmatch=True),
+    st.from_regex(r"[a-z][a-z0-9-]{0,30}", fullmatch=True).filter(
+        lambda name: not name.startswith("agent") and name != "owner"
+    ),
+)
+"""All that an actor can be called: more than managers may be."""
+
+
+@given(ACTORS)
+@example("-".join("abcdefghijklmnop"))
+@example("a" + "-" * 30)
+def test_what_an_actor_signs_with_leads_to_its_own_folder(actor_id: str) -> None:
+    assert is_bus_id(bus_id_of(actor_id))
+    assert folder_of(bus_id_of(actor_id)) == actor_id
+
+
+@given(st.from_regex(r"agent(manager)?[a-z0-9]{1,40}", fullmatch=True))
+def test_no_two_bus_ids_lead_to_one_folder(bus_id: str) -> None:
+    assert bus_id_of(folder_of(bus_id)) == bus_id
 
 
 @given(st.text())

@@ -13,6 +13,7 @@ import pytest
 from watchfiles import awatch
 
 from netsky_runtime.comms import bus_answering, bus_intake, post_office
+from netsky_runtime.comms.bus.addresses import bus_id_of
 from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, POISON, Channel
 from netsky_runtime.comms.bus_intake import STALE_SECONDS
 from netsky_runtime.comms.post_office import POLL_SECONDS, PostOffice
@@ -311,6 +312,18 @@ async def test_two_actors_that_write_to_each_other_do_not_go_on_for_ever(bus: Bu
         rounds += 1
     assert rounds == 2  # worker1's, and manager0's over its reply
     assert [m.sender for m in await bus.heard(MANAGER0)] == ["agent1"]
+
+
+async def test_a_manager_with_a_name_hears_the_answer_to_what_it_wrote(bus: Bus) -> None:
+    for name in ("a-b", "ab"):
+        await bus.people.hire(name, MANAGER0)
+        bus.put("agent1", f"{name}.json", text=name, **{"from": bus_id_of(name)})
+    await bus.office.collect()
+    for _ in range(2):
+        await bus.people.end(await bus.take("worker1"), "done")
+        await bus.office.answer()
+    await bus.office.collect()
+    assert [len(await bus.heard(name)) for name in ("a-b", "ab")] == [1, 1]
 
 
 async def test_a_worker_that_hears_an_answer_goes_on_and_reports(bus: Bus) -> None:

@@ -1,7 +1,9 @@
 """Who is who on the bus, and which folder is whose.
 
-``agent0`` is manager0, ``agentN`` is workerN and ``agentmanagerN`` is managerN. Every other
-``agent…`` is a program that is no actor, with a folder of its own. Actor ids are addresses too.
+``agent0`` is manager0, ``agentN`` is workerN and ``agentmanagerN`` is managerN. Every other actor
+is ``agentmanager`` and its id, in which ``-`` is written ``0d`` and ``0`` is written ``00``, for a
+bus id has no dash. Every other ``agent…`` is a program that is no actor, with a folder of its
+own. Actor ids are addresses too. Of each actor there is one bus id, and of each bus id one folder.
 """
 
 from __future__ import annotations
@@ -12,13 +14,21 @@ from netsky_runtime.errors import UsageError
 from netsky_runtime.records import MANAGER0, OWNER
 
 AGENT0 = "agent0"
-LONGEST = 64
+LONGEST = 80
+"""Characters of a bus id; the longest actor id makes one of 73."""
+LONGEST_ACTOR = 31
 
+_PREFIX = "agent"
+_NAMED = "agentmanager"
 _BUS_ID = re.compile(r"agent[a-z0-9]+")
-_WORKER = re.compile(r"agent([1-9][0-9]*)")
-_MANAGER = re.compile(r"agent(manager[1-9][0-9]*)")
 _ACTOR = re.compile(r"[a-z][a-z0-9-]*")
-_WORKER_ID = re.compile(r"worker([1-9][0-9]*)")
+_NUMBER = r"[1-9][0-9]{0,18}"
+_WORKER = re.compile(rf"worker({_NUMBER})")
+_MANAGER = re.compile(rf"manager({_NUMBER})")
+_NUMBERED = re.compile(rf"agent(manager)?({_NUMBER})")
+_ESCAPED = re.compile(r"(?:[a-z1-9]|0[0d])+")
+_ESCAPES = {"0": "00", "-": "0d"}
+_ESCAPES_BACK = {written: char for char, written in _ESCAPES.items()}
 
 
 def is_bus_id(text: str) -> bool:
@@ -28,9 +38,9 @@ def is_bus_id(text: str) -> bool:
 
 def is_address(text: str) -> bool:
     """Whether ``text`` can be written to: a bus id, or an actor's id."""
-    if text.startswith("agent"):
+    if text.startswith(_PREFIX):
         return is_bus_id(text)
-    return len(text) <= LONGEST and _ACTOR.fullmatch(text) is not None and text != OWNER
+    return len(text) <= LONGEST_ACTOR and _ACTOR.fullmatch(text) is not None and text != OWNER
 
 
 def folder_of(address: str) -> str:
@@ -41,18 +51,18 @@ def folder_of(address: str) -> str:
     if not is_address(address):
         msg = f"{address!r} is no address on the bus."
         raise UsageError(msg, hint="Addresses are like agent0, agent3, agentci, or an actor's id.")
-    if address == AGENT0:
-        return MANAGER0
-    if worker := _WORKER.fullmatch(address):
-        return f"worker{worker[1]}"
-    if manager := _MANAGER.fullmatch(address):
-        return manager[1]
+    if not address.startswith(_PREFIX):
+        return address
+    actor_id = _actor_in(address)
+    # Other spellings, such as agentmanagerworker3, are programs of their own.
+    if is_actors(actor_id) and is_address(actor_id) and bus_id_of(actor_id) == address:
+        return actor_id
     return address
 
 
 def is_actors(folder: str) -> bool:
     """Whether a folder belongs to an actor, not to a program of its own."""
-    return not folder.startswith("agent")
+    return not folder.startswith(_PREFIX)
 
 
 def bus_id_of(address: str) -> str:
@@ -65,6 +75,20 @@ def bus_id_of(address: str) -> str:
         return folder
     if folder == MANAGER0:
         return AGENT0
-    if worker := _WORKER_ID.fullmatch(folder):
-        return f"agent{worker[1]}"
-    return f"agent{folder.replace('-', '')}"
+    if worker := _WORKER.fullmatch(folder):
+        return f"{_PREFIX}{worker[1]}"
+    if manager := _MANAGER.fullmatch(folder):
+        return f"{_NAMED}{manager[1]}"
+    return _NAMED + re.sub("[0-]", lambda found: _ESCAPES[found[0]], folder)
+
+
+def _actor_in(bus_id: str) -> str:
+    """Return the id of the actor that alone can have this bus id; the bus id itself without one."""
+    if bus_id == AGENT0:
+        return MANAGER0
+    if numbered := _NUMBERED.fullmatch(bus_id):
+        return f"{numbered[1] or 'worker'}{numbered[2]}"
+    name = bus_id.removeprefix(_NAMED)
+    if name == bus_id or not _ESCAPED.fullmatch(name):
+        return bus_id
+    return re.sub("0[0d]", lambda found: _ESCAPES_BACK[found[0]], name)
