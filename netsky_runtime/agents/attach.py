@@ -24,7 +24,8 @@ async def attach(seat: Seat) -> None:
     An actor that has had no input yet gets no thread: Codex keeps nothing of a thread before
     its first turn. A thread that its own door cannot continue goes on through another one, see
     ``failover``. Raises ``ThreadUnavailable`` or ``Unhealthy`` when no door can serve now,
-    ``ThreadGone`` when a thread that has had turns is nowhere to be found.
+    ``ThreadGone`` when a thread that has had turns is nowhere to be found, ``HistoryUnavailable``
+    when it is not certain which thread it is.
     """
     kit = seat.kit
     actor = await kit.database.read(lambda tx: actors.require(tx, seat.actor_id))
@@ -151,7 +152,7 @@ async def _never_had_a_turn(seat: Seat, row: Session) -> bool:
 
     if not await seat.kit.database.read(body):
         return False
-    return not await seat.kit.runtime(row.runtime).find(row.tag)
+    return not await seat.kit.runtime(row.runtime).find(row.tag, since=row.started_at)
 
 
 async def _forget_thread(seat: Seat, row: Session) -> Session:

@@ -48,7 +48,8 @@ async def bind(
 async def look_for_name(seat: Seat, row: Session, runtime: ThreadRuntime) -> Session:
     """Find the thread that was started by a netsky which ended before it learned its id.
 
-    What was sent to a thread that cannot be found was never consumed: it is queued again.
+    What was sent to a thread that does not exist was never consumed: it is queued again. Raises
+    ``HistoryUnavailable`` when it is not certain that there is none.
     """
     kit = seat.kit
 
@@ -59,7 +60,7 @@ async def look_for_name(seat: Seat, row: Session, runtime: ThreadRuntime) -> Ses
     unheard = await kit.database.read(sent)
     if not unheard:
         return row
-    thread_id = await runtime.find(row.tag)
+    thread_id = await runtime.find(row.tag, since=row.started_at)
     fields = {"actor": seat.actor_id, "inputs": unheard, "thread": thread_id}
     if thread_id:
         kit.log("info", "thread found by its mark", fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.abandon import abandon
@@ -24,7 +25,7 @@ from netsky_runtime.errors import Conflict, NetskyError, Unhealthy
 from netsky_runtime.records import ActorStatus, SessionState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from netsky_runtime.agents.kit import Kit
     from netsky_runtime.db.connection import Tx
@@ -86,22 +87,23 @@ class ActorRunner:
 
     async def _attach(self) -> None:
         seat = self.seat
-        async with seat.lock:
+        async with seat.lock, self._doubting():
             await attach(seat)
             seat.problem = ""
             if seat.thread is not None:
                 # Its start was heard by an earlier netsky; its end is awaited by this one.
                 seat.open_turn = seat.thread.active_turn
-                await self._compare(seat.thread)
+                await reconcile(seat, seat.thread)
         self.attached.set()
 
-    async def _compare(self, thread: ThreadSession) -> None:
-        """Compare with history. While it cannot be read, nothing is sent: attach again later.
+    @asynccontextmanager
+    async def _doubting(self) -> AsyncIterator[None]:
+        """Look into history. While it cannot be read, nothing is sent: attach again later.
 
         After ``DOUBTS_AFTER`` failures in a row what may have been sent is uncertain.
         """
         try:
-            await reconcile(self.seat, thread)
+            yield
         except HistoryUnavailable as error:
             self._unreadable += 1
             if self._unreadable == DOUBTS_AFTER:
@@ -160,9 +162,9 @@ class ActorRunner:
             seat.move = None
             move.end(Conflict(f"{seat.actor_id} was stopped while it was moved."))
         if seat.thread is not None and seat.thread is not before:
-            async with seat.lock:
+            async with seat.lock, self._doubting():
                 seat.open_turn = seat.thread.active_turn
-                await self._compare(seat.thread)
+                await reconcile(seat, seat.thread)
         return seat.thread is not before
 
     def _refuse_move(self) -> None:

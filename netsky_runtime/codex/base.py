@@ -271,10 +271,12 @@ class ThreadRuntime(Protocol):
         """
         ...
 
-    async def find(self, mark: str) -> str:
+    async def find(self, mark: str, *, since: int) -> str:
         """Return the id of the thread that was started with this mark; empty when none was.
 
-        For a netsky that ended before it learned the id of a thread it had started.
+        For a netsky that ended before it learned the id of a thread it had started, not before
+        ``since`` (milliseconds). Empty is certain: raises ``HistoryUnavailable`` when a thread may
+        have been started that cannot be seen now.
         """
         ...
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from netsky_runtime.agents import dispatch, runner
-from netsky_runtime.codex.base import AnswerLost
+from netsky_runtime.codex.base import AnswerLost, HistoryUnavailable
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.db import inputs, sessions
 from netsky_runtime.records import InputStatus, SessionState, ToolsDoor
@@ -92,11 +92,52 @@ async def test_a_thread_that_was_found_by_its_mark_recovers_the_turn_that_was_cu
         assert (await session_of(fleet)).tools_door is ToolsDoor.MCP
 
 
+async def cut_off(tmp_path, monkeypatch, door):
+    """Return first words whose netsky ended, and who tried to find their thread in vain since."""
+    posted = await ended_in_the_middle(tmp_path, monkeypatch, DoorSession, "submit", first=True)
+    tried = []
+
+    async def find(mark, *, since):
+        tried.append((mark, since))
+        raise HistoryUnavailable("Codex's rollouts cannot be searched.")
+
+    monkeypatch.setattr(door, "find", find)
+    return posted, tried
+
+
+async def test_while_nobody_can_look_for_the_thread_nothing_is_sent_again(tmp_path, monkeypatch):
+    door = resident(tmp_path)
+    real = door.find
+    posted, tried = await cut_off(tmp_path, monkeypatch, door)
+
+    async def tried_twice(_tx):
+        return len(tried) >= 2
+
+    async with crew(tmp_path, runtime=door) as fleet:
+        await fleet.until(tried_twice)
+        assert (await fleet.input(posted)).attempts == 1
+        row = await session_of(fleet)
+        assert set(tried) == {(row.tag, row.started_at)}
+        monkeypatch.setattr(door, "find", real)
+        assert (await fleet.reply_to(posted)).body == "hello"
+    assert times_heard(tmp_path, posted.input.id) == 1
+
+
+async def test_when_nobody_can_look_for_the_thread_for_long_a_human_decides(tmp_path, monkeypatch):
+    door = resident(tmp_path)
+    posted, tried = await cut_off(tmp_path, monkeypatch, door)
+    async with crew(tmp_path, runtime=door) as fleet:
+        assert (await fleet.settled(posted)).status is InputStatus.UNCERTAIN
+        assert len(tried) == runner.DOUBTS_AFTER
+        assert (await fleet.reply_to(await fleet.send("SAY[more]"))).body == "more"
+    assert times_heard(tmp_path, posted.input.id) == 1
+
+
 async def test_nothing_is_looked_for_when_nothing_was_sent(tmp_path, monkeypatch):
     door = resident(tmp_path)
     asked = []
 
-    async def find(mark):
+    async def find(mark, *, since):
         asked.append(mark)
         return ""
 

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from itertools import count
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsky_runtime.clock import Clock, SystemClock
-from netsky_runtime.codex.events import CodexEvent, EventKind
-from netsky_runtime.codex.rollout import RolloutWatch, follow, tail
+from netsky_runtime.codex.events import CodexEvent
+from netsky_runtime.codex.rollout import RolloutReader, RolloutWatch, follow, tail
 from netsky_runtime.codex.rollout.tail import Position, read
 from tests.codex.rollout_files import events, path
 from tests.support.fakes import ManualClock
@@ -282,19 +280,18 @@ async def test_a_kernel_that_will_not_watch_is_said_and_made_up_for_by_looking(
     )
     async with asyncio.timeout(PATIENCE):
         await watch.open()
-        lines, arrivals = watch.lines(file), watch.arrivals()
+        lines = watch.lines(file)
         assert await take(lines, 1) == [b"one"]
         append(file, b"two\n")
         assert await take(lines, 1) == [b"two"]
-        new = file.with_name(NAME.replace("01a1fe8e", "01a1fe8f"))
-        new.touch()
-        assert await anext(arrivals) == new
         await watch.close()
 
     assert logged == [("warning", "[Errno 28] OS file watch limit reached")]
 
 
-async def test_files_of_other_folders_are_followed_by_the_same_watch(tmp_path: Path) -> None:
+async def test_files_of_other_folders_are_followed_by_the_same_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = tmp_path / "attach"
     other.mkdir()
     clock = ManualClock()  # nothing is found by looking
@@ -303,53 +300,51 @@ async def test_files_of_other_folders_are_followed_by_the_same_watch(tmp_path: P
         lines = watch.lines(other / "notify.jsonl")
         async with asyncio.TaskGroup() as group:
             first = group.create_task(take(lines, 1))
-            await until_watched(watch, home)
+            await until_watched(watch, home, monkeypatch)
             (other / "notify.jsonl").write_bytes(b"one\n")
 
     assert first.result() == [b"one"]
 
 
-async def until_watched(watch: RolloutWatch, home: Path) -> None:
+async def until_watched(watch: RolloutWatch, home: Path, patch: pytest.MonkeyPatch) -> None:
     """Return when the kernel tells of changes: it was asked to in another thread."""
-    arrivals = watch.arrivals()
-    async with asyncio.TaskGroup() as group:
-        told = group.create_task(arrivals.__anext__())
-        for number in count():
-            (home / "sessions" / NAME.replace("01a1fe8e", f"{number:08}")).touch()
-            if told in (await asyncio.wait({told}, timeout=0.05))[0]:
-                return
+    file = home / "sessions" / NAME
+    told = asyncio.Event()
+    follow = watch.lines(file)
+    patch.setattr(follow, "wake", told.set)
+    while not told.is_set():
+        append(file, b"watched?\n")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await told.wait()
 
 
-async def test_rollouts_that_appear_are_told_once(tmp_path: Path) -> None:
-    old = rollout(tmp_path)
-    async with watching(tmp_path) as watch:
-        arrivals = watch.arrivals()
-        new = old.with_name(NAME.replace("01a1fe8e", "01a1fe8f"))
-        new.touch()
-        (old.parent / "notes.txt").touch()
-        later = tmp_path / "sessions/2026/11/22" / NAME.replace("01a1fe8e", "01a1fe90")
-        later.parent.mkdir()
-        later.touch()
-        append(old, b"more\n")
-        assert {await anext(arrivals), await anext(arrivals)} == {new, later}
-        os.utime(new)
-        last = old.with_name(NAME.replace("01a1fe8e", "01a1fe91"))
-        last.touch()
-        assert await anext(arrivals) == last
+async def test_a_rollout_in_the_folder_of_a_new_day_is_followed_by_what_the_kernel_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()  # nothing is found by looking
+    async with watching(tmp_path, clock=clock) as watch:
+        await until_watched(watch, tmp_path, monkeypatch)
+        lines = watch.lines(tmp_path / DAY / NAME)
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(take(lines, 2))
+            file = rollout(tmp_path, b"one\n")
+            append(file, b"two\n")
+
+    assert first.result() == [b"one", b"two"]
 
 
 async def test_closing_ends_those_who_wait(tmp_path: Path) -> None:
     file = rollout(tmp_path, b"one\n")
     async with watching(tmp_path) as watch:
-        lines, arrivals = watch.lines(file), watch.arrivals()
+        lines = watch.lines(file)
+        assert await take(lines, 1) == [b"one"]
         async with asyncio.TaskGroup() as group:
             followed = group.create_task(collected(lines))
-            appeared = group.create_task(collected(arrivals))
             await watch.close()
             await watch.close()
 
-    assert followed.result() in ([b"one"], [])
-    assert appeared.result() == []
+    assert followed.result() == []
 
 
 async def collected(source: AsyncIterator[Any]) -> list[Any]:
@@ -362,31 +357,14 @@ async def test_a_thread_that_grows_line_by_line_tells_the_same_as_its_whole_file
     said = path("0.163.0-tui").read_bytes().splitlines(keepends=True)
     wanted = events("0.163.0-tui")
     file = rollout(tmp_path)
+    reader = RolloutReader()
     found: list[CodexEvent] = []
     async with watching(tmp_path) as watch:
-        source = watch.events(file)
+        lines = watch.lines(file)
         for number in range(0, len(said), 9):
             append(file, b"".join(said[number : number + 9])[:-3])
             append(file, b"".join(said[number : number + 9])[-3:])
-        while len(found) < len(wanted):
-            found.append(await anext(source))
+        for line in await take(lines, len(said)):
+            found += reader.feed(line)
 
     assert found == wanted
-
-
-async def test_a_rollout_that_was_replaced_is_told_again_after_a_resync(tmp_path: Path) -> None:
-    content = path("0.145.0-mcp").read_bytes()
-    wanted = events("0.145.0-mcp")
-    file = rollout(tmp_path, content)
-    async with watching(tmp_path) as watch:
-        source = watch.events(file)
-        first = [await anext(source) for _ in wanted]
-        other = tmp_path / "other"
-        other.write_bytes(content)
-        other.rename(file)
-        resync = await anext(source)
-        again = [await anext(source) for _ in wanted]
-
-    assert first == wanted
-    assert resync.kind is EventKind.RESYNC
-    assert again == wanted

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from netsky_runtime.codex.rollout import find_mark, find_thread, read_head
+from netsky_runtime.codex.base import HistoryUnavailable
+from netsky_runtime.codex.rollout import find_mark, find_thread, locate, read_head
 from tests.codex.rollout_files import line, path
 
 THREAD = "01a1fe8e-8f55-78b0-a902-f22a9589f656"
@@ -143,8 +146,8 @@ def test_a_sub_agent_or_a_fork_that_repeats_the_mark_is_not_the_thread(tmp_path:
 def test_files_that_did_not_change_since_then_do_not_count(tmp_path: Path) -> None:
     changed_at(rollout(tmp_path, THREAD, meta(THREAD), says(MARK)), 1000)
 
-    assert find_mark(tmp_path, MARK, since=1000.5) is None
-    assert find_mark(tmp_path, MARK, since=1000) is not None
+    assert find_mark(tmp_path, MARK, since=1_060_500) is None
+    assert find_mark(tmp_path, MARK, since=1_060_000) is not None
 
 
 def test_of_two_threads_with_a_mark_the_one_changed_last_is_found(tmp_path: Path) -> None:
@@ -153,6 +156,92 @@ def test_of_two_threads_with_a_mark_the_one_changed_last_is_found(tmp_path: Path
     changed_at(wanted, 2000)
 
     assert find_mark(tmp_path, MARK, since=0) == (THREAD, wanted)
+
+
+def test_a_mark_is_found_behind_any_number_of_newer_files(tmp_path: Path) -> None:
+    wanted = changed_at(rollout(tmp_path, THREAD, meta(THREAD), says(MARK)), 1000)
+    for number in range(250):
+        rollout(tmp_path, f"b{number}", meta("b"), says("hello"), time="T15-00-00")
+
+    assert find_mark(tmp_path, MARK, since=1_000_000) == (THREAD, wanted)
+
+
+def test_a_rollout_that_cannot_be_read_is_no_rollout_without_the_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable = rollout(tmp_path, THREAD, meta(THREAD), says(MARK))
+    real = Path.open
+
+    def refused(self: Path, *args: Any) -> Any:
+        if self == unreadable:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return real(self, *args)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(HistoryUnavailable, match="Permission denied") as raised:
+        find_mark(tmp_path, MARK, since=0)
+    assert str(unreadable) in raised.value.hint
+
+
+def test_a_rollout_that_was_archived_during_the_search_is_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = rollout(tmp_path, THREAD, meta(THREAD), says(MARK))
+    real = Path.stat
+
+    def archived(self: Path, **how: Any) -> os.stat_result:
+        if self == file:
+            (tmp_path / "archived_sessions").mkdir()
+            shutil.move(file, tmp_path / "archived_sessions")
+        return real(self, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", archived)
+        with pytest.raises(HistoryUnavailable):
+            find_mark(tmp_path, MARK, since=0)
+    wanted = tmp_path / "archived_sessions" / file.name
+    assert find_mark(tmp_path, MARK, since=0) == (THREAD, wanted)
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EMFILE, errno.EIO])
+def test_a_folder_that_cannot_be_read_is_no_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    day = rollout(tmp_path, THREAD, meta(THREAD), says(MARK)).parent
+    real = os.scandir
+
+    def refused(folder: Path) -> Any:
+        if folder == day:
+            raise OSError(error, os.strerror(error), str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(HistoryUnavailable, match=os.strerror(error)):
+        find_thread(tmp_path, THREAD)
+    with pytest.raises(HistoryUnavailable, match=os.strerror(error)):
+        find_mark(tmp_path, MARK, since=0)
+
+
+def test_a_link_that_leads_nowhere_just_now_may_lead_to_the_mark(tmp_path: Path) -> None:
+    link = rollout(tmp_path, OTHER)
+    link.unlink()
+    link.symlink_to(tmp_path / "not mounted")
+
+    assert find_thread(tmp_path, OTHER) == link
+    with pytest.raises(HistoryUnavailable):
+        find_mark(tmp_path, MARK, since=0)
+
+
+def test_a_mark_in_a_line_that_is_too_long_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locate, "LINE_BYTES", 1000)
+    rollout(tmp_path, THREAD, meta(THREAD), says("x" * 2000), says("hello"))
+    assert find_mark(tmp_path, MARK, since=0) is None
+
+    rollout(tmp_path, THREAD, meta(THREAD), says(MARK + "x" * 2000))
+    with pytest.raises(HistoryUnavailable, match="too long"):
+        find_mark(tmp_path, MARK, since=0)
 
 
 def test_no_mark_finds_nothing(tmp_path: Path) -> None:

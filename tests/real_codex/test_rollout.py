@@ -14,6 +14,7 @@ from netsky_runtime.clock import SystemClock
 from netsky_runtime.codex.base import Batch
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.rollout import (
+    RolloutReader,
     RolloutWatch,
     find_mark,
     find_thread,
@@ -48,6 +49,13 @@ async def watching(home: Path, bench: Bench) -> AsyncIterator[RolloutWatch]:
     assert [entry for entry in bench.logged if entry[0] != "info"] == []
 
 
+async def telling(lines: AsyncIterator[bytes]) -> AsyncIterator[CodexEvent]:
+    reader = RolloutReader()
+    async for line in lines:
+        for event in reader.feed(line):
+            yield event
+
+
 async def until(source: AsyncIterator[CodexEvent], kind: EventKind) -> list[CodexEvent]:
     """Return the events up to the next one of a kind."""
     found: list[CodexEvent] = []
@@ -68,10 +76,11 @@ async def test_a_thread_is_followed_while_it_works_and_says_what_the_engine_says
     session = await runtime.start(bench.spec())
     told = Told(session)
     async with watching(home, bench) as watch:
-        arrivals = watch.arrivals()
         await session.submit(batch("HANG SAY[ready]", 1))
-        file = await anext(arrivals)
-        source = watch.events(file)
+        await asyncio.to_thread(bench.model.wait_hanging)
+        file = find_thread(home, session.thread_id)
+        assert file is not None
+        source = telling(watch.lines(file))
         begun = await until(source, EventKind.ITEM_COMPLETED)
         # The message is written before the model has answered, by which it can be confirmed.
         assert begun[-1].data["client_id"] == "batch-1"
@@ -84,7 +93,6 @@ async def test_a_thread_is_followed_while_it_works_and_says_what_the_engine_says
 
     await told.turn_end()
     assert fold(both, running=True) == tuple(await session.history())
-    assert find_thread(home, session.thread_id) == file
     assert find_mark(home, MARK, since=0) == (session.thread_id, file)
     head = read_head(file)
     assert head is not None

@@ -160,7 +160,7 @@ class Door(ScriptedRuntime):
         self.specs.append(spec)
         return self._enter(await super().resume(thread_id, spec), named=True)
 
-    async def find(self, mark: str) -> str:
+    async def find(self, mark: str, *, since: int) -> str:
         note = self._folder / f"mark-{mark}"
         thread_id = note.read_text() if note.exists() else ""
         return thread_id if thread_id and ThreadFile(self._folder, thread_id).exists() else ""

@@ -178,7 +178,7 @@ class AppServerRuntime:
             raise
         return self._session(door, link, differences(spec, joined.answer))
 
-    async def find(self, mark: str) -> str:
+    async def find(self, mark: str, *, since: int) -> str:
         """Return nothing: ``start`` names a thread before anything is sent."""
         return ""
 

@@ -25,9 +25,12 @@ async def history(thread: Thread, codex_home: Path) -> tuple[HistoricTurn, ...]:
     return await asyncio.to_thread(_history, thread, codex_home, thread.busy)
 
 
-async def find(mark: str, codex_home: Path) -> str:
-    """Return the thread in which somebody said the mark, empty when there is none."""
-    found = await asyncio.to_thread(find_mark, codex_home, mark, since=0.0)
+async def find(mark: str, codex_home: Path, *, since: int) -> str:
+    """Return the thread in which somebody has said the mark since, empty when there is none.
+
+    Raises ``HistoryUnavailable``.
+    """
+    found = await asyncio.to_thread(find_mark, codex_home, mark, since=since)
     return found[0] if found else ""
 
 
@@ -50,7 +53,7 @@ def _rollout(thread: Thread, codex_home: Path) -> Path | None:
         return told
     if thread.id:
         return find_thread(codex_home, thread.id)
-    found = find_mark(codex_home, thread.spec.mark, since=0.0)
+    found = find_mark(codex_home, thread.spec.mark, since=thread.made_at)
     return found[1] if found else None
 
 

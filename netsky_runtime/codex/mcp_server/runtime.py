@@ -143,9 +143,12 @@ class McpServerRuntime:
             raise ThreadGone(msg, hint=hint)
         return self._session(door, thread)
 
-    async def find(self, mark: str) -> str:
-        """Return the thread in whose rollout the mark was said; empty when there is none."""
-        return await past.find(mark, self._codex_home)
+    async def find(self, mark: str, *, since: int) -> str:
+        """Return the thread in whose rollout the mark was said; empty when there is none.
+
+        Raises ``HistoryUnavailable``.
+        """
+        return await past.find(mark, self._codex_home, since=since)
 
     async def close(self, *, keep_engine: bool) -> None:
         """End the process, in bounded time; it cannot be kept, as it ends with its pipes."""

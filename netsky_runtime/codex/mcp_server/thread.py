@@ -57,6 +57,8 @@ class Thread:
 
     def __init__(self, spec: LaunchSpec, *, clock: Clock) -> None:
         self.spec = spec
+        self.made_at = clock.now()
+        """In milliseconds; Codex knows nothing of the thread before."""
         self.id = ""
         """Codex's durable id; empty until the first message has named the thread."""
         self.configured: Mapping[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -106,9 +107,10 @@ class Following:
             said = _notice(line)
             thread_id = str(said.get("thread-id") or "")
             if not self._resident.thread_id and self._is_ours(said):
-                rollout = await asyncio.to_thread(find_thread, self._codex_home, thread_id)
-                if rollout is not None:
-                    self._begin(thread_id, rollout)
+                with suppress(HistoryUnavailable):  # its process names it, or its next turn
+                    rollout = await asyncio.to_thread(find_thread, self._codex_home, thread_id)
+                    if rollout is not None:
+                        self._begin(thread_id, rollout)
             if thread_id == self._resident.thread_id:
                 self._wake()
 

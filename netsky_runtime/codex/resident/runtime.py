@@ -6,7 +6,7 @@ import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.codex.base import (
     Capabilities,
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from netsky_runtime.settings import Settings
 
     Log = Callable[[str, str, dict[str, Any]], None]
-
-FIND_SECONDS: Final = 7 * 24 * 3600.0
-"""How far back a thread is looked for whose name was never learned."""
 
 
 class ResidentRuntime:
@@ -158,7 +155,11 @@ class ResidentRuntime:
         Raises ``ThreadGone`` or ``ThreadUnavailable``.
         """
         house = self._opened()
-        rollout = await asyncio.to_thread(find_thread, Path(codex_home(self._environ)), thread_id)
+        home = Path(codex_home(self._environ))
+        try:
+            rollout = await asyncio.to_thread(find_thread, home, thread_id)
+        except HistoryUnavailable as error:
+            raise ThreadUnavailable(error.message, hint=error.hint) from error
         if rollout is None:
             msg = f"Codex has written nothing about a thread {thread_id!r}."
             raise ThreadGone(msg)
@@ -180,15 +181,17 @@ class ResidentRuntime:
             await self._come_up(house, resident, following, speaks=False)
         return await self._session(house, resident, following)
 
-    async def find(self, mark: str) -> str:
-        """Return the thread that was started with this mark, living or not; empty when none."""
+    async def find(self, mark: str, *, since: int) -> str:
+        """Return the thread that was started with this mark, living or not; empty when none.
+
+        Raises ``HistoryUnavailable``.
+        """
         if not mark:
             return ""
         for pane in await asyncio.to_thread(self._tmux.panes):
             if pane.mark == mark and not pane.dead and (thread := await _thread_in(pane)):
                 return thread
         home = Path(codex_home(self._environ))
-        since = self._clock.now() / 1000 - FIND_SECONDS
         said = await asyncio.to_thread(find_mark, home, mark, since=since)
         return said[0] if said else ""
 

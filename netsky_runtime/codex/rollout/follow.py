@@ -17,9 +17,7 @@ from weakref import WeakSet
 from watchfiles import Change, awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
-from netsky_runtime.codex.events import CodexEvent, EventKind
-from netsky_runtime.codex.rollout import locate
-from netsky_runtime.codex.rollout.reader import RolloutReader
+from netsky_runtime.codex.rollout.locate import SESSIONS
 from netsky_runtime.codex.rollout.tail import Position, read
 from netsky_runtime.supervise import Supervisor
 
@@ -36,10 +34,6 @@ DEBOUNCE_MS: Final = 60
 LOOK_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 60.0
 """Until the kernel is asked again that would not watch."""
-DAYS: Final = 2
-"""Folders that new rollouts appear in: today's, and around midnight yesterday's."""
-ARRIVALS: Final = 1024
-"""New files that are kept for somebody who does not fetch them; then the oldest is dropped."""
 
 
 class Follow:
@@ -94,49 +88,16 @@ class Follow:
             self._changed.set()
 
 
-class Arrivals:
-    """Rollouts that appear from now on: iterate it, one consumer."""
-
-    def __init__(self) -> None:
-        self._paths: deque[Path] = deque(maxlen=ARRIVALS)
-        self._changed = asyncio.Event()
-        self._over = False
-
-    def __aiter__(self) -> AsyncIterator[Path]:
-        return self
-
-    async def __anext__(self) -> Path:
-        while not self._paths:
-            if self._over:
-                raise StopAsyncIteration
-            self._changed.clear()
-            await self._changed.wait()
-        return self._paths.popleft()
-
-    def put(self, path: Path) -> None:
-        """Tell of one."""
-        self._paths.append(path)
-        self._changed.set()
-
-    def close(self) -> None:
-        """End the iteration."""
-        self._over = True
-        self._changed.set()
-
-
 class RolloutWatch:
     """Watches the rollouts of a CODEX_HOME, and files below ``roots``."""
 
     def __init__(
         self, codex_home: Path, *, clock: Clock, log: Log, roots: Sequence[Path] = ()
     ) -> None:
-        self._home = codex_home
-        self._roots = (codex_home / locate.SESSIONS, *roots)
+        self._roots = (codex_home / SESSIONS, *roots)
         self._clock = clock
         self._log = log
         self._follows: WeakSet[Follow] = WeakSet()
-        self._arrivals: WeakSet[Arrivals] = WeakSet()
-        self._known: set[str] = set()
         self._stamps: Mapping[str, Stamp] = {}
         self._tasks = Supervisor(report=self._failed)
 
@@ -145,7 +106,7 @@ class RolloutWatch:
 
         Makes the folder of the sessions, which Codex does not before the first thread.
         """
-        self._known.update(await asyncio.to_thread(self._prepare))
+        await asyncio.to_thread(self._prepare)
         self._tasks.spawn("rollout watch", self._watch())
         self._tasks.spawn("rollout look", self._look())
 
@@ -159,36 +120,11 @@ class RolloutWatch:
         self._follows.add(follow)
         return follow
 
-    async def events(self, path: Path, *, thread_id: str = "") -> AsyncIterator[CodexEvent]:
-        """Yield what a rollout tells, from its start; never ends before ``close``.
-
-        ``RESYNC`` comes before the events of a file that was replaced: they are told again.
-        """
-        follow = self.lines(path)
-        reader, restarts = RolloutReader(thread_id), 0
-        async for line in follow:
-            if follow.restarts != restarts:
-                reader, restarts = RolloutReader(thread_id), follow.restarts
-                yield CodexEvent(EventKind.RESYNC, thread_id, self._clock.now())
-            for event in reader.feed(line):
-                yield event
-
-    def arrivals(self) -> Arrivals:
-        """Return what tells of rollouts that appear from now on, each once.
-
-        Keep it as long as you want to be told.
-        """
-        arrivals = Arrivals()
-        self._arrivals.add(arrivals)
-        return arrivals
-
     async def close(self) -> None:
         """End every iteration. Idempotent."""
         await self._tasks.close()
         for follow in self._follows:
             follow.close()
-        for arrivals in self._arrivals:
-            arrivals.close()
 
     async def _watch(self) -> None:
         while True:
@@ -217,15 +153,9 @@ class RolloutWatch:
 
         What was written into a folder before the kernel was asked to watch it is not told.
         """
-        changed, folders = set(), False
-        for change, name in changes:
-            path = Path(name)
-            changed.add(name)
-            if change is Change.added and locate.is_rollout(path):
-                self._appeared(path)
-            folders = folders or (change is Change.added and path.name.isdigit())
-        self._wake(changed)
-        return folders
+        told = list(changes)
+        self._wake({name for _, name in told})
+        return any(change is Change.added and Path(name).name.isdigit() for change, name in told)
 
     async def _look(self) -> None:
         while True:
@@ -237,26 +167,15 @@ class RolloutWatch:
         stamps = await asyncio.to_thread(_stamps, paths)
         self._wake({path for path in paths if stamps.get(path) != self._stamps.get(path)})
         self._stamps = stamps
-        if self._arrivals:
-            for path in await asyncio.to_thread(locate.newest, self._home, DAYS):
-                self._appeared(path)
 
     def _wake(self, changed: set[str]) -> None:
         for follow in self._follows:
             if str(follow.path) in changed:
                 follow.wake()
 
-    def _appeared(self, path: Path) -> None:
-        if str(path) in self._known:
-            return
-        self._known.add(str(path))
-        for arrivals in self._arrivals:
-            arrivals.put(path)
-
-    def _prepare(self) -> list[str]:
+    def _prepare(self) -> None:
         with suppress(OSError):  # Codex makes it, or says why it cannot
             self._roots[0].mkdir(mode=0o700, parents=True, exist_ok=True)
-        return [str(path) for path in locate.newest(self._home, DAYS)]
 
     def _failed(self, name: str, error: BaseException) -> None:
         self._log("error", "following rollouts has failed", {"task": name, "error": repr(error)})

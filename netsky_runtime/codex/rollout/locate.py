@@ -7,12 +7,12 @@ The file is made when the first turn starts, never before.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from contextlib import suppress
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from netsky_runtime.codex.base import HistoryUnavailable
 from netsky_runtime.codex.rollout.items import item, user_message
 from netsky_runtime.codex.rollout.lines import Head, Line, head_of, parse, part
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 SESSIONS: Final = "sessions"
 ARCHIVED: Final = "archived_sessions"
-MARK_FILES: Final = 200
-"""Files that are searched for a mark, the newest first."""
-MARK_BYTES: Final = 64 * 1024 * 1024
-"""How much of each: the mark is in a thread's first message."""
+CLOCK_SECONDS: Final = 60
+"""How far the clock of the disk may be behind netsky's own."""
+LINE_BYTES: Final = 64 * 1024 * 1024
+"""The longest line that is searched for a mark; Codex takes messages of 1 MiB."""
 HEAD_BYTES: Final = 4 * 1024 * 1024
 """The longest first line that is read: it carries the instructions and the tools' schemas."""
 
@@ -35,31 +35,35 @@ _NUMBER = re.compile(r"\d+")
 
 
 def find_thread(codex_home: Path, thread_id: str) -> Path | None:
-    """Return the rollout of a thread, the newest when there are several."""
+    """Return the rollout of a thread, the newest when there are several.
+
+    ``None`` is certain: raises ``HistoryUnavailable`` when a folder cannot be read.
+    """
     if not _THREAD_ID.fullmatch(thread_id):
         return None
     end = f"-{thread_id}.jsonl"
-    return next((path for path in rollouts(codex_home) if path.name.endswith(end)), None)
+    try:
+        return next((path for path in _rollouts(codex_home) if path.name.endswith(end)), None)
+    except OSError as error:
+        raise _unsearched(error) from error
 
 
-def find_mark(codex_home: Path, mark: str, *, since: float) -> tuple[str, Path] | None:
+def find_mark(codex_home: Path, mark: str, *, since: int) -> tuple[str, Path] | None:
     """Return id and rollout of the thread in which somebody said ``mark``.
 
-    Only user messages count, and only files changed at or after ``since`` (seconds since the
-    epoch). A sub-agent's thread and a fork begin with words of the thread they came from, and
-    are passed over. Of several threads it is the one that was changed last.
+    Only user messages count, and only files changed at or after ``since`` (milliseconds since the
+    epoch), or ``CLOCK_SECONDS`` before. A sub-agent's thread and a fork begin with words of the
+    thread they came from, and are passed over. Of several threads it is the one that was changed
+    last. ``None`` is certain: raises ``HistoryUnavailable`` when not all could be searched.
     """
-    changed: list[tuple[float, Path]] = []
-    for path in rollouts(codex_home):
-        with suppress(OSError):  # archived or removed meanwhile
-            time = path.stat().st_mtime
-            if time >= since:
-                changed.append((time, path))
-    changed.sort(reverse=True)
-    for _, path in changed[:MARK_FILES] if mark else ():
-        with suppress(OSError):
+    if not mark:
+        return None
+    try:
+        for path in _changed(codex_home, since / 1000 - CLOCK_SECONDS):
             if thread_id := _says(path, mark):
                 return thread_id, path
+    except OSError as error:  # also when one was archived meanwhile: it is found the next time
+        raise _unsearched(error) from error
     return None
 
 
@@ -73,35 +77,40 @@ def read_head(path: Path) -> Head | None:
     return head_of(line) if line else None
 
 
-def rollouts(codex_home: Path) -> Iterator[Path]:
+def _rollouts(codex_home: Path) -> Iterator[Path]:
     """Yield all rollouts of a home, the newest thread first, the archived ones last."""
     for day in _days(codex_home / SESSIONS):
         yield from _files(day)
     yield from _files(codex_home / ARCHIVED)
 
 
-def newest(codex_home: Path, days: int) -> list[Path]:
-    """Return the rollouts of the last days on which threads began, the newest thread first."""
-    return [path for day in islice(_days(codex_home / SESSIONS), days) for path in _files(day)]
+def _changed(codex_home: Path, since: float) -> list[Path]:
+    """Return the rollouts that were changed since, the one changed last first."""
+    times = [(path.stat().st_mtime, path) for path in _rollouts(codex_home)]
+    return [path for time, path in sorted(times, reverse=True) if time >= since]
 
 
-def is_rollout(path: Path) -> bool:
-    """Whether a file is named like a rollout."""
-    return _NAME.fullmatch(path.name) is not None
+def _unsearched(error: OSError) -> HistoryUnavailable:
+    msg = f"Codex's rollouts cannot be searched: {error.strerror or error}."
+    return HistoryUnavailable(msg, hint=f"See {error.filename}." if error.filename else "")
 
 
 def _says(path: Path, mark: str) -> str:
-    """Return the thread's id when one of its user messages carries the mark."""
-    head: Head | None = None
+    """Return the thread's id when one of its user messages carries the mark.
+
+    Raises ``OSError``, also when the mark stands in a line that is too long to be read.
+    """
     wanted = mark.encode()
     with path.open("rb") as file:
-        while file.tell() < MARK_BYTES and (raw := file.readline(MARK_BYTES)):
-            if head is None:
-                line = parse(raw)
-                head = head_of(line) if line else None
-                if head is None or head.parent_id or head.forked_from:
-                    return ""
-            elif wanted in raw and (line := parse(raw)) and mark in _user_words(line):
+        head = head_of(line) if (line := parse(file.readline(LINE_BYTES))) else None
+        if head is None or head.parent_id or head.forked_from:
+            return ""
+        while raw := file.readline(LINE_BYTES):
+            if wanted not in raw:
+                continue
+            if len(raw) == LINE_BYTES and not raw.endswith(b"\n"):
+                raise OSError(errno.EFBIG, "a line with the mark is too long", str(path))
+            if (line := parse(raw)) and mark in _user_words(line):
                 return head.thread_id
     return ""
 
@@ -126,7 +135,7 @@ def _numbered(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
             names = [e.name for e in entries if _NUMBER.fullmatch(e.name) and e.is_dir()]
-    except OSError:
+    except FileNotFoundError:
         return []
     return [folder / name for name in sorted(names, key=int, reverse=True)]
 
@@ -135,6 +144,6 @@ def _files(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
             names = [e.name for e in entries if _NAME.fullmatch(e.name)]
-    except OSError:
+    except FileNotFoundError:
         return []
     return [folder / name for name in sorted(names, reverse=True)]

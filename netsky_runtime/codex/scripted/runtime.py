@@ -108,7 +108,7 @@ class ScriptedRuntime:
             engine, thread, clock=self._clock, repeat=True, differences=differences
         )
 
-    async def find(self, mark: str) -> str:
+    async def find(self, mark: str, *, since: int) -> str:
         """Return nothing: ``start`` names a thread before anything is sent."""
         return ""
 
