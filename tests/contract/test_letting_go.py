@@ -92,4 +92,4 @@ async def test_a_mark_that_no_thread_carries_finds_none(stage: Stage) -> None:
     session, told = await stage.start(mark="k3v9x2mq")
     await says(session, told, "SAY[one] k3v9x2mq")
 
-    assert await stage.runtime.find("q2x9v3mk") == ""
+    assert await stage.runtime.find("q2x9v3mk", since=0) == ""

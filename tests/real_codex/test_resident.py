@@ -113,8 +113,8 @@ async def test_the_instructions_are_the_first_turn_and_messages_the_next(den: De
     turns = await session.history()
     assert [turn.id for turn in turns] == [first.turn_id, second.turn_id, third.turn_id]
     assert {turn.status for turn in turns} == {TurnStatus.COMPLETED}
-    assert await runtime.find("tag12345") == session.thread_id
-    assert await runtime.find("another") == ""
+    assert await runtime.find("tag12345", since=0) == session.thread_id
+    assert await runtime.find("another", since=0) == ""
 
 
 async def test_a_turn_is_known_to_run_from_the_start(den: Den) -> None:
@@ -256,7 +256,7 @@ async def test_the_model_dialog_is_answered_by_nobody_but_the_human(old_den: Den
 
     assert told.words() == ["at your service", "one"]
     assert {request["model"] for request in den.bench.model.requests} == {"gpt-5.4"}
-    assert (await runtime.find("tag12345")) == session.thread_id
+    assert (await runtime.find("tag12345", since=0)) == session.thread_id
 
 
 async def test_a_running_turn_is_interrupted_and_half_typed_words_stay(den: Den) -> None:
@@ -285,7 +285,7 @@ async def test_the_next_netsky_adopts_the_pane_with_its_running_turn(den: Den) -
     assert den.sessions() == ["worker1"]
 
     runtime = await den.opened()
-    assert await runtime.find("tag12345") == session.thread_id
+    assert await runtime.find("tag12345", since=0) == session.thread_id
     again = await runtime.resume(session.thread_id, den.spec())
     told = Told(again)
     assert again.active_turn == turn
