@@ -66,6 +66,21 @@ async def warmed(fleet):
     return (await session_of(fleet)).thread_id
 
 
+async def hired(fleet, actor_id):
+    """Start the next worker as the owner does, and wait until it has worked."""
+    started = await fleet.database.write(
+        lambda tx: fleet.delegation.start_worker(tx, title="T", body="SAY[ready]")
+    )
+    assert started.wake == {actor_id}
+    fleet.wake(actor_id)
+
+    async def worked(tx):
+        found = await turns.list_for_actor(tx, actor_id, limit=1)
+        return found and found[0].status is TurnStatus.COMPLETED
+
+    await fleet.until(worked)
+
+
 async def test_a_conversation_outlives_its_mcp_server_on_the_app_server(tmp_path, house):
     async with house.crew(tmp_path) as fleet:
         thread_id = await warmed(fleet)
@@ -82,6 +97,36 @@ async def test_a_conversation_outlives_its_mcp_server_on_the_app_server(tmp_path
     async with House(tmp_path).crew(tmp_path) as fleet:
         assert (await fleet.reply_to(await fleet.send("SAY[and here]"))).body == "and here"
         assert moves(fleet) == []
+
+
+async def test_when_an_mcp_server_dies_its_whole_crew_moves_and_who_is_new_comes_to_the_next_one(
+    tmp_path, house
+):
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        await hired(fleet, "worker1")
+        house.mcp.kill()
+
+        async def left(tx):
+            crew = [await sessions.current(tx, actor_id) for actor_id in ("manager0", "worker1")]
+            return all(row.runtime is RuntimeName.APP_SERVER for row in crew)
+
+        await fleet.until(left)
+        assert sorted(line[1] for line in moves(fleet)) == ["manager0", "worker1"]
+        await hired(fleet, "worker2")
+        posted = await fleet.send("SAY[new here]", to="worker2")
+        assert (await fleet.reply_to(posted)).body == "new here"
+        assert (await session_of(fleet, "worker2")).runtime is RuntimeName.MCP_SERVER
+        # Rooms hear of it from the door, once: an error for each thread would be a flood.
+        assert [line for line in fleet.lines if line[0] == "error"] == []
+
+
+async def test_an_actor_without_a_thread_waits_for_the_next_mcp_server(tmp_path, house):
+    async with house.crew(tmp_path) as fleet:
+        await fleet.fleet.settled(seconds=5)
+        house.mcp.kill()
+        assert (await fleet.reply_to(await fleet.send("SAY[hello]"))).body == "hello"
+        assert (await session_of(fleet)).runtime is RuntimeName.MCP_SERVER
 
 
 async def test_what_a_sub_agent_asked_in_an_engine_that_was_left_is_lost(tmp_path, house):

@@ -132,8 +132,9 @@ class Hub:
             return known
         request_id = normalise.request_of(params)
         thread = self._unnamed.get(request_id) if request_id is not None else None
-        if thread is not None:
-            self.name(thread, thread_id)
+        if thread is None or (thread_id and thread.id):
+            return None  # of another thread, about which nobody asked
+        self.name(thread, thread_id)
         return thread
 
     def _log_unreadable(self, kind: str, error: Exception) -> None:
