@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,8 +20,8 @@ from netsky_runtime.codex.base import (
 )
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.records import TurnStatus
-from tests.real_codex.conftest import PATIENCE, Told, bench_over, installed
-from tests.support.den import MODELS, Den, batch
+from tests.real_codex.conftest import PATIENCE, Told, installed
+from tests.support.den import Den, batch, den_over
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,21 +35,14 @@ LETTER = (
     "é ü ☃ 🦀 漢字\n" + "a longer line, many times over. " * 1000 + "\nthe last one"
 )
 
+STUBBORN = ("sh", "-c", "trap '' HUP TERM; while :; do sleep 1; done")
+"""A companion that only SIGKILL ends."""
+
 
 async def den_of(version: str, model: ModelServer, root: Path) -> AsyncIterator[Den]:
     variable = {"0.163.0": "NETSKY_TEST_CODEX", "0.153.4": "NETSKY_TEST_OLD_CODEX"}[version]
-    codex = installed(variable, version)
-    async with bench_over(codex, model, root) as bench:
-        den = Den(bench, codex, MODELS[version])
-        try:
-            yield den
-        finally:
-            await den.close()
-            sessions, processes = den.sessions(), den.processes()
-            den.tmux("kill-server")
-        assert sessions == []
-        assert processes == []
-        assert [entry for entry in bench.logged if entry[0] == "error"] == []
+    async with den_over(version, installed(variable, version), model, root) as den:
+        yield den
 
 
 @pytest.fixture(params=["0.163.0", "0.153.4"])
@@ -72,10 +65,10 @@ async def old_den(model: ModelServer, tmp_path: Path) -> AsyncIterator[Den]:
         yield den
 
 
-async def at_home(den: Den) -> tuple[ResidentSession, Told]:
+async def at_home(den: Den, **changes: Any) -> tuple[ResidentSession, Told]:
     """Return a resident that has read its instructions."""
     runtime = await den.opened()
-    session = await runtime.start(den.spec())
+    session = await runtime.start(den.spec(**changes))
     told = Told(session)
     await told.turn_end()
     await den.until_idle(session)
@@ -336,6 +329,42 @@ async def test_a_killed_pane_is_told_and_the_thread_goes_on_in_another(den: Den)
     turns = await again.history()
     assert said_by_users(turns)[1:] == ["HANG", "SAY[found]"]
     assert turns[1].status is TurnStatus.INTERRUPTED
+
+
+async def test_what_outlives_a_killed_pane_is_ended_before_the_next_one_begins(
+    new_den: Den,
+) -> None:
+    den = new_den
+    session, told = await at_home(den, companion=STUBBORN)
+    den.tmux("kill-session", "-t", "=worker1")
+    await told.next(EventKind.SESSION_LOST)
+
+    again = await den.runtimes[-1].resume(session.thread_id, den.spec())
+    assert den.beside(STUBBORN) == []
+    told = Told(again)
+    await again.submit(batch("SAY[found]"))
+    await told.turn_end()
+
+    assert told.words() == ["found"]
+    assert EventKind.SESSION_LOST not in [event.kind for event in told.events]
+
+
+async def test_what_outlives_netsky_and_the_server_is_ended_before_the_next_one_begins(
+    new_den: Den,
+) -> None:
+    den = new_den
+    session, _ = await at_home(den, companion=STUBBORN)
+    await den.runtimes[-1].close(keep_engine=True)
+    os.kill(int(den.tmux("display-message", "-p", "#{pid}")), signal.SIGKILL)
+    assert den.beside(STUBBORN) != []
+
+    again = await (await den.opened()).resume(session.thread_id, den.spec())
+
+    assert den.beside(STUBBORN) == []
+    told = Told(again)
+    await again.submit(batch("SAY[found]"))
+    await told.turn_end()
+    assert told.words() == ["found"]
 
 
 async def test_the_end_of_the_tmux_server_is_told_to_all(new_den: Den) -> None:

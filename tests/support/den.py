@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,15 @@ from netsky_runtime.clock import SortableIds, SystemClock
 from netsky_runtime.codex.base import Batch, LaunchSpec
 from netsky_runtime.codex.resident import ResidentRuntime
 from netsky_runtime.settings import Settings
-from tests.real_codex.conftest import PATIENCE
+from tests.real_codex.conftest import PATIENCE, bench_over
 from tests.support.pane import PASTE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from netsky_runtime.codex.base import ThreadSession
     from tests.real_codex.conftest import Bench
+    from tests.support.model_server import ModelServer
 
 MODELS = {"0.163.0": "gpt-5.4", "0.153.4": "gpt-5.5"}
 """One that the version knows and does not want to replace, by a dialog, at its start."""
@@ -132,6 +134,10 @@ class Den:
                 continue
         return found
 
+    def beside(self, companion: Sequence[str]) -> list[str]:
+        """Return the processes that are this companion."""
+        return [command for command in self.processes() if command == " ".join(companion)]
+
     def codexes(self) -> list[int]:
         """Return the processes that are Codex itself."""
         home = self.bench.environ["CODEX_HOME"]
@@ -150,6 +156,22 @@ class Den:
             await runtime.close(keep_engine=True)
         for runtime in self.runtimes[-1:]:
             await runtime.close(keep_engine=False)
+
+
+@asynccontextmanager
+async def den_over(version: str, codex: Path, model: ModelServer, root: Path) -> AsyncIterator[Den]:
+    """Give a den; after a clean stop it must have left no pane, no process and no error."""
+    async with bench_over(codex, model, root) as bench:
+        den = Den(bench, codex, MODELS[version])
+        try:
+            yield den
+        finally:
+            await den.close()
+            sessions, processes = den.sessions(), den.processes()
+            den.tmux("kill-server")
+        assert sessions == []
+        assert processes == []
+        assert [entry for entry in bench.logged if entry[0] == "error"] == []
 
 
 def batch(text: str, number: int = 1) -> Batch:

@@ -61,6 +61,7 @@ class House:
         self._watch = Watch(control=self._control, clock=clock)
         self._rollouts = RolloutWatch(self._codex_home, clock=clock, log=log, roots=(home.attach,))
         self._attached: dict[str, tuple[Resident, Following]] = {}
+        self._ending: dict[str, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
         return len(self._attached)
@@ -82,6 +83,7 @@ class House:
     async def launch(self, spec: LaunchSpec, thread_id: str) -> tuple[Resident, Following]:
         """Start Codex in a pane of its own. Raises ``InputRejected``, ``ThreadUnavailable``."""
         session = launching.session_name(spec)
+        await self._vacated(session)
         command = await asyncio.to_thread(
             launching.write_files,
             self._files(session),
@@ -187,15 +189,31 @@ class House:
 
     def _lost(self, resident: Resident, reason: str) -> None:
         resident.end(reason)
-        self._tasks.spawn("resident end", self.end(resident))
+        ending = self._tasks.spawn("resident end", self.end(resident))
+        self._ending[resident.pane.session] = ending
+
+    async def _vacated(self, session: str) -> None:
+        """Return when nothing lives any more of earlier panes of this name.
+
+        One of them would write the thread beside its successor, and its end, known by the name,
+        would take the successor along. Raises ``ThreadUnavailable``.
+        """
+        if (ending := self._ending.get(session)) is not None:
+            await asyncio.wait([ending])
+        # A netsky that was killed, or a server, has left what nobody knows by its process.
+        if not await asyncio.to_thread(self._sweep, session):
+            raise _stays(session)
 
     def _end(self, session: str, leader: psutil.Process | None) -> bool:
         members = processes.family(leader)
         self.tmux.kill(session)
         gone = processes.end(members)
         # What it started in its last moment, or had started when it was killed.
+        return self._sweep(session) and gone
+
+    def _sweep(self, session: str) -> bool:
         prompt = str(self._files(session).prompt)
-        return processes.end(processes.marked(PROMPT_VARIABLE, prompt)) and gone
+        return processes.end(processes.marked(PROMPT_VARIABLE, prompt))
 
     def _named(self, session: str, thread_id: str) -> None:
         work = asyncio.to_thread(self.tmux.name_thread, session, thread_id)
