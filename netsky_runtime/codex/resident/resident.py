@@ -86,6 +86,8 @@ class Resident:
     def feed(self, line: bytes) -> None:
         """Take in a line of the rollout, and tell what it says."""
         for event in self._reader.feed(line):
+            if event.kind is EventKind.TURN_COMPLETED and event.turn_id == self._cut:
+                continue  # history has told it: the next turn's beginning is its end
             if event.kind is EventKind.ITEM_COMPLETED and event.data["type"] == "user_message":
                 self._heard(str(event.data.get("text", "")))
             elif event.kind is EventKind.TURN_COMPLETED:
