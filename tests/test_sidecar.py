@@ -457,6 +457,14 @@ async def test_an_envelope_that_a_call_died_with_before_it_was_stored_is_drained
         assert files(running, DELIVERED) == ["x.json"]
 
 
+async def test_what_was_sent_to_a_worker_that_is_not_there_yet_can_be_drained(tmp_path):
+    async with daemon(tmp_path) as running:
+        put(running, **{"from": "agentci"})
+        await running.office.collect()
+        assert (await drain(running))["reply"] == "hello"
+        assert [answer["text"] for answer in got(running, "agentci")] == ["hello"]
+
+
 async def test_of_a_flood_of_bad_envelopes_only_some_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(briefs, "MOST_TOLD", 2)
     async with alone(tmp_path) as running:

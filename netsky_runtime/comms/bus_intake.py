@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.comms import bus_answers
 from netsky_runtime.comms.bus import folders
-from netsky_runtime.comms.bus.addresses import is_actors, is_address
+from netsky_runtime.comms.bus.addresses import is_actors, is_address, is_workers
 from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, Channel
 from netsky_runtime.comms.bus.taking import Claim, claims
 from netsky_runtime.db import actors, bus_envelopes
@@ -39,6 +39,8 @@ BACKLOG = 256
 """Open inputs of one actor that came by the bus; what is more waits in its inbox."""
 UNFINISHED_SECONDS = 2.0
 """How long a file may take to become an envelope after it was last written to."""
+NOBODY_SECONDS = 300.0
+"""How long an envelope waits for a worker that is not there yet, or for its ``netsky codex``."""
 STALE_SECONDS = 60.0
 """After which a claim that was never stored is taken for forgotten."""
 LEFTOVER_SECONDS = 3600.0
@@ -84,7 +86,9 @@ class Intake:
         more = False
         for folder in await self._each_actors(lambda channel: bool(channel.pending())):
             actor = await self._database.read(partial(actors.get, actor_id=folder))
-            if actor is None or actor.kind is not ActorKind.SIDECAR:
+            if actor is None and is_workers(folder):
+                more |= await self._take(folder, waited=NOBODY_SECONDS)
+            elif actor is None or actor.kind is not ActorKind.SIDECAR:
                 more |= await self._take(folder)
             # A sidecar's wait for `netsky codex N --drain`.
         return more
@@ -135,8 +139,11 @@ class Intake:
             self._log.once("error", "inbox cannot be used", name, reason)
         return found
 
-    async def _take(self, folder: str) -> bool:
-        """Take some of an inbox; return whether there is more to take now."""
+    async def _take(self, folder: str, *, waited: float = 0.0) -> bool:
+        """Take some of an inbox; return whether there is more to take now.
+
+        With ``waited`` only what has lain there for so many seconds.
+        """
         waiting = await self._database.read(partial(bus_envelopes.backlog, actor_id=folder))
         room = min(AT_ONCE, BACKLOG - waiting)
         if room <= 0:
@@ -144,10 +151,18 @@ class Intake:
             self._log.once("warning", "envelopes wait in the inbox", folder, reason)
             return False
         channel, seen = Channel(self._root, folder), _Round()
-        since = self._clock.now() / 1000 - UNFINISHED_SECONDS
+        now = self._clock.now() / 1000
+        find = partial(
+            claims,
+            channel,
+            passed_over=seen.note,
+            unfinished_since=now - UNFINISHED_SECONDS,
+            before=now - waited if waited else None,
+            most=room,
+        )
 
         def claim() -> None:
-            for each in claims(channel, passed_over=seen.note, unfinished_since=since, most=room):
+            for each in find():
                 seen.taken.append(each)
 
         try:

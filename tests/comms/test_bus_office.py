@@ -15,7 +15,7 @@ from watchfiles import awatch
 from netsky_runtime.comms import bus_answering, bus_intake, post_office
 from netsky_runtime.comms.bus.addresses import bus_id_of
 from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, POISON, Channel
-from netsky_runtime.comms.bus_intake import STALE_SECONDS
+from netsky_runtime.comms.bus_intake import NOBODY_SECONDS, STALE_SECONDS, UNFINISHED_SECONDS
 from netsky_runtime.comms.post_office import POLL_SECONDS, PostOffice
 from netsky_runtime.comms.replies import NO_WORDS
 from netsky_runtime.db import actors, bus_envelopes, inputs, messages
@@ -390,6 +390,33 @@ async def test_an_envelope_for_nobody_is_poison_and_its_sender_is_told(
     assert (answer["kind"], answer["in_reply_to"], answer["thread"]) == ("error", "e-1", "th")
     assert reason in answer["text"]
     assert await bus.people.open_inputs() == 0
+
+
+async def test_an_envelope_waits_some_minutes_for_a_worker_that_is_not_there_yet(
+    bus: Bus,
+) -> None:
+    bus.clock = ManualClock(time.time_ns() // 1_000_000)  # files bear the time of the disk
+    bus.restarted()
+    for to in ("agent9", "agentmanager9"):
+        bus.put(to, id=to)
+    await bus.office.collect()
+    assert bus.files("worker9") == ["x.json"]
+    assert [answer["in_reply_to"] for answer in bus.got("agentci")] == ["agentmanager9"]
+    await bus.clock.advance(NOBODY_SECONDS + 60)
+    await bus.office.collect()
+    assert [a["in_reply_to"] for a in bus.got("agentci")] == ["agentmanager9", "agent9"]
+
+
+async def test_a_worker_that_comes_in_time_hears_what_waited_for_it(bus: Bus) -> None:
+    bus.clock = ManualClock(time.time_ns() // 1_000_000)
+    bus.restarted()
+    bus.put("agent9")
+    await bus.office.collect()
+    await bus.people.hire("worker9", "manager1")
+    await bus.clock.advance(2 * UNFINISHED_SECONDS)
+    await bus.office.collect()
+    assert len(await bus.heard("worker9")) == 1
+    assert bus.files("agentci") == []
 
 
 async def test_a_parked_actors_mail_waits_for_it(bus: Bus) -> None:

@@ -65,6 +65,11 @@ def is_actors(folder: str) -> bool:
     return not folder.startswith(_PREFIX)
 
 
+def is_workers(folder: str) -> bool:
+    """Whether a folder is a worker's, be there one or not yet."""
+    return _WORKER.fullmatch(folder) is not None
+
+
 def bus_id_of(address: str) -> str:
     """Return the name that the address signs its envelopes with.
 

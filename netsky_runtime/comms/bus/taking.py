@@ -39,20 +39,24 @@ def claims(
     *,
     passed_over: PassedOver,
     unfinished_since: float | None = None,
+    before: float | None = None,
     most: int | None = None,
 ) -> Iterator[Claim]:
     """Claim the valid envelopes of an inbox one by one, the oldest first.
 
     What is not valid goes to poison; what cannot be read is left, and so is what is not valid
     and was changed after ``unfinished_since`` (seconds since the epoch): a program may be writing
-    it without the care of a rename. At most ``most`` files are taken, good and bad. Raises
-    ``Unhealthy`` for a symbolic link on the way.
+    it without the care of a rename. With ``before`` (the same) only what was put there earlier
+    than that. At most ``most`` files are taken, good and bad. Raises ``Unhealthy`` for a symbolic
+    link on the way.
     """
     count = 0
     for name in channel.pending():
         if count == most:
             return
         try:
+            if before is not None and channel.changed_at(name) >= before:
+                continue
             if unfinished_since is not None and _unfinished(channel, name, unfinished_since):
                 continue
             taken = channel.claim(name)
