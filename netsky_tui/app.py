@@ -84,7 +84,7 @@ class RoomApp(App[int]):
         )
         self.operations = Operations(self)
         self.pages = Pages(self, clock=clock)
-        self.attaching = Attaching(self, environ=environ)
+        self.attaching = Attaching(self, environ=environ, clock=clock)
         self.leaving = Leaving(self, connector=connector)
         self.room = RoomScreen(
             store=self.store,

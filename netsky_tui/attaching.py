@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from textual.app import SuspendNotSupported
@@ -12,16 +10,17 @@ from textual.app import SuspendNotSupported
 from netsky_runtime.errors import NetskyError
 from netsky_tui import terminal
 from netsky_tui.doors import Action, lacks
+from netsky_tui.guest import Guest
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from collections.abc import Mapping
 
+    from netsky_runtime.clock import Clock
     from netsky_tui.app import RoomApp
     from netsky_tui.terminal import Screen
 
-_END_SECONDS: Final = 2.0
-"""How long a screen may take to end when the room does."""
+_TERMINAL: Final = 0
+"""Where Textual reads keys."""
 _SWITCHED_OFF: Final = "\x1b[?1049l\x1b[r\x1b[<u\x1b[?1007l"
 """Ends what a Codex that was killed leaves on and the room does not know of: its alternate
 screen, its scroll region, its keyboard protocol and its way with the wheel."""
@@ -30,15 +29,15 @@ screen, its scroll region, its keyboard protocol and its way with the wheel."""
 class Attaching:
     """Shows one screen at a time. The daemon that the room hosts works on meanwhile."""
 
-    def __init__(self, app: RoomApp, *, environ: Mapping[str, str]) -> None:
-        self._app, self._environ = app, environ
-        self._child: Process | None = None
+    def __init__(self, app: RoomApp, *, environ: Mapping[str, str], clock: Clock) -> None:
+        self._app, self._environ, self._clock = app, environ, clock
+        self._guest: Guest | None = None
         self._busy = False
 
     @property
     def away(self) -> bool:
         """Whether the terminal belongs to Codex just now."""
-        return self._child is not None
+        return self._guest is not None
 
     async def attach(self, actor_id: str) -> None:
         """Show Codex's own screen of the actor's thread until it ends, and say how it did."""
@@ -71,13 +70,11 @@ class Attaching:
             sys.stderr.write(screen.told + "\n")
             sys.stderr.flush()
             try:
-                self._child = child = await asyncio.create_subprocess_exec(
-                    *screen.command, env=screen.environment, cwd=screen.cwd or None
-                )
+                self._guest = guest = Guest.start(screen, terminal=_TERMINAL, clock=self._clock)
             except OSError as error:
                 return f"{screen.command[0]} cannot be started: {error.strerror or error}."
             try:
-                status = await child.wait()
+                status = await guest.wait()
             finally:
                 await self.end()
             if status:
@@ -90,13 +87,6 @@ class Attaching:
 
     async def end(self) -> None:
         """Take the terminal back, within bounded time. Idempotent."""
-        child, self._child = self._child, None
-        if child is None or child.returncode is not None:
-            return
-        with suppress(ProcessLookupError):
-            child.terminate()
-            try:
-                async with asyncio.timeout(_END_SECONDS):
-                    await child.wait()
-            except TimeoutError:
-                child.kill()
+        if self._guest is not None:
+            await self._guest.end()
+            self._guest = None

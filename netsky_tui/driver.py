@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import termios
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -60,7 +59,6 @@ class RoomDriver(LinuxDriver):
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         self._file = cast("Any", ForgivingFile(cast("IO[str]", self._file)))
         self._lent = False
-        self._on_stop: Any = signal.SIG_DFL
 
     def write(self, data: str) -> None:
         """Write, unless the terminal is lent: nobody would take it from the writer's queue."""
@@ -68,13 +66,8 @@ class RoomDriver(LinuxDriver):
             super().write(data)
 
     def suspend_application_mode(self) -> None:
-        """Lend the terminal to another program, which cannot be stopped there by Ctrl+Z.
-
-        Codex sends that to its whole process group, so to the room and to the daemon that it may
-        host, which nobody could wake where no shell waits behind them.
-        """
+        """Lend the terminal to another program."""
         super().suspend_application_mode()
-        self._on_stop = signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # its children inherit it
         self._lent = True
 
     def resume_application_mode(self) -> None:
@@ -83,7 +76,6 @@ class RoomDriver(LinuxDriver):
         The room would take those for the terminal's, and leave them to the shell at its end.
         """
         self._lent = False
-        signal.signal(signal.SIGTSTP, self._on_stop)
         if self.attrs_before is not None:
             with suppress(termios.error):  # the terminal is gone
                 termios.tcsetattr(self.fileno, termios.TCSANOW, self.attrs_before)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from tests.support.netsky import PATIENCE
 from tests.support.pane import PASTE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.e2e.conftest import House, Room
@@ -27,6 +30,13 @@ RUDE = """\
 # Codex, whose screen is stopped as by its Ctrl+Z, with its whole group, and then killed.
 case "$1" in --remote) stty raw -echo; kill -TSTP 0; kill -KILL $$ ;; esac
 exec {codex} "$@"
+"""
+LAUNCHER = """\
+#!/bin/sh
+# Codex as npm installs it: a script that starts the real one as its child and waits.
+echo $$ > {pid}
+{codex} "$@"
+exit $?
 """
 NOTHING_OF_CODEX = (CODEX, "? for shortcuts", "ctrl-b d: leave Codex working", "/quit")
 
@@ -129,6 +139,67 @@ def test_a_screen_that_is_stopped_and_killed_neither_stops_the_room_nor_spoils_t
     room.until("Enter send")
     room.say("SAY[home again]")
     room.until("  home again")
+    room.press("ctrl+q")
+    room.leaves()
+    house.leaves_nothing()
+
+
+def launched(house: House, codex_binary: Path) -> Callable[[], psutil.Process]:
+    """Put a launcher before Codex; return what finds the one that was started last."""
+    launcher, pid = house.root / "launcher", house.root / "launcher.pid"
+    launcher.write_text(
+        LAUNCHER.format(pid=shlex.quote(str(pid)), codex=shlex.quote(str(codex_binary)))
+    )
+    launcher.chmod(0o755)
+    house.environ["NETSKY_CODEX_BIN"] = str(launcher)
+    return lambda: psutil.Process(int(pid.read_text()))
+
+
+def test_a_launcher_that_is_killed_takes_the_codex_it_has_started_along(
+    house: House, codex_binary: Path
+) -> None:
+    last = launched(house, codex_binary)
+    room = warmed(house)
+    attach(room)
+    room.until("• warm", CODEX)
+    launcher = last()
+    (codex,) = launcher.children()
+    launcher.kill()
+    room.until("ended by signal 9")
+    house.until(lambda: not codex.is_running() or codex.status() == psutil.STATUS_ZOMBIE)
+    room.press("i")
+    room.until("Enter send")
+    room.say("SAY[home again]")
+    room.until("  home again")
+    room.press("ctrl+q")
+    room.leaves()
+    house.leaves_nothing()
+
+
+def test_a_codex_that_is_stopped_as_by_ctrl_z_goes_on_at_once(
+    house: House, codex_binary: Path
+) -> None:
+    last = launched(house, codex_binary)
+    room = warmed(house)
+    attach(room)
+    room.until("• warm", CODEX)
+    room.press("\x1a")
+    os.killpg(last().pid, signal.SIGSTOP)  # as Codex does it itself, whose version may not
+
+    def hears() -> bool:
+        room.press("x")  # what was typed while it stood is lost
+        return "› x" in room.text
+
+    room.watch(hears)
+    room.press("\x15")  # deletes the line
+    type_there(room, "SAY[by hand]")
+    room.until("• by hand")
+    with beside(room, house, "send", "manager0", "SAY[by wire]", "--wait"):
+        room.until("• by wire")
+    type_there(room, "/quit")
+    room.until("Back from Codex's screen of manager0")
+
+    is_whole_and_lives(room)
     room.press("ctrl+q")
     room.leaves()
     house.leaves_nothing()
