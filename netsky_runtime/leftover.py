@@ -13,9 +13,9 @@ from netsky_runtime.records import Engine, RuntimeName
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from netsky_runtime.agents.ingest import Log
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.connection import Database, Tx
+    from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
 
 _CONNECT_SECONDS = 1.0

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from netsky_runtime.agents.ingest import Log
     from netsky_runtime.clock import Clock, Ids
     from netsky_runtime.codex.probe import Doors, Fingerprint
     from netsky_runtime.db.connection import Database, Tx
+    from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
 
 

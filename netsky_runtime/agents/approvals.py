@@ -13,10 +13,10 @@ from netsky_runtime.records import Approval, ApprovalKind, ApprovalStatus, Decis
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from netsky_runtime.agents.ingest import Log
     from netsky_runtime.clock import Clock
     from netsky_runtime.codex.events import CodexEvent
     from netsky_runtime.db.connection import Database
+    from netsky_runtime.log import Log
 
 _STATUS_OF = {
     DecisionWord.ACCEPT: ApprovalStatus.ACCEPTED,

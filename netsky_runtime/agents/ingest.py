@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -16,10 +16,9 @@ from netsky_runtime.errors import NetskyError
 from netsky_runtime.records import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.connection import Database, Tx
+    from netsky_runtime.log import Log
 
 QUEUE_LIMIT = 100_000
 """Facts waiting for the database; past it their listeners wait, and their channels fill."""
@@ -28,14 +27,6 @@ BATCH = 1_000
 _MANY_A_TURN = frozenset(
     {EventKind.ERROR, EventKind.WARNING, EventKind.UNKNOWN, EventKind.MODEL, EventKind.BLOCKED}
 )
-
-
-class Log(Protocol):
-    """Structured logging: a level, a past-tense sentence, and fields."""
-
-    def __call__(self, level: str, message: str, fields: Mapping[str, Any], /) -> None:
-        """Record one line."""
-        ...
 
 
 class FactWriter:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from netsky_runtime.agents.approvals import ApprovalDesk
-    from netsky_runtime.agents.ingest import FactWriter, Log
+    from netsky_runtime.agents.ingest import FactWriter
     from netsky_runtime.agents.launch import Launcher
     from netsky_runtime.agents.live import LiveState
     from netsky_runtime.clock import Clock, Ids
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ToolResult,
     )
     from netsky_runtime.db.connection import Database, Tx
+    from netsky_runtime.log import Log
     from netsky_runtime.records import Actor, ActorInput, Message, RuntimeName, Session, Turn
 
 

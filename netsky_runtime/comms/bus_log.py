@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from netsky_runtime.log import Log
 
 REMEMBERED = 1000
 """Troubles that are told once; when there were more, they are told again."""
-
-
-class Log(Protocol):
-    """Takes one structured line."""
-
-    def __call__(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
-        """Keep it."""
-        ...
 
 
 class BusLog:

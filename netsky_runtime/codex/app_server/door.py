@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from netsky_runtime.clock import Clock
     from netsky_runtime.codex.app_server.connection import Connection
-    from netsky_runtime.codex.app_server.engine import Log
     from netsky_runtime.codex.app_server.live import LiveText
+    from netsky_runtime.log import Log
     from netsky_runtime.wire.peer import RequestId
 
 PAGE: Final = 50

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from netsky_runtime.codex.app_server.probe import Found, probe
 from netsky_runtime.codex.app_server.stderr_log import StderrLog
@@ -28,12 +27,12 @@ from netsky_runtime.records import Engine, EngineState, RuntimeName
 from netsky_runtime.wire.process import end_group, is_same_process, process_started
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from netsky_runtime.clock import Clock, Ids
+    from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
-
-Log = Callable[[str, str, dict[str, Any]], None]
 
 ANSWER_SECONDS: Final = 15.0
 """How long a living engine may take for the handshake before it counts as hung."""

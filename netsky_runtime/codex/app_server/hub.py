@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from netsky_runtime.clock import Clock
-    from netsky_runtime.codex.app_server.engine import Log
+    from netsky_runtime.log import Log
     from netsky_runtime.wire.peer import RequestId
 
 STRAYS_KEPT: Final = 2000

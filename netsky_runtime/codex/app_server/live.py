@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from netsky_runtime.clock import Clock
-    from netsky_runtime.codex.app_server.engine import Log
+    from netsky_runtime.log import Log
 
 CONNECT_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 1.0

@@ -10,7 +10,7 @@ from netsky_runtime.codex.app_server import failures, rejoin
 from netsky_runtime.codex.app_server.account import Account
 from netsky_runtime.codex.app_server.connection import Connection, connect
 from netsky_runtime.codex.app_server.door import Door
-from netsky_runtime.codex.app_server.engine import EngineHost, EngineStore, Log, NoSocketEngine
+from netsky_runtime.codex.app_server.engine import EngineHost, EngineStore, NoSocketEngine
 from netsky_runtime.codex.app_server.items import part
 from netsky_runtime.codex.app_server.launch import differences, resume_params, start_params
 from netsky_runtime.codex.app_server.link import ThreadLink
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from netsky_runtime.clock import Clock, Ids
+    from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
     from netsky_runtime.settings import Settings
 

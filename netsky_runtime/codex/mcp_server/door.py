@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from netsky_runtime.clock import Clock
-    from netsky_runtime.codex.app_server.engine import Log
     from netsky_runtime.codex.base import Batch, RuntimeFailure
     from netsky_runtime.codex.mcp_server.process import Server
     from netsky_runtime.codex.mcp_server.thread import Thread
     from netsky_runtime.codex.mcp_server.tool import Offer
+    from netsky_runtime.log import Log
     from netsky_runtime.wire.peer import Peer, RequestId
 
 PULSE_SECONDS: Final = 15.0

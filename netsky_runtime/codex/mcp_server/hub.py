@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from netsky_runtime.clock import Clock
-    from netsky_runtime.codex.app_server.engine import Log
     from netsky_runtime.codex.base import RuntimeFailure
     from netsky_runtime.codex.mcp_server.thread import Thread
+    from netsky_runtime.log import Log
     from netsky_runtime.wire.peer import RequestId
 
 KINDS_LOGGED: Final = 200

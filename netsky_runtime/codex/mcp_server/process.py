@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from netsky_runtime.clock import Clock
-    from netsky_runtime.codex.app_server.engine import EngineStore, Log
+    from netsky_runtime.codex.app_server.engine import EngineStore
     from netsky_runtime.codex.binary import CodexBinary
     from netsky_runtime.codex.mcp_server.tool import Offer
+    from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
 
 PROTOCOL: Final = "2025-06-18"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex.base import LaunchSpec, ThreadUnavailable
 from netsky_runtime.codex.binary import CodexBinary, codex_home
@@ -22,14 +22,13 @@ from netsky_runtime.codex.rollout import RolloutWatch
 from netsky_runtime.supervise import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import psutil
 
     from netsky_runtime.clock import Clock
+    from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
-
-    Log = Callable[[str, str, dict[str, Any]], None]
 
 QUOTED: Final = 600
 """Characters of a screen in the reason of a loss."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from netsky_runtime.codex.base import (
     Capabilities,
@@ -29,15 +29,14 @@ from netsky_runtime.records import RuntimeName
 from netsky_runtime.settings import door_defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from netsky_runtime.clock import Clock, Ids
     from netsky_runtime.codex.resident.following import Following
     from netsky_runtime.codex.resident.resident import Resident
+    from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
     from netsky_runtime.settings import Settings
-
-    Log = Callable[[str, str, dict[str, Any]], None]
 
 
 class ResidentRuntime:

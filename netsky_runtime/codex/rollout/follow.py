@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from watchfiles import Change, awatch
@@ -22,9 +21,11 @@ from netsky_runtime.codex.rollout.tail import Position, read
 from netsky_runtime.supervise import Supervisor
 
 if TYPE_CHECKING:
-    from netsky_runtime.clock import Clock
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
-Log = Callable[[str, str, dict[str, Any]], None]
+    from netsky_runtime.clock import Clock
+    from netsky_runtime.log import Log
+
 Stamp = tuple[int, int, int]
 
 STEP_MS: Final = 20
