@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from netsky_runtime.clock import Clock, Ids
-    from netsky_runtime.comms.bus_log import Log
     from netsky_runtime.db.connection import Database
+    from netsky_runtime.log import Log
 
 POLL_SECONDS = 5.0
 """How often the folders are looked at unasked: a new folder's first file can be missed."""
