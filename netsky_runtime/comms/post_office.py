@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from watchfiles import Change, awatch
 
+from netsky_runtime.comms.bus import folders
 from netsky_runtime.comms.bus.folders import INBOX
 from netsky_runtime.comms.bus.names import is_envelope
 from netsky_runtime.comms.bus_answering import Answering
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 5.0
 """How often the folders are looked at unasked: a new folder's first file can be missed."""
+PRUNE_SECONDS = 3600.0
+KEPT_SECONDS = 7 * 86_400.0
+"""How long what is finished, or is no envelope, lies in delivered and in poison."""
+KEPT = 1000
+"""How many files of it each of these folders keeps at most. Who writes an answer a second time
+after a crash looks for it there, so it must not be few."""
 DEBOUNCE_MS = 50
 STEP_MS = 10
 
@@ -77,6 +84,11 @@ class PostOffice:
         """Write the answers of all envelopes whose inputs have ended."""
         self._owing = await self._answering.answer()
 
+    async def prune(self) -> None:
+        """Remove what is long finished, of everybody: it would grow for ever."""
+        before = self._clock.now() / 1000 - KEPT_SECONDS
+        await asyncio.to_thread(folders.prune, self._root, before=before, most=KEPT)
+
     async def _serve(self) -> None:
         while True:
             self._due.clear()
@@ -106,9 +118,13 @@ class PostOffice:
             await self._clock.sleep(POLL_SECONDS)
 
     async def _tick(self) -> None:
+        due = self._clock.monotonic()
         while True:
             await self._clock.sleep(POLL_SECONDS)
             self._look()
+            if self._clock.monotonic() >= due:  # mail does not wait for it
+                due += PRUNE_SECONDS
+                await self._try(self.prune)
 
     def _look(self) -> None:
         self._files = True

@@ -22,6 +22,7 @@ from netsky_runtime.comms.bus.folders import (
     Channel,
     addresses,
     prepare_channel,
+    prune,
 )
 from netsky_runtime.comms.bus.forwarding import forward
 from netsky_runtime.comms.bus.names import Names
@@ -116,6 +117,27 @@ def test_what_a_writer_that_died_left_hidden_is_not_read_and_not_in_the_way(
     assert left.exists()  # its writer may still be at it
     channel.sweep(before=at + 1)
     assert files(channel, INBOX) == [name]
+
+
+def test_of_what_is_finished_the_newest_is_kept_and_nothing_old(
+    channel: Channel, root: Path, tmp_path: Path
+) -> None:
+    for part in PARTS:
+        for number in range(4):
+            put(channel, f"{number}.json", part)
+    (root / "worker3" / POISON / "folder.json").mkdir()
+    (root / "agentci").symlink_to(tmp_path)
+    aged = {
+        n: (root / "worker3" / DELIVERED / n).stat().st_ctime for n in files(channel, DELIVERED)
+    }
+    prune(root, before=0.0, most=3)
+    kept = files(channel, DELIVERED)
+    assert len(kept) == 3
+    assert min(aged[name] for name in kept) >= max(aged[n] for n in aged.keys() - set(kept))
+    prune(root, before=max(aged.values()) + 60, most=3)
+    assert files(channel, DELIVERED) == []
+    assert files(channel, POISON) == ["folder.json"]
+    assert all(len(files(channel, part)) == 4 for part in (INBOX, CLAIMED, OUTBOX))
 
 
 def test_of_two_that_write_the_same_file_at_once_neither_shows_the_others_half(

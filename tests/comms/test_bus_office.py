@@ -16,7 +16,7 @@ from netsky_runtime.comms import bus_answering, bus_intake, post_office
 from netsky_runtime.comms.bus.addresses import bus_id_of
 from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, POISON, Channel
 from netsky_runtime.comms.bus_intake import NOBODY_SECONDS, STALE_SECONDS, UNFINISHED_SECONDS
-from netsky_runtime.comms.post_office import POLL_SECONDS, PostOffice
+from netsky_runtime.comms.post_office import POLL_SECONDS, PRUNE_SECONDS, PostOffice
 from netsky_runtime.comms.replies import NO_WORDS
 from netsky_runtime.db import actors, bus_envelopes, inputs, messages
 from netsky_runtime.errors import DatabaseError
@@ -685,6 +685,24 @@ async def test_a_file_is_taken_when_it_arrives_and_answered_when_its_turn_ends(b
         await bus.people.end(await bus.take("worker1"), "done")
         await until(bus, lambda: bus.files("agentci"))
     assert bus.got("agentci")[0]["text"] == "done"
+
+
+async def test_what_is_long_finished_is_removed_once_an_hour(bus: Bus) -> None:
+    def archive() -> None:
+        bus.put("agentci")
+        Channel(bus.root, "agentci").move("x.json", INBOX, DELIVERED)
+
+    async with serving(bus):
+        for seconds in (POLL_SECONDS, PRUNE_SECONDS):
+            archive()
+            await bus.clock.until_sleeping()
+            await bus.clock.advance(seconds)
+            await until(bus, lambda: not bus.files("agentci", DELIVERED))
+        archive()
+        await bus.clock.until_sleeping()
+        await bus.clock.advance(POLL_SECONDS)
+        await bus.clock.until_sleeping()
+    assert bus.files("agentci", DELIVERED) == ["x.json"]
 
 
 async def test_where_folders_cannot_be_watched_they_are_looked_at_now_and_then(

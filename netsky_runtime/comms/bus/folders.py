@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from netsky_runtime.comms.bus import guarded
-from netsky_runtime.comms.bus.addresses import folder_of
+from netsky_runtime.comms.bus.addresses import folder_of, is_address
 from netsky_runtime.comms.bus.names import is_envelope
-from netsky_runtime.errors import Conflict, NotFound
+from netsky_runtime.errors import Conflict, NotFound, Unhealthy
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -167,6 +167,15 @@ class Channel:
             with suppress(FileNotFoundError), self._opened(part) as folder:
                 guarded.sweep(folder, before=before)
 
+    def prune(self, *, before: float, most: int) -> None:
+        """Keep the newest ``most`` files of delivered and of poison.
+
+        None that came there before then (seconds since the epoch).
+        """
+        for part in (DELIVERED, POISON):
+            with suppress(FileNotFoundError), self._opened(part) as folder:
+                guarded.prune(folder, before=before, most=most)
+
     @contextmanager
     def _opened(self, part: str, *, make: bool = False) -> Iterator[int]:
         """Open one of the folders. Raises ``FileNotFoundError`` when it is not there."""
@@ -210,3 +219,11 @@ def addresses(root: Path) -> list[str]:
             return sorted(each.name for each in found if each.is_dir())
     except FileNotFoundError:
         return []
+
+
+def prune(root: Path, *, before: float, most: int) -> None:
+    """Prune every address's folders but those that cannot be used."""
+    for name in addresses(root):
+        if is_address(name):
+            with suppress(Unhealthy):
+                Channel(root, name).prune(before=before, most=most)

@@ -171,6 +171,18 @@ def sweep(folder: int, *, before: float) -> None:
                 os.unlink(name, dir_fd=folder)
 
 
+def prune(folder: int, *, before: float, most: int) -> None:
+    """Remove all files but the newest ``most``, and what was moved there before that time."""
+    aged = []
+    for name in names_in(folder):
+        with suppress(FileNotFoundError):
+            aged.append((changed_at(folder, name), name))
+    for number, (at, name) in enumerate(sorted(aged, reverse=True)):
+        if number >= most or at < before:
+            with suppress(FileNotFoundError, IsADirectoryError, PermissionError):
+                os.unlink(name, dir_fd=folder)
+
+
 def _free_name(folder: int, name: str) -> str:
     """Return the name, or one like it that is free and ends in the same way."""
     stem = readable(name).removesuffix(".json")
