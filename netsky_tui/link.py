@@ -32,7 +32,7 @@ class Handle(Protocol):
     hosting: bool
 
     async def call(
-        self, method: str, params: Mapping[str, Any] | None = None, *, deadline: float = 30.0
+        self, method: str, params: Mapping[str, Any] | None = None, *, deadline: float | None = None
     ) -> dict[str, Any]:
         """Ask the daemon. Raises ``NetskyError``."""
         ...

@@ -16,6 +16,7 @@ from netsky_runtime.control.vocabulary import (
     WATCH,
     Push,
     PushKind,
+    answer_seconds,
     error_from_wire,
 )
 from netsky_runtime.errors import NetskyError, NoDaemon, Unhealthy
@@ -86,10 +87,12 @@ class RemoteHandle:
         return self._peer.closed
 
     async def call(
-        self, method: str, params: Mapping[str, Any] | None = None, *, deadline: float = 30.0
+        self, method: str, params: Mapping[str, Any] | None = None, *, deadline: float | None = None
     ) -> dict[str, Any]:
         """Ask something within ``deadline`` seconds; see ``Handle``."""
         sent = dict(params or {})
+        if deadline is None:
+            deadline = answer_seconds(method)
         if method == SUBSCRIBE:
             sent["window"] = WINDOW
         try:

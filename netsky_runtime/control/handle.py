@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from netsky_runtime.control.vocabulary import SUBSCRIBE, WATCH, Push, PushKind
+from netsky_runtime.control.vocabulary import SUBSCRIBE, WATCH, Push, PushKind, answer_seconds
 from netsky_runtime.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ class Handle(Protocol):
     """Whether the daemon lives in this process and ends with it."""
 
     async def call(
-        self, method: str, params: Mapping[str, Any] | None = None, *, deadline: float = 30.0
+        self, method: str, params: Mapping[str, Any] | None = None, *, deadline: float | None = None
     ) -> dict[str, Any]:
-        """Ask something within ``deadline`` seconds.
+        """Ask something within ``deadline`` seconds, else ``vocabulary.answer_seconds``.
 
         Raises what the daemon raised, ``NoDaemon`` when it is gone and was not asked,
         ``Unhealthy`` when it went away before it answered, ``DeadlineExceeded``.
@@ -56,10 +56,12 @@ class LocalHandle:
         self._subscription = feed.open()
 
     async def call(
-        self, method: str, params: Mapping[str, Any] | None = None, *, deadline: float = 30.0
+        self, method: str, params: Mapping[str, Any] | None = None, *, deadline: float | None = None
     ) -> dict[str, Any]:
-        """Ask something within ``deadline`` seconds."""
+        """Ask something within ``deadline`` seconds; see ``Handle``."""
         params = params or {}
+        if deadline is None:
+            deadline = answer_seconds(method)
         try:
             async with asyncio.timeout(deadline) as limit:
                 if method in (WATCH, SUBSCRIBE):

@@ -22,6 +22,12 @@ PUSH: Final = "push"
 ACK: Final = "ack"
 """The notification by which a client with a window takes ``{"pages": n}`` of facts."""
 
+ANSWER_SECONDS: Final = 30.0
+"""How long a client waits for an answer, where nothing else is said."""
+MOVE_SECONDS: Final = 300.0
+"""Likewise for ``actors.move``: a door may be started for it, a turn come to rest, the thread be
+resumed there, and at its old door again when that fails."""
+
 _INVALID: Final = -32602
 _FAILED: Final = -32000
 
@@ -48,6 +54,11 @@ class Push:
 
     kind: PushKind
     data: dict[str, Any]
+
+
+def answer_seconds(method: str) -> float:
+    """Return how long the answer to a request may take. Who gives up sooner does not stop it."""
+    return MOVE_SECONDS if method == "actors.move" else ANSWER_SECONDS
 
 
 def error_to_wire(error: NetskyError) -> tuple[int, str, dict[str, str]]:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from netsky_runtime.control.handle import Handle
     from netsky_runtime.paths import Home
 
-_DEADLINE = 30.0
-
 
 @asynccontextmanager
 async def daemon(home: Home) -> AsyncIterator[Handle]:
@@ -39,9 +37,12 @@ def no_daemon() -> NoDaemon:
 
 
 async def call(
-    home: Home, method: str, params: Mapping[str, Any], *, deadline: float = _DEADLINE
+    home: Home, method: str, params: Mapping[str, Any], *, deadline: float | None = None
 ) -> dict[str, Any]:
-    """Ask the daemon. Raises ``NoDaemon`` or what the daemon answers."""
+    """Ask the daemon, within ``deadline`` seconds or as long as the request may take.
+
+    Raises ``NoDaemon`` or what the daemon answers.
+    """
     async with daemon(home) as handle:
         return await handle.call(method, params, deadline=deadline)
 

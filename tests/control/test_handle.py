@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from netsky_runtime.control import vocabulary
 from netsky_runtime.control.client import WINDOW, RemoteHandle
 from netsky_runtime.control.feed import PAGE_EVENTS
 from netsky_runtime.control.vocabulary import PushKind
@@ -69,6 +70,23 @@ async def test_a_call_that_takes_too_long_meets_the_deadline(opened: Door, handl
     opened.verbs["slow"] = slow
     with pytest.raises(DeadlineExceeded, match=r"slow was not answered within 0.01 seconds"):
         await handle.call("slow", deadline=0.01)
+
+
+async def test_a_move_may_take_longer_than_other_requests(
+    opened: Door, handle: Handle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(_params: Mapping[str, Any]) -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    opened.verbs |= {"echo": slow, "actors.move": slow}
+    assert vocabulary.MOVE_SECONDS > vocabulary.ANSWER_SECONDS
+    monkeypatch.setattr(vocabulary, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(vocabulary, "MOVE_SECONDS", 0.02)
+    with pytest.raises(DeadlineExceeded, match=r"echo was not answered within 0.01 seconds"):
+        await handle.call("echo")
+    with pytest.raises(DeadlineExceeded, match=r"actors.move was not answered within 0.02 seconds"):
+        await handle.call("actors.move")
 
 
 async def test_a_verbs_own_timeout_is_not_taken_for_the_deadline(opened: Door) -> None:

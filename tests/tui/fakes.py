@@ -143,7 +143,7 @@ class FakeHandle:
         self._pushes: asyncio.Queue[FakePush | None] = asyncio.Queue()
 
     async def call(
-        self, method: str, params: Mapping[str, Any] | None = None, *, deadline: float = 30.0
+        self, method: str, params: Mapping[str, Any] | None = None, *, deadline: float | None = None
     ) -> dict[str, Any]:
         self.calls.append((method, dict(params or {})))
         if (answer := self.answers.get(method)) is not None:
