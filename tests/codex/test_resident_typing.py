@@ -97,8 +97,9 @@ async def test_a_text_is_pasted_into_a_ready_composer_and_sent_once_it_is_seen()
     assert pane.done == [LETTER, "C-m"]
 
 
-async def test_a_screen_that_is_being_drawn_is_waited_for() -> None:
-    pane = FakePane(NOTHING, STARTING, READY, after=(LARGE,))
+@pytest.mark.parametrize("shown", [(NOTHING, STARTING), (BUSY, BUSY)])
+async def test_a_screen_that_is_being_drawn_is_waited_for(shown: tuple[Capture, ...]) -> None:
+    pane = FakePane(*shown, READY, after=(LARGE,))
 
     await typist(pane).enter(LETTER)
 

@@ -175,9 +175,8 @@ class ResidentSession:
             return await self._house.end(resident)
         if resident.active_turn or resident.typing:
             raise TurnRunning(_BUSY)
-        shot = await resident.pane.look()
-        reading = read(shot)
-        if reading.look is Look.BUSY:
+        _, reading = await resident.typist.settled()
+        if reading.look is Look.BUSY or resident.active_turn:
             raise TurnRunning(_BUSY)
         if reading.look is Look.TYPED and not resident.typist.is_own(reading):
             raise ThreadBlocked(reading.reason, hint=ATTACH)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from netsky_runtime.codex.resident.pane import Pane
 
 SETTLE_SECONDS: Final = 2.0
-"""How long a screen that is being drawn may take to become readable."""
+"""How long a screen may take to become readable, or to show the end of a turn that is over."""
 SHOW_SECONDS: Final = 5.0
 """How long Codex may take to show what was pasted; 1 MB took it 0.5 s."""
 LOOK_SECONDS: Final = 0.05
@@ -48,7 +48,7 @@ class Typist:
         """
         text = typable(text)
         for _ in range(ATTEMPTS):
-            shot, reading = await self._settled()
+            shot, reading = await self.settled()
             if self._left == text and shows(reading, text):
                 break  # of an earlier attempt
             self._check(shot, reading)
@@ -96,12 +96,16 @@ class Typist:
         """Whether what stands in the composer is what was pasted here and never sent."""
         return bool(self._left) and shows(reading, self._left)
 
-    async def _settled(self) -> tuple[Capture, Reading]:
+    async def settled(self) -> tuple[Capture, Reading]:
+        """Return what the pane shows once it has been drawn. Raises ``ThreadUnavailable``.
+
+        A turn counts as running when it is shown for a while: the rollout is sooner than the screen.
+        """
         end = self._clock.monotonic() + SETTLE_SECONDS
         while True:
             shot = await self._pane.look()
             reading = read(shot)
-            if reading.look not in _UNSETTLED or self._clock.monotonic() >= end:
+            if reading.look not in _UNSETTLED | {Look.BUSY} or self._clock.monotonic() >= end:
                 return shot, reading
             await self._clock.sleep(LOOK_SECONDS)
 
