@@ -176,7 +176,7 @@ class ResidentSession:
         if resident.active_turn or resident.typing:
             raise TurnRunning(_BUSY)
         _, reading = await resident.typist.settled()
-        if reading.look is Look.BUSY or resident.active_turn:
+        if reading.look is Look.BUSY or resident.active_turn or resident.typing:
             raise TurnRunning(_BUSY)
         if reading.look is Look.TYPED and not resident.typist.is_own(reading):
             raise ThreadBlocked(reading.reason, hint=ATTACH)

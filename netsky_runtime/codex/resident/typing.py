@@ -99,7 +99,7 @@ class Typist:
     async def settled(self) -> tuple[Capture, Reading]:
         """Return what the pane shows once it has been drawn. Raises ``ThreadUnavailable``.
 
-        A turn counts as running when it is shown for a while: the rollout is sooner than the screen.
+        A turn counts as running when it is shown for a while: the rollout is the sooner to tell.
         """
         end = self._clock.monotonic() + SETTLE_SECONDS
         while True:
