@@ -47,7 +47,7 @@ async def attach(seat: Seat) -> None:
     if gone is None:
         spec = kit.launcher.spec(actor, row, runtime.capabilities)
         try:
-            await attached(seat, row, await runtime.resume(row.thread_id, spec))
+            await attached(seat, await runtime.resume(row.thread_id, spec))
         except ThreadGone as error:
             if await _never_had_a_turn(seat, row):
                 seat.row = await _forget_thread(seat, row)
@@ -55,9 +55,9 @@ async def attach(seat: Seat) -> None:
             gone = error
         else:
             return
-    found = await failover.resume_elsewhere(seat, actor, row, gone)
-    if found is not None:
-        await attached(seat, *found)
+    thread = await failover.resume_elsewhere(seat, actor, row, gone)
+    if thread is not None:
+        await attached(seat, thread)
 
 
 async def start_thread(seat: Seat) -> ThreadSession:
@@ -65,16 +65,12 @@ async def start_thread(seat: Seat) -> ThreadSession:
 
     It may have no name before it hears that. Raises ``InputRejected`` or ``ThreadUnavailable``.
     """
-    kit = seat.kit
-    row = seat.row
-    if row is None:  # the runner attaches before it dispatches
-        msg = f"{seat.actor_id} has no session"
-        raise RuntimeError(msg)
+    kit, row = seat.kit, seat.session
     actor = await kit.database.read(lambda tx: actors.require(tx, seat.actor_id))
     runtime = kit.runtime(row.runtime)
     thread = await runtime.start(kit.launcher.spec(actor, row, runtime.capabilities))
+    await attached(seat, thread)
     await learn_name(seat, thread)
-    await attached(seat, seat.row or row, thread)
     return thread
 
 
@@ -95,8 +91,10 @@ async def session_row(seat: Seat, actor: Actor) -> Session:
     return await kit.database.write(body)
 
 
-async def attached(seat: Seat, row: Session, thread: ThreadSession) -> None:
-    """Record that the session is live, with what came back different, and seat its thread."""
+async def attached(seat: Seat, thread: ThreadSession) -> None:
+    """Seat the thread, and record that its session is live and what came back different."""
+    seat.thread = thread  # before all: the runner lets go of it, whatever fails from here on
+    row = seat.session
     differences = "; ".join(thread.differences)
     now = seat.kit.clock.now()
 
@@ -120,15 +118,13 @@ async def attached(seat: Seat, row: Session, thread: ThreadSession) -> None:
             "thread came back different",
             {"actor": seat.actor_id, "differences": differences},
         )
-    seat.row = replace(
-        row,
+    seat.changed(
         state=SessionState.LIVE,
         engine_id=thread.engine_id,
         differences=differences,
         blocked="",
         blocked_at=None,
     )
-    seat.thread = thread
 
 
 async def _open(runtime: ThreadRuntime) -> NoSuchDoor | None:

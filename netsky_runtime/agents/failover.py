@@ -1,4 +1,7 @@
-"""A thread whose door cannot continue it goes on through another; lost for good, anew."""
+"""A thread whose door cannot continue it goes on through another; lost for good, anew.
+
+As in a move, the session's row names a door before anything is resumed there.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ STARTING: Final = (RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.R
 
 async def resume_elsewhere(
     seat: Seat, actor: Actor, row: Session, why: NetskyError
-) -> tuple[Session, ThreadSession] | None:
-    """Resume the session's thread at another door; return its row as it is now, and the thread.
+) -> ThreadSession | None:
+    """Resume the session's thread at another door, seat it and return it.
 
     Where none can, a thread that only its own MCP server knew is given up, a new one is prepared
     and ``None`` returned; any other raises ``why``. Raises ``ThreadUnavailable`` while a door
@@ -39,17 +42,15 @@ async def resume_elsewhere(
         if name is row.runtime:
             continue
         try:
-            runtime = kit.runtime(name)
-            await runtime.open()
-            spec = kit.launcher.spec(actor, row, runtime.capabilities)
-            thread = await runtime.resume(row.thread_id, spec)
+            seat.thread = await _resume_at(seat, actor, row, name)
         except (NoSuchDoor, CodexMissing, ThreadGone) as error:
             fields = {"actor": actor.id, "door": name.value, "reason": error.message}
             kit.log("info", "door cannot continue the thread", fields)
         except (RuntimeFailure, Unhealthy) as error:
             unsure = error
         else:
-            return await _moved(seat, row, name, why), thread
+            await _left(seat, row, name, why)
+            return seat.thread
     if unsure is not None:
         msg = f"{why.message} Another door cannot be asked: {unsure.message}"
         raise ThreadUnavailable(msg, hint=unsure.hint) from unsure
@@ -61,7 +62,23 @@ async def resume_elsewhere(
 
 async def change_door(seat: Seat, row: Session, why: NoSuchDoor) -> Session:
     """Give a session that has no thread yet the best door that opens; raises ``why`` if none."""
-    return await _moved(seat, row, await _open_one(seat, row, why), why)
+    to = await _open_one(seat, row, why)
+    there = await _send_to(seat, row, to)
+    await _left(seat, row, to, why)
+    return there
+
+
+async def _resume_at(seat: Seat, actor: Actor, row: Session, to: RuntimeName) -> ThreadSession:
+    """Resume the thread at a door. When that cannot be, the row is as it was."""
+    runtime = seat.kit.runtime(to)
+    await runtime.open()
+    there = await _send_to(seat, row, to)
+    try:
+        spec = seat.kit.launcher.spec(actor, there, runtime.capabilities)
+        return await runtime.resume(row.thread_id, spec)
+    except (RuntimeFailure, Unhealthy):
+        await _send_to(seat, row, row.runtime, engine_id=row.engine_id)
+        raise
 
 
 async def _open_one(seat: Seat, row: Session, why: NetskyError) -> RuntimeName:
@@ -78,13 +95,18 @@ async def _open_one(seat: Seat, row: Session, why: NetskyError) -> RuntimeName:
     raise why
 
 
-async def _moved(seat: Seat, row: Session, to: RuntimeName, why: NetskyError) -> Session:
+async def _send_to(seat: Seat, row: Session, to: RuntimeName, *, engine_id: str = "") -> Session:
     async def body(tx: Tx) -> Session:
-        await sessions.set_runtime(tx, row.id, to)
-        await approvals.lose_place(tx, row.engine_id, seat.actor_id)
+        await sessions.set_runtime(tx, row.id, to, engine_id=engine_id)
         return await sessions.require(tx, row.id)
 
-    changed = await seat.kit.database.write(body)
+    seat.row = await seat.kit.database.write(body)
+    return seat.row
+
+
+async def _left(seat: Seat, row: Session, to: RuntimeName, why: NetskyError) -> None:
+    """Tell that the thread is at the door ``to`` now; ``row`` is its session as it was before."""
+    await seat.kit.database.write(lambda tx: approvals.lose_place(tx, row.engine_id, seat.actor_id))
     fields = {
         "actor": seat.actor_id,
         "from": row.runtime.value,
@@ -93,7 +115,6 @@ async def _moved(seat: Seat, row: Session, to: RuntimeName, why: NetskyError) ->
         "reason": why.message,
     }
     seat.kit.log("warning", "thread goes on through another door", fields)
-    return changed
 
 
 async def _begin_anew(seat: Seat, actor: Actor, row: Session, why: NetskyError) -> None:

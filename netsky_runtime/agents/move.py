@@ -24,6 +24,7 @@ from netsky_runtime.records import RuntimeName, Session
 
 if TYPE_CHECKING:
     from netsky_runtime.agents.seat import Seat
+    from netsky_runtime.codex.base import ThreadSession
     from netsky_runtime.db.connection import Tx
 
 REST_SECONDS: Final = 10.0
@@ -72,7 +73,7 @@ async def move(seat: Seat, to: RuntimeName, *, interrupt: bool) -> Session:
 async def carry_out(seat: Seat, to: RuntimeName) -> None:
     """Let go of the thread and take it up at the other door, or at the old one when that fails.
 
-    Raises what ``move`` does. The seat is without a thread when neither door has it.
+    Raises what ``move`` does. The session is not live when it is not certain which door has it.
     """
     kit = seat.kit
     async with seat.lock:
@@ -89,11 +90,13 @@ async def carry_out(seat: Seat, to: RuntimeName) -> None:
         there = await _send_to(seat, row, to)
         if there.thread_id:
             try:
-                await _resume(seat, there)
+                thread = await _resume(seat, there)
             except (RuntimeFailure, Unhealthy):
+                back = await _send_to(seat, there, row.runtime)
                 with suppress(ThreadGone):  # an mcp-server has forgotten it: the runner looks on
-                    await _resume(seat, await _send_to(seat, there, row.runtime))
+                    await attached(seat, await _resume(seat, back))
                 raise
+            await attached(seat, thread)
     fields = {"actor": seat.actor_id, "from": row.runtime.value, "to": to.value}
     kit.log("info", "thread was moved", {**fields, "thread": row.thread_id})
 
@@ -179,12 +182,12 @@ async def _send_to(seat: Seat, row: Session, to: RuntimeName) -> Session:
     return seat.row
 
 
-async def _resume(seat: Seat, row: Session) -> None:
+async def _resume(seat: Seat, row: Session) -> ThreadSession:
     kit = seat.kit
     actor = await kit.database.read(lambda tx: actors.require(tx, seat.actor_id))
     runtime = kit.runtime(row.runtime)
     spec = kit.launcher.spec(actor, row, runtime.capabilities)
-    await attached(seat, row, await runtime.resume(row.thread_id, spec))
+    return await runtime.resume(row.thread_id, spec)
 
 
 def _busy(seat: Seat) -> Conflict:

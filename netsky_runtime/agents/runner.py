@@ -154,7 +154,7 @@ class ActorRunner:
             await carry_out(seat, move.to)
         except NetskyError as error:
             move.end(error)
-            if seat.thread is None:
+            if seat.session.state is not SessionState.LIVE:
                 raise ThreadUnavailable(error.message, hint=error.hint) from error
         else:
             move.end(None)

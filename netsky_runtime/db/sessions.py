@@ -28,7 +28,7 @@ UPDATE sessions SET thread_id = '', engine_id = '', state = 'starting', differen
 WHERE id = ? AND ended_at IS NULL RETURNING thread_id
 """
 _SET_RUNTIME = """
-UPDATE sessions SET runtime = ?, engine_id = '', state = 'starting', differences = '',
+UPDATE sessions SET runtime = ?, engine_id = ?, state = 'starting', differences = '',
     blocked = '', blocked_at = NULL, end_reason = ''
 WHERE id = ? AND ended_at IS NULL RETURNING id
 """
@@ -177,12 +177,15 @@ async def set_state(
     )
 
 
-async def set_runtime(tx: Tx, session_id: str, runtime: RuntimeName) -> None:
+async def set_runtime(
+    tx: Tx, session_id: str, runtime: RuntimeName, *, engine_id: str = ""
+) -> None:
     """Send the session to another door, to be attached there; its thread stays the same.
 
-    Raises ``NotFound`` when the session is over.
+    ``engine_id`` is what carries it there, where that is known. Raises ``NotFound`` when the
+    session is over.
     """
-    await _change(tx, _SET_RUNTIME, session_id, runtime.value, session_id)
+    await _change(tx, _SET_RUNTIME, session_id, runtime.value, engine_id, session_id)
 
 
 async def set_token(tx: Tx, session_id: str, token: str) -> None:

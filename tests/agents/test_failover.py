@@ -109,7 +109,8 @@ async def test_when_an_mcp_server_dies_its_whole_crew_moves_and_who_is_new_comes
 
         async def left(tx):
             crew = [await sessions.current(tx, actor_id) for actor_id in ("manager0", "worker1")]
-            return all(row.runtime is RuntimeName.APP_SERVER for row in crew)
+            there = (RuntimeName.APP_SERVER, SessionState.LIVE)
+            return all((row.runtime, row.state) == there for row in crew)
 
         await fleet.until(left)
         assert sorted(line[1] for line in moves(fleet)) == ["manager0", "worker1"]
@@ -276,11 +277,58 @@ async def test_first_words_that_an_mcp_server_took_before_it_died_are_not_sent_a
         assert (session.runtime, session.previous_thread_id) == (RuntimeName.APP_SERVER, "")
 
 
+async def test_a_netsky_that_ends_while_another_door_resumes_comes_back_to_that_door(
+    tmp_path, house, monkeypatch
+):
+    """There may be a Codex on the thread already: only the door that has it may write."""
+    reached, real = asyncio.Event(), house.app.resume
+
+    async def hang(thread_id, spec):
+        await real(thread_id, spec)
+        reached.set()
+        await asyncio.Event().wait()
+
+    async with house.crew(tmp_path) as fleet:
+        thread_id = await warmed(fleet)
+        monkeypatch.setattr(house.app, "resume", hang)
+        house.mcp.kill()
+        async with asyncio.timeout(5):
+            await reached.wait()
+        await fleet.fleet.close()
+        row = await session_of(fleet)
+        assert (row.runtime, row.thread_id) == (RuntimeName.APP_SERVER, thread_id)
+    async with House(tmp_path).crew(tmp_path) as fleet:
+        assert (await fleet.reply_to(await fleet.send("SAY[still here]"))).body == "still here"
+        assert (await session_of(fleet)).thread_id == thread_id
+
+
+async def test_a_thread_that_another_door_has_and_that_cannot_be_recorded_is_let_go(
+    tmp_path, house, monkeypatch
+):
+    real = sessions.set_state
+    failed = asyncio.Event()
+
+    async def fail(tx, session_id, state, **more):
+        if state is SessionState.LIVE and not failed.is_set():
+            failed.set()
+            raise Unhealthy("The disk is full.")
+        await real(tx, session_id, state, **more)
+
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        monkeypatch.setattr(sessions, "set_state", fail)
+        house.mcp.kill()
+        assert (await fleet.reply_to(await fleet.send("SAY[still here]"))).body == "still here"
+        assert failed.is_set()
+        assert len(house.app._engine.sessions) == 1
+
+
 async def test_a_thread_waits_while_it_is_not_sure_that_no_door_can_continue_it(tmp_path, house):
     house.app.refuses = ThreadUnavailable("The engine is starting.")
 
     async with house.crew(tmp_path) as fleet:
         thread_id = await warmed(fleet)
+        engine_id = (await session_of(fleet)).engine_id
         house.resident.shut = NoSuchDoor("There is no tmux.")
         house.mcp.kill()
         posted = await fleet.send("SAY[patient]")
@@ -291,7 +339,7 @@ async def test_a_thread_waits_while_it_is_not_sure_that_no_door_can_continue_it(
 
         row = await fleet.until(lost)
         assert (row.thread_id, row.runtime) == (thread_id, RuntimeName.MCP_SERVER)
-        assert row.state is SessionState.LOST
+        assert (row.state, row.engine_id) == (SessionState.LOST, engine_id)
         house.app.refuses = None
         assert (await fleet.reply_to(posted)).body == "patient"
         assert (await session_of(fleet)).thread_id == thread_id

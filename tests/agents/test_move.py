@@ -298,6 +298,30 @@ async def test_a_thread_whose_new_door_fails_is_back_at_the_old_one(tmp_path, ho
         assert losses(fleet) == []
 
 
+async def test_a_thread_whose_move_cannot_be_recorded_has_one_writer_all_the_same(
+    tmp_path, house, monkeypatch
+):
+    real, failed = sessions.set_state, []
+
+    async def fail(tx, session_id, state, **more):
+        if state is SessionState.LIVE and not failed:
+            failed.append(session_id)
+            raise Unhealthy("The disk is full.")
+        await real(tx, session_id, state, **more)
+
+    monkeypatch.setattr(runner, "BACKOFF", (0.01,))
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        monkeypatch.setattr(sessions, "set_state", fail)
+        with pytest.raises(Unhealthy, match="disk is full"):
+            await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+        assert (await fleet.reply_to(await fleet.send("SAY[there]"))).body == "there"
+        row = await session_of(fleet)
+        assert (row.runtime, row.state) == (RESIDENT, SessionState.LIVE)
+        assert len(house.doors[RESIDENT]._engine.sessions) == 1
+        assert len(house.doors[APP]._engine.sessions) == 0
+
+
 async def test_a_thread_that_no_door_takes_back_is_looked_for_at_the_old_one(
     tmp_path, house, monkeypatch
 ):

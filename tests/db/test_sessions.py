@@ -42,6 +42,10 @@ async def test_a_session_at_another_door_keeps_its_thread_tools_and_token(making
     assert (row.runtime, row.state) == (RuntimeName.RESIDENT, SessionState.STARTING)
     assert (row.thread_id, row.tools_door, row.token) == ("th", ToolsDoor.DYNAMIC, "secret")
     assert (row.engine_id, row.differences, row.blocked, row.blocked_at) == ("", "", "", None)
+    await making.write(
+        lambda tx: sessions.set_runtime(tx, "s-1", RuntimeName.SCRIPTED, engine_id="e-7")
+    )
+    assert (await current(making)).engine_id == "e-7"
 
 
 async def test_a_session_is_blocked_since_it_first_was(making):
