@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from netsky_runtime.codex.base import ThreadGone, ThreadUnavailable, TurnRunning
+from netsky_runtime.codex.base import Batch, ThreadGone, ThreadUnavailable, TurnRunning
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.codex.rollout import find_thread, read_history
 from netsky_runtime.records import TurnStatus
-from tests.contract.rigs import batch, client_ids, heard
 from tests.real_codex.conftest import Told
 from tests.support.den import MODELS
 from tests.support.netsky import PATIENCE, Netsky
@@ -29,6 +28,10 @@ if TYPE_CHECKING:
 
     from tests.real_codex.conftest import Bench
     from tests.support.model_server import ModelServer
+
+
+def batch(text: str, number: int = 1) -> Batch:
+    return Batch(id=f"batch-{number}", text=text, input_ids=(f"i-{number}",))
 
 
 class McpNetsky(Netsky):
@@ -118,7 +121,8 @@ async def test_of_two_messages_at_once_one_is_told_to_wait_and_both_are_answered
     await session.submit(second)
     assert (await told.turn_end()).turn_id != ended.turn_id
     turns = await session.history()
-    assert [client_ids(turn) for turn in turns] == [[first.id], [second.id]]
+    said = [[i.client_id for i in turn.items if i.type == "user_message"] for turn in turns]
+    assert said == [[first.id], [second.id]]
     assert [turn.items[-1].text for turn in turns] == [
         b.text.removeprefix("SAY[").removesuffix("]") for b in (first, second)
     ]
@@ -175,7 +179,7 @@ async def test_a_process_that_is_killed_tells_every_thread_and_the_next_knows_no
     busy = await runtime.start(old_bench.spec())
     told = Told(busy)
     await busy.submit(batch("HANG"))
-    await heard(told)
+    await told.next(EventKind.ITEM_COMPLETED)
     await asyncio.to_thread(old_bench.model.wait_hanging)
     unborn = await runtime.start(old_bench.spec())
     before = old_bench.engine()
