@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.rigs import AppServerRig, McpServerRig, Rig, ScriptedRig, Stage
+from tests.contract.rigs import AppServerRig, McpServerRig, ResidentRig, Rig, ScriptedRig, Stage
 from tests.real_codex.conftest import bench, codex_binary, model, old_bench, old_codex_binary
+from tests.support.den import den_over
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.real_codex.conftest import Bench
+    from tests.support.model_server import ModelServer
 
 __all__ = ["bench", "codex_binary", "model", "old_bench", "old_codex_binary"]
 
@@ -35,11 +37,20 @@ def mcp_server_rig(old_bench: Bench) -> McpServerRig:
     return McpServerRig(old_bench)
 
 
+@pytest.fixture
+async def resident_rig(
+    codex_binary: Path, model: ModelServer, tmp_path: Path
+) -> AsyncIterator[ResidentRig]:
+    async with den_over("0.163.0", codex_binary, model, tmp_path) as den:
+        yield ResidentRig(den)
+
+
 @pytest.fixture(
     params=[
         "scripted",
         pytest.param("app_server", marks=pytest.mark.real_codex),
         pytest.param("mcp_server", marks=pytest.mark.real_codex),
+        pytest.param("resident", marks=pytest.mark.real_codex),
     ]
 )
 def rig(request: pytest.FixtureRequest) -> Rig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,9 +26,11 @@ from netsky_runtime.codex.scripted.language import OrdersInText
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.records import DecisionWord
 from tests.real_codex.conftest import Bench, Told
+from tests.support.den import Den
 from tests.support.fakes import CountingIds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AsyncExitStack
     from pathlib import Path
 
@@ -47,12 +50,18 @@ ACCEPT = Decision(word=DecisionWord.ACCEPT)
 ACCEPT_FOR_SESSION = Decision(word=DecisionWord.ACCEPT_FOR_SESSION)
 DECLINE = Decision(word=DecisionWord.DECLINE)
 CANCEL = Decision(word=DecisionWord.CANCEL)
+_NUMBER = re.compile(r"\(i-(\d+)\)")
 
 
 class Rig(Protocol):
     """One kind of runtime over one home."""
 
     project: Path
+    launch: Mapping[str, Any]
+    """What its threads are started with, other than those of the others."""
+    reads_rollout: bool
+    """Its events are read from Codex's rollout, where the messages carry ids of Codex's own and
+    no batch ids, of words only the end is told, no fragments, and a failure at the turn's end."""
 
     def runtime(self) -> ThreadRuntime:
         """Return a runtime as a new netsky of this home would make it, not yet open."""
@@ -74,6 +83,8 @@ class Rig(Protocol):
 class ScriptedRig:
     def __init__(self, root: Path, stack: AsyncExitStack) -> None:
         self.project = root / "project"
+        self.launch: Mapping[str, Any] = {}
+        self.reads_rollout = False
         self._directory = root / "threads"
         self._ids = CountingIds()
         self._stack = stack
@@ -102,6 +113,8 @@ class ScriptedRig:
 class AppServerRig:
     def __init__(self, bench: Bench) -> None:
         self.project = bench.project
+        self.launch: Mapping[str, Any] = {}
+        self.reads_rollout = False
         self._bench = bench
 
     def runtime(self) -> ThreadRuntime:
@@ -120,6 +133,8 @@ class AppServerRig:
 class McpServerRig:
     def __init__(self, bench: Bench) -> None:
         self.project = bench.project
+        self.launch: Mapping[str, Any] = {}
+        self.reads_rollout = False
         self._bench = bench
 
     def runtime(self) -> ThreadRuntime:
@@ -133,6 +148,28 @@ class McpServerRig:
 
     def release(self) -> None:
         self._bench.model.release()
+
+
+class ResidentRig:
+    def __init__(self, den: Den) -> None:
+        self.project = den.bench.project
+        # Instructions would be a first turn, and no test counts it.
+        self.launch: Mapping[str, Any] = {"instructions": "", "model": den.model}
+        self.reads_rollout = True
+        self._den = den
+
+    def runtime(self) -> ThreadRuntime:
+        return self._den.runtime()
+
+    async def kill_engine(self) -> None:
+        server = int(self._den.tmux("display-message", "-p", "#{pid}"))
+        os.kill(server, signal.SIGKILL)
+
+    async def until_hanging(self) -> None:
+        await asyncio.to_thread(self._den.bench.model.wait_hanging)
+
+    def release(self) -> None:
+        self._den.bench.model.release()
 
 
 class Stage:
@@ -178,6 +215,46 @@ class Stage:
         assert EventKind.TOOL_REQUESTED not in kinds(told)
         return False
 
+    async def approves(self) -> bool:
+        """Whether questions are answered by ``decide``; where not, that is refused."""
+        if self.runtime.capabilities.approvals:
+            return True
+        session, _ = await self.start()
+        with pytest.raises(Unsupported) as refusal:
+            await session.decide("0", ACCEPT)
+        assert refusal.value.hint
+        return False
+
+    async def heard(self, told: Told, number: int = 1) -> CodexEvent:
+        """Return the event that shows this batch as a user message."""
+        return await told.until(
+            lambda event: (
+                event.kind is EventKind.ITEM_COMPLETED
+                and event.data["type"] == "user_message"
+                and self._batch(event.data) == f"batch-{number}"
+            )
+        )
+
+    async def hanging(self, told: Told, number: int = 1) -> CodexEvent:
+        """Return the event that shows this batch, which has a ``HANG``, once the model hangs."""
+        event = await self.heard(told, number)
+        await self.rig.until_hanging()
+        return event
+
+    def batches(self, turn: HistoricTurn) -> list[str]:
+        """Return the ids of the batches that are the user messages of a turn."""
+        return [self._batch(item.data) for item in turn.items if item.type == "user_message"]
+
+    def batches_told(self, told: Told) -> list[str]:
+        """Return the ids of the batches that were told as user messages so far."""
+        return [self._batch(message.data) for message in told.items("user_message")]
+
+    def _batch(self, message: Mapping[str, Any]) -> str:
+        if not self.rig.reads_rollout:
+            return str(message.get("client_id") or "")
+        found = _NUMBER.search(message["text"])
+        return f"batch-{found.group(1)}" if found else ""
+
     async def restart(self, *, keep_engine: bool) -> None:
         """Go on with a new netsky of the same home."""
         await self.runtime.close(keep_engine=keep_engine)
@@ -194,21 +271,12 @@ def spec_for(rig: Rig, **changes: Any) -> LaunchSpec:
         config={"features": {"multi_agent": False, "goals": False}},
         tools=(NOTE_DOWN,),
     )
-    return replace(spec, **changes)
+    return replace(spec, **{**rig.launch, **changes})
 
 
 def batch(text: str, number: int = 1) -> Batch:
-    return Batch(id=f"batch-{number}", text=text, input_ids=(f"i-{number}",))
-
-
-async def heard(told: Told, number: int = 1) -> CodexEvent:
-    """Return the event that shows this batch as a user message."""
-    return await told.until(
-        lambda event: (
-            event.kind is EventKind.ITEM_COMPLETED
-            and event.data.get("client_id") == f"batch-{number}"
-        )
-    )
+    """Return a batch whose text names its input, as netsky's envelopes do."""
+    return Batch(id=f"batch-{number}", text=f"{text} (i-{number})", input_ids=(f"i-{number}",))
 
 
 async def approval(told: Told) -> CodexEvent:
@@ -219,10 +287,6 @@ async def says(session: ThreadSession, told: Told, text: str, number: int = 1) -
     """Have a whole turn; return its end."""
     await session.submit(batch(text, number))
     return await told.turn_end()
-
-
-def client_ids(turn: HistoricTurn) -> list[str]:
-    return [item.client_id for item in turn.items if item.type == "user_message"]
 
 
 def kinds(told: Told) -> list[EventKind]:

@@ -20,7 +20,24 @@ from tests.contract.rigs import (
 )
 
 
+async def test_a_question_is_an_event_or_stands_on_codexs_own_screen(stage: Stage) -> None:
+    session, told = await stage.start()
+
+    await session.submit(batch("ESC[echo yes] SAY[done]"))
+    asks = stage.runtime.capabilities.approvals
+    asked = await told.next(EventKind.APPROVAL_REQUESTED if asks else EventKind.BLOCKED)
+
+    if not asks:
+        assert asked.data["reason"]
+        assert "echo yes" in asked.data["screen"]
+    await session.interrupt(session.active_turn)
+    assert (await told.turn_end()).data["status"] == "interrupted"
+    assert told.words() == []
+
+
 async def test_a_command_approval_says_all_that_is_needed_to_decide(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
 
     await session.submit(batch("ESC[echo yes] SAY[done]"))
@@ -37,6 +54,8 @@ async def test_a_command_approval_says_all_that_is_needed_to_decide(stage: Stage
 
 
 async def test_an_approval_is_held_until_somebody_decides(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
 
     await session.submit(batch("ESC[echo yes] SAY[done]"))
@@ -58,6 +77,8 @@ async def test_an_approval_is_held_until_somebody_decides(stage: Stage) -> None:
 
 
 async def test_the_thread_says_that_it_waits_for_an_approval(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
 
     await session.submit(batch("ESC[echo yes] SAY[done]"))
@@ -75,6 +96,8 @@ async def test_the_thread_says_that_it_waits_for_an_approval(stage: Stage) -> No
 
 
 async def test_a_declined_command_is_not_run_and_the_turn_goes_on(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
 
     await session.submit(batch("ESC[echo no] SAY[done]"))
@@ -90,6 +113,8 @@ async def test_a_declined_command_is_not_run_and_the_turn_goes_on(stage: Stage) 
 
 
 async def test_cancelling_an_approval_stops_the_turn_on_purpose(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
 
     await session.submit(batch("ESC[echo no] SAY[done]"))
@@ -105,6 +130,8 @@ async def test_cancelling_an_approval_stops_the_turn_on_purpose(stage: Stage) ->
 
 
 async def test_what_was_accepted_for_the_session_is_not_asked_again(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
     await session.submit(batch("PATCH SAY[one]"))
     asked = await approval(told)
@@ -120,6 +147,8 @@ async def test_what_was_accepted_for_the_session_is_not_asked_again(stage: Stage
 
 
 async def test_what_was_accepted_once_is_asked_again(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
     for number in (1, 2):
         await session.submit(batch("ESC[echo yes] SAY[done]", number))
@@ -132,6 +161,8 @@ async def test_what_was_accepted_once_is_asked_again(stage: Stage) -> None:
 
 
 async def test_a_patch_approval_shows_the_patch(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
 
     await session.submit(batch("PATCH SAY[done]"))
@@ -151,6 +182,8 @@ async def test_a_patch_approval_shows_the_patch(stage: Stage) -> None:
 
 
 async def test_a_declined_patch_is_told_as_declined(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
 
     await session.submit(batch("PATCH SAY[done]"))
@@ -173,6 +206,8 @@ async def test_nobody_is_asked_when_the_policy_is_never(stage: Stage) -> None:
 
 
 async def test_an_approval_is_answered_once(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
     await session.submit(batch("ESC[echo yes] SAY[done]"))
     asked = await approval(told)
@@ -185,6 +220,8 @@ async def test_an_approval_is_answered_once(stage: Stage) -> None:
 
 
 async def test_an_interrupted_turn_takes_its_approval_with_it(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
     await session.submit(batch("ESC[echo yes] SAY[done]"))
     asked = await approval(told)
@@ -202,6 +239,8 @@ async def test_an_interrupted_turn_takes_its_approval_with_it(stage: Stage) -> N
 async def test_a_pending_approval_is_repeated_with_its_id_to_the_next_session(
     stage: Stage,
 ) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
     await session.submit(batch("ESC[echo yes] SAY[done]"))
     first = await approval(told)
@@ -222,6 +261,8 @@ async def test_a_pending_approval_is_repeated_with_its_id_to_the_next_session(
 
 
 async def test_a_pending_patch_is_repeated_with_the_patch(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
     await session.submit(batch("PATCH SAY[done]"))
     first = await approval(told)

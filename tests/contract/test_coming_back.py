@@ -9,17 +9,16 @@ from netsky_runtime.codex.base import (
     HistoryUnavailable,
     ThreadGone,
     ThreadUnavailable,
+    Unsupported,
 )
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.records import RuntimeName, TurnStatus
 from tests.contract.rigs import (
     ACCEPT,
     Rig,
     Stage,
     approval,
     batch,
-    client_ids,
-    heard,
     says,
     spec_for,
 )
@@ -53,13 +52,13 @@ async def test_the_next_netsky_resumes_the_thread_with_its_history(stage: Stage)
     assert again.engine_id != session.engine_id
     assert again.differences == ()
     assert again.active_turn == ""
-    assert [(turn.id, client_ids(turn), turn.status) for turn in await again.history()] == [
-        (turn.id, client_ids(turn), turn.status) for turn in before
+    assert [(turn.id, stage.batches(turn), turn.status) for turn in await again.history()] == [
+        (turn.id, stage.batches(turn), turn.status) for turn in before
     ]
     await says(again, told, "SAY[two]", 2)
 
     turns = await again.history()
-    assert [client_ids(turn) for turn in turns] == [["batch-1"], ["batch-2"]]
+    assert [stage.batches(turn) for turn in turns] == [["batch-1"], ["batch-2"]]
     assert [turn.items[-1].text for turn in turns] == ["one", "two"]
     assert len({turn.id for turn in turns}) == 2
 
@@ -78,15 +77,18 @@ async def test_usage_is_repeated_on_resume_and_not_counted_twice(stage: Stage) -
 
 async def test_a_turn_goes_on_while_nobody_is_attached(stage: Stage) -> None:
     session, told = await stage.start()
-    await session.submit(batch("ESC[echo yes] SAY[done]"))
-    asked = await approval(told)
+    asks = stage.runtime.capabilities.approvals
+    await session.submit(batch(f"{'ESC[echo yes]' if asks else 'HANG'} SAY[done]"))
+    begun = await (approval(told) if asks else stage.hanging(told))
     await session.close()
     again, told = await stage.resume(session.thread_id)
-    await again.decide((await approval(told)).data["request_id"], ACCEPT)
+    if asks:
+        await again.decide((await approval(told)).data["request_id"], ACCEPT)
+    stage.rig.release()
 
     end = await told.turn_end()
 
-    assert (end.turn_id, end.data["status"]) == (asked.turn_id, "completed")
+    assert (end.turn_id, end.data["status"]) == (begun.turn_id, "completed")
 
 
 async def test_a_running_turn_outlives_netsky_or_is_cut_as_the_capability_says(
@@ -94,8 +96,7 @@ async def test_a_running_turn_outlives_netsky_or_is_cut_as_the_capability_says(
 ) -> None:
     session, told = await stage.start()
     await session.submit(batch("HANG SAY[still working]"))
-    begun = await heard(told)
-    await rig.until_hanging()
+    begun = await stage.hanging(told)
     survives = stage.runtime.capabilities.survives_netsky
 
     await stage.restart(keep_engine=survives)
@@ -134,25 +135,44 @@ async def test_an_engine_that_dies_ends_every_session_with_the_reason(stage: Sta
 
 async def test_a_session_without_its_engine_refuses_everything_by_its_name(stage: Stage) -> None:
     session, told = await stage.start()
-    await session.submit(batch("ESC[echo yes]"))
-    asked = await approval(told)
+    await session.submit(batch("HANG"))
+    begun = await stage.hanging(told)
     await stage.rig.kill_engine()
     await told.next(EventKind.SESSION_LOST)
 
     with pytest.raises(ThreadUnavailable):
         await session.submit(batch("SAY[two]", 2))
-    if await stage.steers(session, asked.turn_id):
+    with pytest.raises(ThreadUnavailable):
+        await session.interrupt(begun.turn_id)
+    if await stage.steers(session, begun.turn_id):
         with pytest.raises(ThreadUnavailable):
-            await session.steer(batch("SAY[two]", 2), turn_id=asked.turn_id)
-    with pytest.raises(ThreadUnavailable):  # not gone: a thread attached anew may ask again
-        await session.decide(asked.data["request_id"], ACCEPT)
+            await session.steer(batch("SAY[two]", 2), turn_id=begun.turn_id)
+    # Not gone: a thread attached anew may ask again.
+    with pytest.raises(ThreadUnavailable if stage.runtime.capabilities.approvals else Unsupported):
+        await session.decide("0", ACCEPT)
     with pytest.raises(HistoryUnavailable):
         await session.history()
-    with pytest.raises(ThreadUnavailable):
-        await stage.start()
-    with pytest.raises(ThreadUnavailable):
-        await stage.resume(session.thread_id)
     await session.close()
+
+
+async def test_nothing_is_started_without_an_engine_or_it_comes_with_the_thread(
+    stage: Stage,
+) -> None:
+    session, told = await stage.start()
+    await says(session, told, "SAY[one]")
+    await stage.rig.kill_engine()
+    await told.next(EventKind.SESSION_LOST)
+
+    if stage.runtime.name is not RuntimeName.RESIDENT:
+        with pytest.raises(ThreadUnavailable):
+            await stage.start()
+        with pytest.raises(ThreadUnavailable):
+            await stage.resume(session.thread_id)
+        return
+    again, told = await stage.resume(session.thread_id)
+    await says(again, told, "SAY[two]", 2)
+    assert again.engine_id != session.engine_id
+    assert [stage.batches(turn) for turn in await again.history()] == [["batch-1"], ["batch-2"]]
 
 
 async def test_a_turn_cut_by_a_crash_has_no_end_time_and_the_thread_goes_on(
@@ -161,8 +181,7 @@ async def test_a_turn_cut_by_a_crash_has_no_end_time_and_the_thread_goes_on(
     session, told = await stage.start()
     await says(session, told, "SAY[one]")
     await session.submit(batch("HANG", 2))
-    begun = await heard(told, 2)
-    await rig.until_hanging()
+    begun = await stage.hanging(told, 2)
     await rig.kill_engine()
     await told.next(EventKind.SESSION_LOST)
 
@@ -178,13 +197,15 @@ async def test_a_turn_cut_by_a_crash_has_no_end_time_and_the_thread_goes_on(
         TurnStatus.INTERRUPTED,
         None,
     )
-    assert client_ids(cut) == ["batch-2"]
+    assert stage.batches(cut) == ["batch-2"]
     end = await says(again, told, "SAY[three]", 3)
     assert end.data["status"] == "completed"
     assert told.words() == ["three"]
 
 
 async def test_an_approval_does_not_outlive_its_engine(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
     await session.submit(batch("ESC[echo yes]"))
     asked = await approval(told)

@@ -9,7 +9,7 @@ import pytest
 from netsky_runtime.codex.base import RuntimeFailure, TurnRunning, Unsupported
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.records import TurnStatus
-from tests.contract.rigs import DECLINE, Stage, batch, client_ids, heard, says
+from tests.contract.rigs import DECLINE, Stage, batch, says
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +37,7 @@ async def test_a_thread_has_a_screen_or_says_where_there_is_one(stage: Stage) ->
 async def test_a_thread_is_not_let_go_of_while_its_turn_runs(stage: Stage) -> None:
     session, told = await stage.start()
     await session.submit(batch("HANG"))
-    begun = await heard(told)
-    await stage.rig.until_hanging()
+    begun = await stage.hanging(told)
 
     with pytest.raises(TurnRunning):
         await session.release()
@@ -84,7 +83,7 @@ async def test_a_thread_that_was_let_go_of_is_continued_by_who_can(stage: Stage)
     await says(again, told, "SAY[two]", 2)
 
     turns = await again.history()
-    assert [client_ids(turn) for turn in turns] == [["batch-1"], ["batch-2"]]
+    assert [stage.batches(turn) for turn in turns] == [["batch-1"], ["batch-2"]]
     assert [turn.status for turn in turns] == [TurnStatus.COMPLETED] * 2
 
 

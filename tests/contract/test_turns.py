@@ -18,8 +18,6 @@ from tests.contract.rigs import (
     Stage,
     approval,
     batch,
-    client_ids,
-    heard,
     kinds,
     says,
     spec_for,
@@ -44,13 +42,14 @@ async def test_a_turn_is_told_in_order_from_its_start_to_its_end(stage: Stage) -
 
 async def test_the_user_message_carries_the_batch_id_and_the_exact_text(stage: Stage) -> None:
     session, told = await stage.start()
-    text = '<netsky tag="x">\n  two lines &amp; a tab\t.\nSAY[yes]\n</netsky>'
+    letter = batch('<netsky tag="x">\n  two lines &amp; a tab\t.\nSAY[yes]\n</netsky>')
 
-    await says(session, told, text)
+    await session.submit(letter)
+    await told.turn_end()
 
     [message] = told.items("user_message")
-    assert message.data["client_id"] == "batch-1"
-    assert message.data["text"] == text
+    assert stage.batches_told(told) == ["batch-1"]
+    assert message.data["text"] == letter.text
 
 
 async def test_orders_in_an_escaped_body_are_read_unescaped(stage: Stage) -> None:
@@ -68,8 +67,9 @@ async def test_an_item_is_started_before_it_is_completed(stage: Stage) -> None:
 
     started = [event.item_id for event in told.events if event.kind is EventKind.ITEM_STARTED]
     completed = [event.item_id for event in told.events if event.kind is EventKind.ITEM_COMPLETED]
-    assert started == completed
     [begun] = told.items("command", EventKind.ITEM_STARTED)
+    assert started == ([begun.item_id] if stage.rig.reads_rollout else completed)
+    assert begun.item_id in completed
     assert begun.data["status"] == "in_progress"
     assert "echo hi" in begun.data["command"]
 
@@ -104,7 +104,7 @@ async def test_history_tells_the_same_as_the_events(stage: Stage) -> None:
     turns = await session.history()
 
     assert [turn.id for turn in turns] == [end.turn_id for end in ends]
-    assert [client_ids(turn) for turn in turns] == [["batch-1"], ["batch-2"]]
+    assert [stage.batches(turn) for turn in turns] == [["batch-1"], ["batch-2"]]
     assert [turn.items[-1].text for turn in turns] == ["words 1", "words 2"]
     for turn in turns:
         assert turn.status is TurnStatus.COMPLETED
@@ -116,14 +116,13 @@ async def test_history_tells_the_same_as_the_events(stage: Stage) -> None:
 async def test_history_shows_the_turn_that_runs(stage: Stage) -> None:
     session, told = await stage.start()
     await session.submit(batch("HANG"))
-    begun = await heard(told)
-    await stage.rig.until_hanging()
+    begun = await stage.hanging(told)
 
     [turn] = await session.history()
 
     assert (turn.id, turn.status) == (begun.turn_id, TurnStatus.IN_PROGRESS)
     assert turn.completed_at is None
-    assert client_ids(turn) == ["batch-1"]
+    assert stage.batches(turn) == ["batch-1"]
 
 
 async def test_the_session_knows_its_running_turn(stage: Stage) -> None:
@@ -143,8 +142,7 @@ async def test_the_session_knows_its_running_turn(stage: Stage) -> None:
 async def test_a_busy_thread_takes_no_second_turn(stage: Stage) -> None:
     session, told = await stage.start()
     await session.submit(batch("HANG"))
-    begun = await heard(told)
-    await stage.rig.until_hanging()
+    begun = await stage.hanging(told)
 
     with pytest.raises(TurnRunning):
         await session.submit(batch("SAY[second]", 2))
@@ -152,7 +150,7 @@ async def test_a_busy_thread_takes_no_second_turn(stage: Stage) -> None:
     await told.turn_end()
 
     [turn] = await session.history()
-    assert client_ids(turn) == ["batch-1"]
+    assert stage.batches(turn) == ["batch-1"]
 
 
 async def test_events_wait_for_a_consumer_that_comes_late(stage: Stage) -> None:
@@ -196,7 +194,8 @@ async def test_a_failure_of_the_model_fails_the_turn_with_its_words(stage: Stage
     assert "scripted failure" in end.data["error"]
     assert isinstance(end.data["completed_at"], int)
     errors = [event for event in told.events if event.kind is EventKind.ERROR]
-    assert errors[-1].data["will_retry"] is False
+    if not stage.rig.reads_rollout:
+        assert errors[-1].data["will_retry"] is False
     [turn] = await session.history()
     assert turn.status is TurnStatus.FAILED
 
@@ -211,7 +210,7 @@ async def test_a_thread_works_again_after_a_failed_turn(stage: Stage) -> None:
     assert told.words()[0] == "well again"
     if stage.runtime.name is not RuntimeName.MCP_SERVER:  # there it takes a word of netsky's own
         assert told.words() == ["well again"]
-    assert [message.data["client_id"] for message in told.items("user_message")] == [
+    assert stage.batches_told(told) == [
         "batch-1",
         "batch-2",
     ]
@@ -220,8 +219,7 @@ async def test_a_thread_works_again_after_a_failed_turn(stage: Stage) -> None:
 async def test_an_interrupted_turn_has_an_end_time(stage: Stage) -> None:
     session, told = await stage.start()
     await session.submit(batch("HANG"))
-    begun = await heard(told)
-    await stage.rig.until_hanging()
+    begun = await stage.hanging(told)
 
     await session.interrupt(begun.turn_id)
     end = await told.turn_end()
@@ -244,15 +242,14 @@ async def test_nothing_is_interrupted_or_steered_when_no_turn_runs(stage: Stage)
             await session.steer(batch("SAY[late]", 2), turn_id=end.turn_id)
 
     [turn] = await session.history()
-    assert client_ids(turn) == ["batch-1"]
+    assert stage.batches(turn) == ["batch-1"]
 
 
 async def test_steering_another_turn_than_the_running_one_does_nothing(stage: Stage) -> None:
     session, told = await stage.start()
     earlier = await says(session, told, "SAY[done]")
     await session.submit(batch("HANG", 2))
-    begun = await heard(told, 2)
-    await stage.rig.until_hanging()
+    begun = await stage.hanging(told, 2)
 
     if await stage.steers(session, earlier.turn_id):
         with pytest.raises(NoActiveTurn):
@@ -260,29 +257,31 @@ async def test_steering_another_turn_than_the_running_one_does_nothing(stage: St
     await session.interrupt(begun.turn_id)
     await told.turn_end()
 
-    assert [client_ids(turn) for turn in await session.history()] == [["batch-1"], ["batch-2"]]
+    assert [stage.batches(turn) for turn in await session.history()] == [["batch-1"], ["batch-2"]]
 
 
 async def test_a_steered_message_joins_the_turn_and_is_answered(stage: Stage) -> None:
     session, told = await stage.start()
     await session.submit(batch("SLOW1 SAY[first]"))
-    begun = await heard(told)
+    begun = await stage.heard(told)
 
     if not await stage.steers(session, begun.turn_id):
         assert (await told.turn_end()).turn_id == begun.turn_id
         assert told.words() == ["first"]
         return
     await session.steer(batch("SAY[second]", 2), turn_id=begun.turn_id)
-    joined = await heard(told, 2)
+    joined = await stage.heard(told, 2)
     end = await told.turn_end()
 
     assert joined.turn_id == begun.turn_id == end.turn_id
     assert told.words()[-1] == "second"
     [turn] = await session.history()
-    assert client_ids(turn) == ["batch-1", "batch-2"]
+    assert stage.batches(turn) == ["batch-1", "batch-2"]
 
 
 async def test_a_steer_that_was_accepted_and_then_stopped_leaves_no_trace(stage: Stage) -> None:
+    if not await stage.approves():
+        return
     session, told = await stage.start()
     await session.submit(batch("ESC[true] SAY[first]"))
     asked = await approval(told)
@@ -294,8 +293,8 @@ async def test_a_steer_that_was_accepted_and_then_stopped_leaves_no_trace(stage:
 
     assert end.data["status"] == "interrupted"
     [turn] = await session.history()
-    assert client_ids(turn) == ["batch-1"]
-    assert [message.data["client_id"] for message in told.items("user_message")] == ["batch-1"]
+    assert stage.batches(turn) == ["batch-1"]
+    assert stage.batches_told(told) == ["batch-1"]
 
 
 async def test_fragments_come_only_to_a_session_that_watches(stage: Stage) -> None:
@@ -305,7 +304,7 @@ async def test_fragments_come_only_to_a_session_that_watches(stage: Stage) -> No
     assert EventKind.DELTA not in kinds(told)
     await session.watch(True)
     await says(session, told, "FLOOD40", 2)
-    assert EventKind.DELTA in kinds(told)
+    assert (EventKind.DELTA in kinds(told)) is not stage.rig.reads_rollout
     await session.watch(False)
     told.events.clear()
     await says(session, told, "FLOOD40", 3)
@@ -334,7 +333,7 @@ async def test_an_input_that_is_too_long_is_rejected_and_not_consumed(stage: Sta
 
     end = await says(session, told, "SAY[still here]", 3)
     assert end.data["status"] == "completed"
-    assert [client_ids(turn) for turn in await session.history()] == [["batch-1"], ["batch-3"]]
+    assert [stage.batches(turn) for turn in await session.history()] == [["batch-1"], ["batch-3"]]
 
 
 async def test_a_launch_that_makes_no_sense_is_rejected(stage: Stage) -> None:
