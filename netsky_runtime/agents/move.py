@@ -10,25 +10,27 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from netsky_runtime.agents import ways
 from netsky_runtime.agents.attach import attached
 from netsky_runtime.codex.base import (
     NoActiveTurn,
     RuntimeFailure,
     ThreadGone,
     TurnRunning,
-    Unsupported,
 )
 from netsky_runtime.db import actors, approvals, inputs, sessions
-from netsky_runtime.errors import Conflict, NetskyError, Refused, Unhealthy
-from netsky_runtime.records import RuntimeName, Session
+from netsky_runtime.errors import Conflict, DeadlineExceeded, NetskyError, Unhealthy
 
 if TYPE_CHECKING:
     from netsky_runtime.agents.seat import Seat
     from netsky_runtime.codex.base import ThreadSession
     from netsky_runtime.db.connection import Tx
+    from netsky_runtime.records import RuntimeName, Session
 
 REST_SECONDS: Final = 10.0
 """How long an interrupted turn may take to end, and the actor's runner to take up the move."""
+CARRY_SECONDS: Final = 200.0
+"""How long whoever asked waits for the doors after that; the move goes on without him."""
 
 
 class Move:
@@ -54,11 +56,12 @@ async def move(seat: Seat, to: RuntimeName, *, interrupt: bool) -> Session:
 
     Raises ``Unsupported`` or ``Refused`` where that cannot be, ``Conflict`` when it is there
     already, when a turn runs that may not be interrupted, or when the thread is not attached;
-    ``Unhealthy`` or ``RuntimeFailure`` when a door does not do its part: then the thread is at its
-    old door again, or, where that has let go of it for good, goes on as any lost thread does.
+    ``DeadlineExceeded`` when it goes on for longer than anybody waits; ``Unhealthy`` or
+    ``RuntimeFailure`` when a door does not do its part: then the thread is at its old door again,
+    or, where that has let go of it for good, goes on as any lost thread does.
     """
     _check_free(seat)  # first: in the middle of a move the row names the other door already
-    _check_way(await _current(seat), to)
+    _check_way(seat, await _current(seat), to)
     _check_rest(seat, interrupt=interrupt)
     await seat.kit.runtime(to).open()
     if seat.thread is None:
@@ -81,7 +84,7 @@ async def carry_out(seat: Seat, to: RuntimeName) -> None:
         if thread is None or row is None:
             msg = f"{seat.actor_id} is not attached to its thread just now."
             raise Conflict(msg, hint="Try again when it is.")
-        _check_way(row, to)
+        _check_way(seat, row, to)
         try:
             await thread.release()
         except TurnRunning as error:
@@ -114,7 +117,13 @@ async def _ask_runner(seat: Seat, wanted: Move, *, interrupt: bool) -> Session:
         except TimeoutError as error:
             msg = f"{seat.actor_id} did not come to rest within {REST_SECONDS:g} s."
             raise Conflict(msg, hint="Interrupt it, and try again when it is idle.") from error
-        await wanted.over.wait()
+        try:
+            async with asyncio.timeout(CARRY_SECONDS):
+                await wanted.over.wait()
+        except TimeoutError as error:
+            msg = f"{seat.actor_id} is still on its way to {wanted.to.value}."
+            hint = f"It goes on by itself: `netsky actors show {seat.actor_id}` tells where it is."
+            raise DeadlineExceeded(msg, hint=hint) from error
     finally:
         if not wanted.begun.is_set() and seat.move is wanted:
             seat.move = None
@@ -132,16 +141,8 @@ async def _current(seat: Seat) -> Session:
     return row
 
 
-def _check_way(row: Session, to: RuntimeName) -> None:
-    if row.runtime is to:
-        msg = f"{row.actor_id} is on {to.value} already."
-        raise Conflict(msg)
-    if RuntimeName.SCRIPTED in {row.runtime, to}:
-        msg = "A script's thread is no thread of Codex: neither can continue the other."
-        raise Refused(msg)
-    if to is RuntimeName.MCP_SERVER and row.thread_id:
-        msg = "Codex's MCP server knows only threads that it has started itself."
-        raise Unsupported(msg, hint="app_server and resident continue any thread.")
+def _check_way(seat: Seat, row: Session, to: RuntimeName) -> None:
+    ways.check(row, to, seat.kit.runtime(to).capabilities)
 
 
 def _check_free(seat: Seat) -> None:
@@ -158,7 +159,7 @@ def _check_rest(seat: Seat, *, interrupt: bool) -> None:
 async def _change_door(seat: Seat, to: RuntimeName) -> Session:
     """Change the row of an actor whose thread does not exist yet. The caller holds the lock."""
     row = await _current(seat)
-    _check_way(row, to)
+    _check_way(seat, row, to)
     if row.thread_id:
         why = f": {seat.problem}" if seat.problem else "."
         msg = f"{seat.actor_id} is not attached to its thread just now{why}"

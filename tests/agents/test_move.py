@@ -8,8 +8,9 @@ from netsky_runtime.agents import move, runner
 from netsky_runtime.agents.dispatch import Dispatcher
 from netsky_runtime.codex.base import ThreadUnavailable, TurnRunning, Unsupported
 from netsky_runtime.codex.events import EventKind
+from netsky_runtime.control import vocabulary
 from netsky_runtime.db import events, sessions
-from netsky_runtime.errors import Conflict, NotFound, Refused, Unhealthy
+from netsky_runtime.errors import Conflict, DeadlineExceeded, NotFound, Refused, Unhealthy
 from netsky_runtime.records import InputMode, InputStatus, RuntimeName, SessionState, ToolsDoor
 from tests.support.crew import crew, scripted
 from tests.support.doors import DoorSession, app_server, mcp_server, resident, times_heard
@@ -524,6 +525,32 @@ async def test_a_turn_that_does_not_end_in_time_leaves_its_thread_where_it_is(
         assert (await fleet.reply_to(running)).body == "made"
         assert (await fleet.reply_to(waiting)).body == "next"
         assert (await session_of(fleet)).runtime is APP
+
+
+async def test_who_waits_for_a_door_that_takes_too_long_is_told_so_and_the_move_goes_on(
+    tmp_path, house, monkeypatch
+):
+    door, go_on = house.doors[RESIDENT], asyncio.Event()
+    real = door.resume
+
+    async def slow(thread_id, spec):
+        await go_on.wait()
+        return await real(thread_id, spec)
+
+    # The verb answers before its clients have given it up.
+    assert move.REST_SECONDS + move.CARRY_SECONDS < vocabulary.MOVE_SECONDS
+    monkeypatch.setattr(move, "CARRY_SECONDS", 0.01)
+    monkeypatch.setattr(door, "resume", slow)
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        async with asyncio.timeout(5):
+            with pytest.raises(DeadlineExceeded, match="still on its way to resident") as late:
+                await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+        assert "netsky actors show manager0" in late.value.hint
+        go_on.set()
+        assert (await fleet.reply_to(await fleet.send("SAY[there]"))).body == "there"
+        row = await session_of(fleet)
+        assert (row.runtime, row.state) == (RESIDENT, SessionState.LIVE)
 
 
 async def test_a_stopped_actor_is_not_moved(tmp_path, house):
