@@ -229,6 +229,7 @@ class Daemon:
             root=self.options.home.channels,
             database=database,
             fleet=self.fleet,
+            supervisor=self.tasks,
             office=self.office,
             settings=self.settings,
             door=partial(wiring.sidecar_door, self.settings, self.doors, self.runtimes.chosen),
@@ -349,6 +350,7 @@ class Daemon:
                 "survives_netsky": self.runtimes.survives(),
                 "notices": list(info.notices),
             },
+            "doors": {name: dict(why) for name, why in self.runtimes.lacks().items()},
             "counts": {
                 "actors": numbers.actors,
                 "tasks": numbers.tasks,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from contextlib import asynccontextmanager
 
 import pytest
@@ -33,7 +34,8 @@ from netsky_runtime.records import (
     SessionState,
 )
 from netsky_runtime.settings import Settings
-from netsky_runtime.sidecar import briefs
+from netsky_runtime.sidecar import briefs, ending
+from netsky_runtime.sidecar.ending import Endings
 
 TS = "2026-04-15T21:00:00Z"
 
@@ -389,18 +391,18 @@ async def test_a_sidecar_that_a_crash_left_awake_is_put_to_rest_by_the_next_nets
         await until(running, rests)
 
 
-async def left_behind(tmp_path, text):
-    """Leave an envelope with sidecar worker3 as a call does that dies before its turn."""
-    async with daemon(tmp_path, only=frozenset({"worker4"})) as running:
-        put(running, id="e-1", text=text, **{"from": "agentci"})
-        channel = Channel(running.options.home.channels, "worker3")
+async def left_behind(tmp_path, text, *, worker="worker3"):
+    """Leave an envelope with a sidecar as a call does that dies before its turn."""
+    async with daemon(tmp_path, only=frozenset({"worker99"})) as running:
+        put(running, to=worker, id="e-1", text=text, **{"from": "agentci"})
+        channel = Channel(running.options.home.channels, worker)
         name = channel.claim("x.json")
         now = running.clock.now()
         await running.database.write(
-            lambda tx: actors.set_status(tx, "worker3", ActorStatus.ACTIVE, now=now)
+            lambda tx: actors.set_status(tx, worker, ActorStatus.ACTIVE, now=now)
         )
         envelope = parse(channel.read(name, CLAIMED))
-        await running.office.ledger.accept("worker3", envelope, file=name, name=name)
+        await running.office.ledger.accept(worker, envelope, file=name, name=name)
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -447,6 +449,45 @@ async def test_the_next_daemon_answers_what_a_call_that_died_has_left(tmp_path):
 
         await until(running, rests)
         assert [a["text"] for a in got(running, "agentci")] == ["late"]
+
+
+async def test_an_error_over_one_sidecar_that_was_left_keeps_no_other_from_its_rest(
+    tmp_path, monkeypatch
+):
+    for number in (3, 4):
+        async with alone(tmp_path, number) as running:
+            await codex(running, "SAY[one]", number=number)
+        await left_behind(tmp_path, "SAY[late]", worker=f"worker{number}")
+    real = Endings.of
+
+    async def of(endings, row, *, seconds):
+        if row.actor_id == "worker3":
+            raise sqlite3.OperationalError("disk I/O error")
+        return await real(endings, row, seconds=seconds)
+
+    monkeypatch.setattr(Endings, "of", of)
+    async with daemon(tmp_path) as running:
+
+        async def rests():
+            return (await actor(running, "worker4")).status is ActorStatus.STOPPED
+
+        await until(running, rests)
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_a_turn_that_cannot_be_stopped_is_given_up(tmp_path, monkeypatch, hangs):
+    async def unable(_actor_id):
+        if hangs:
+            await asyncio.Event().wait()
+        raise ThreadUnavailable("Codex does not answer.")
+
+    monkeypatch.setattr(ending, "GRACE_SECONDS", 0.1)
+    async with alone(tmp_path) as running:
+        monkeypatch.setattr(running.fleet, "interrupt", unable)
+        with pytest.raises(DeadlineExceeded, match=r"within 0\.5 s"):
+            await codex(running, "HANG", timeout=0.5)
+        assert [answer["kind"] for answer in got(running)] == ["error"]
+        assert running.fleet.running() == {}
 
 
 async def test_an_envelope_that_a_call_died_with_before_it_was_stored_is_drained_again(tmp_path):

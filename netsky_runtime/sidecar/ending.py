@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from netsky_runtime.db import actors, bus_envelopes, inputs, sessions
-from netsky_runtime.errors import Conflict, NetskyError
+from netsky_runtime.errors import NetskyError
 from netsky_runtime.records import Actor, ActorStatus, InputStatus, SessionState
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ class Endings:
         reason = await self._too_long(row.actor_id, seconds)
         await self._database.write(lambda tx: bus_envelopes.set_overdue(tx, row.message_id, reason))
         try:
-            await self._fleet.interrupt(row.actor_id)
             async with asyncio.timeout(GRACE_SECONDS):
+                await self._fleet.interrupt(row.actor_id)
                 return await self._settled(row.actor_id, row.id)
-        except (Conflict, TimeoutError):
+        except (NetskyError, TimeoutError):
             return await self.give_up(row, reason)
 
     async def give_up(self, row: ActorInput, reason: str) -> ActorInput:

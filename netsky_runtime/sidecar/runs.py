@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.db import actors, bus_envelopes, inputs, messages, sessions
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from netsky_runtime.records import Actor, ActorInput, RuntimeName
     from netsky_runtime.settings import Settings
     from netsky_runtime.sidecar.briefs import Brief
+    from netsky_runtime.supervise import Supervisor
 
 LEFTOVER_SECONDS = 600.0
 """How long a turn that an earlier netsky did not see end may go on."""
@@ -45,6 +45,7 @@ class Sidecar:
         root: Path,
         database: Database,
         fleet: Fleet,
+        supervisor: Supervisor,
         office: PostOffice,
         settings: Settings,
         door: Callable[[], Awaitable[RuntimeName]],
@@ -54,6 +55,7 @@ class Sidecar:
     ) -> None:
         self._database = database
         self._fleet = fleet
+        self._supervisor = supervisor
         self._office = office
         self._clock = clock
         self._sessions = SidecarSessions(
@@ -95,12 +97,14 @@ class Sidecar:
             self._busy.discard(actor_id)
 
     async def finish_leftovers(self) -> None:
-        """Let turns that an earlier netsky did not see end do so, then stop their sidecars."""
-        everyone = await self._database.read(actors.list_all)
-        async with asyncio.TaskGroup() as group:
-            for actor in everyone:
-                if _left_awake(actor):
-                    group.create_task(self._finish_one(actor.id))
+        """Begin to let turns that an earlier netsky did not see end do so.
+
+        Each sidecar by itself: it is stopped when its turns have ended, or in any case after
+        ``LEFTOVER_SECONDS``.
+        """
+        for actor in await self._database.read(actors.list_all):
+            if _left_awake(actor):
+                self._supervisor.spawn(f"leftovers of {actor.id}", self._finish_one(actor.id))
 
     async def _finish_one(self, actor_id: str) -> None:
         if actor_id in self._busy:

@@ -78,25 +78,19 @@ class SidecarSessions:
 
         async def body(tx: Tx) -> str:
             await self.check_free(tx, actor_id)
-            actor = await actors.get(tx, actor_id)
+            known = await actors.get(tx, actor_id)
             before = None
-            if actor is None:
-                actor = self._newcomer(actor_id)
-                await actors.insert(tx, actor)
-            elif actor.kind is ActorKind.SIDECAR:
+            if known is None:
+                await actors.insert(tx, self._newcomer(actor_id))
+            elif known.kind is ActorKind.SIDECAR:
                 before = await sessions.last(tx, actor_id)
             if before is not None and before.ended_at is None:  # a crash came between
                 await sessions.end(tx, before.id, reason="taken over by netsky codex", now=now)
             await actors.set_kind(tx, actor_id, ActorKind.SIDECAR, now=now)
             await actors.set_status(tx, actor_id, ActorStatus.ACTIVE, now=now)
+            actor = await actors.require(tx, actor_id)
             row = new_session(
-                actor,
-                self._settings,
-                runtime=door,
-                ids=self._ids,
-                now=now,
-                model=model,
-                sidecar=True,
+                actor, self._settings, runtime=door, ids=self._ids, now=now, model=model
             )
             if before is not None and before.thread_id and not fresh:
                 row = _continued(row, before)
