@@ -53,6 +53,7 @@ class LiveVerbs:
             "actors.stop": self.stop_actor,
             "actors.interrupt": self.interrupt_actor,
             "actors.resume": self.resume_actor,
+            "actors.ways": self.ways,
             "actors.move": self.move_actor,
             "actors.terminal": self.terminal,
             "approvals.decide": self.decide,
@@ -134,6 +135,14 @@ class LiveVerbs:
         """Bring a parked or stopped actor back."""
         await self._fleet.resume_actor(request.actor_id)
         return {}
+
+    async def ways(self, request: protocol.ActorId) -> dict[str, Any]:
+        """Tell where an actor's thread can move: all doors, in the order they are preferred.
+
+        ``closed`` says why one is no way for it, empty where it is.
+        """
+        found = await self._fleet.ways(request.actor_id)
+        return {"ways": [{"runtime": to.value, "closed": why} for to, why in found.items()]}
 
     async def move_actor(self, request: protocol.MoveActor) -> dict[str, Any]:
         """Take an actor's thread through another door."""

@@ -281,6 +281,10 @@ class Runtimes:
             notices.insert(0, self._shut)
         return replace(info, notices=tuple(notices))
 
+    def lacks(self) -> Mapping[str, Mapping[str, str]]:
+        """Return, of each door that is in use, what it cannot do and why."""
+        return {name.value: made.capabilities.lacks for name, made in self._made.items()}
+
     def survives(self) -> bool:
         """Whether turns of new actors go on without netsky."""
         return self.get(self.chosen).capabilities.survives_netsky

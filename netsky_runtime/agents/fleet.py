@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from netsky_runtime.agents import ways
 from netsky_runtime.agents.abandon import abandon
 from netsky_runtime.agents.move import move
 from netsky_runtime.agents.reconcile import reconcile
 from netsky_runtime.agents.runner import ActorRunner
 from netsky_runtime.codex.base import NoActiveTurn, RuntimeFailure, ThreadSession
+from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.db import actors, sessions
 from netsky_runtime.errors import Conflict, Refused
 from netsky_runtime.records import MANAGER0, OWNER, Actor, ActorKind, ActorStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from netsky_runtime.agents.kit import Kit
     from netsky_runtime.codex.base import Capabilities
@@ -138,13 +140,26 @@ class Fleet:
 
         Raises ``NotFound`` for an unknown actor.
         """
+        row = await self._current(actor_id)
+        return None if row is None else self._kit.runtime(row.runtime).capabilities
 
+    async def ways(self, actor_id: str) -> Mapping[RuntimeName, str]:
+        """Return all doors to Codex, each with why the actor's thread cannot go there, if so.
+
+        Raises ``NotFound``, ``Conflict`` when it has no session.
+        """
+        row = await self._current(actor_id)
+        if row is None:
+            msg = f"{actor_id} has no session."
+            raise Conflict(msg, hint="It gets one when it is active.")
+        return {to: ways.closed(row, to, self._kit.runtime(to).capabilities) for to in ORDER}
+
+    async def _current(self, actor_id: str) -> Session | None:
         async def body(tx: Tx) -> Session | None:
             await actors.require(tx, actor_id)
             return await sessions.current(tx, actor_id)
 
-        row = await self._kit.database.read(body)
-        return None if row is None else self._kit.runtime(row.runtime).capabilities
+        return await self._kit.database.read(body)
 
     async def terminal(self, actor_id: str) -> Sequence[str]:
         """Return the command that shows Codex's own screen of the actor's thread.

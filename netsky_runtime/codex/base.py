@@ -33,8 +33,13 @@ class Capabilities:
     history: bool
     survives_netsky: bool
     """Turns go on when netsky is killed."""
+    terminal: bool
+    """Codex's own screen of a thread can be shown to a human."""
     environment: bool = False
     """Each thread has a process of its own, with ``LaunchSpec.environment`` in it."""
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    """Why it cannot ``resume``, ``steer``, answer ``approvals`` or show a ``terminal``, by these
+    names, and what to do instead: words for the middle of a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

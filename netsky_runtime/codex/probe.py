@@ -19,6 +19,7 @@ from netsky_runtime import __version__
 from netsky_runtime.codex import binary as codex_binary
 from netsky_runtime.codex.app_server.connection import CLIENT, Connection
 from netsky_runtime.codex.binary import CodexBinary, version_in
+from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.errors import CodexMissing, NetskyError, Unhealthy
 from netsky_runtime.records import DoorResult, RuntimeName
 from netsky_runtime.wire.errors import PeerClosed, WireError
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
     from netsky_runtime.clock import Clock
 
-ORDER: Final = (RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT)
-"""The doors to a real Codex, the one that can do most first."""
 DEADLINE: Final = 15.0
 """Seconds one door gets. Codex answers in 0.1 to 0.3; a busy machine takes its time."""
 END_SECONDS: Final = 0.5

@@ -119,7 +119,7 @@ class StartWorker(Request):
 
 
 class ActorId(Request):
-    """``actors.stop``, ``actors.interrupt``, ``actors.resume``, ``actors.terminal``."""
+    """``actors.stop``, ``.interrupt``, ``.resume``, ``.ways``, ``.terminal``."""
 
     actor_id: Text
 
@@ -275,6 +275,7 @@ REQUESTS: Final[Mapping[str, type[Request]]] = MappingProxyType(
         "actors.stop": ActorId,
         "actors.interrupt": ActorId,
         "actors.resume": ActorId,
+        "actors.ways": ActorId,
         "actors.move": MoveActor,
         "actors.terminal": ActorId,
         "codex.run": RunCodex,

@@ -15,6 +15,7 @@ from netsky_runtime.codex.base import (
     Unsupported,
 )
 from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.codex.mcp_server.runtime import McpServerRuntime
 from netsky_runtime.codex.scripted.files import ThreadFile
 from netsky_runtime.codex.scripted.language import OrdersInText
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
@@ -113,7 +114,9 @@ class Door(ScriptedRuntime):
             directory=self._folder, clock=clock, ids=SortableIds(clock), script=OrdersInText()
         )
         self.name = name
-        self.capabilities = replace(ScriptedRuntime.capabilities, **capabilities)
+        self.capabilities = replace(
+            ScriptedRuntime.capabilities, lacks=McpServerRuntime.capabilities.lacks, **capabilities
+        )
         self.shut: NetskyError | None = None
         """Why the door does not open."""
         self.refuses: NetskyError | None = None

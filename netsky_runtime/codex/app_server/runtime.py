@@ -51,6 +51,16 @@ _CAPABILITIES: Final = Capabilities(
     tools=True,
     history=True,
     survives_netsky=True,
+    terminal=True,
+)
+_CHILD_CAPABILITIES: Final = replace(
+    _CAPABILITIES,
+    survives_netsky=False,
+    terminal=False,
+    lacks={
+        "terminal": "this Codex listens on no socket, where its screen could join: "
+        "install 0.145 or newer, or move it to resident"
+    },
 )
 
 
@@ -58,8 +68,8 @@ class AppServerRuntime:
     """A ``ThreadRuntime`` over ``codex app-server``.
 
     ``log(level, message, fields)`` must not wait. ``environ`` is the engine's environment, PATH
-    and CODEX_HOME included. ``survives_netsky`` and ``tools`` of the capabilities are known after
-    ``open``.
+    and CODEX_HOME included. What the capabilities say of ``survives_netsky``, ``terminal`` and
+    ``tools`` is certain after ``open``.
     """
 
     name = RuntimeName.APP_SERVER
@@ -249,7 +259,7 @@ class AppServerRuntime:
             why=no_socket.message,
         )
         self._opened(door, facts, None)
-        self.capabilities = replace(_CAPABILITIES, survives_netsky=False)
+        self.capabilities = _CHILD_CAPABILITIES
         self._notice = (
             f"Codex {self._version} does not listen on a socket: turns end when netsky ends. "
             "Install 0.145 or newer to let them work on."

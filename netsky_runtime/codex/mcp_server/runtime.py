@@ -41,6 +41,12 @@ _CAPABILITIES: Final = Capabilities(
     tools=False,
     history=True,
     survives_netsky=False,
+    terminal=False,
+    lacks={
+        "resume": "it knows only threads that it has started itself",
+        "steer": "Codex's MCP server takes nothing into a running turn: queue or interrupt",
+        "terminal": "Codex's MCP server has no screen: move it to app_server or resident",
+    },
 )
 _NOTICE: Final = (
     "Threads and turns of the mcp-server end with netsky; their conversations can be continued "

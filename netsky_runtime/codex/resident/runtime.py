@@ -55,7 +55,13 @@ class ResidentRuntime:
         tools=False,
         history=True,
         survives_netsky=True,
+        terminal=True,
         environment=True,
+        lacks={
+            "steer": "what is typed into a running Codex waits for its turn's end: "
+            "queue or interrupt",
+            "approvals": "Codex asks on its own screen, where you answer: attach",
+        },
     )
 
     def __init__(

@@ -45,6 +45,8 @@ class ScriptedRuntime:
         tools=True,
         history=True,
         survives_netsky=False,
+        terminal=False,
+        lacks={"terminal": "a script has no screen of its own"},
     )
 
     def __init__(self, *, directory: Path, clock: Clock, ids: Ids, script: Script) -> None:
