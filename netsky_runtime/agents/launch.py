@@ -12,7 +12,15 @@ from netsky_runtime.agents.authority import role_of
 from netsky_runtime.agents.tools_config import mcp_server_config
 from netsky_runtime.codex.base import LaunchSpec
 from netsky_runtime.errors import Unhealthy
-from netsky_runtime.records import MANAGER0, Actor, RuntimeName, Session, SessionState, ToolsDoor
+from netsky_runtime.records import (
+    MANAGER0,
+    Actor,
+    ActorKind,
+    RuntimeName,
+    Session,
+    SessionState,
+    ToolsDoor,
+)
 from netsky_runtime.settings import door_defaults
 from netsky_runtime.tools_door.naming import TOKEN_VARIABLE
 
@@ -38,13 +46,12 @@ def new_session(
     ids: Ids,
     now: int,
     model: str = "",
-    sidecar: bool = False,
 ) -> Session:
     """Return the session of an actor that has none; ``model`` overrides the settings'.
 
-    Its thread starts with the first input. ``sidecar`` is for a thread of ``netsky codex``.
+    Its thread starts with the first input.
     """
-    defaults = door_defaults(settings, runtime, sidecar=sidecar)
+    defaults = door_defaults(settings, runtime, sidecar=actor.kind is ActorKind.SIDECAR)
     return Session(
         id=ids.new("s"),
         actor_id=actor.id,

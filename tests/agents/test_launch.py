@@ -25,7 +25,7 @@ from netsky_runtime.records import (
     SessionState,
     ToolsDoor,
 )
-from netsky_runtime.settings import Settings
+from netsky_runtime.settings import DoorDefaults, Settings, door_defaults
 from tests.support.fakes import CountingIds
 
 if TYPE_CHECKING:
@@ -74,6 +74,19 @@ def test_a_model_given_for_one_actor_wins() -> None:
         model="gpt-y",
     )
     assert session.model == "gpt-y"
+
+
+@pytest.mark.parametrize("door", [RuntimeName.APP_SERVER, RuntimeName.RESIDENT])
+def test_a_sidecars_session_has_the_defaults_of_sidecars_whoever_makes_it(
+    door: RuntimeName,
+) -> None:
+    sidecar = replace(ACTOR, kind=ActorKind.SIDECAR)
+    session = new_session(sidecar, Settings(), runtime=door, ids=CountingIds(), now=1)
+    chosen = DoorDefaults(
+        model=session.model, sandbox=session.sandbox, approval_policy=session.approval_policy
+    )
+    assert chosen == door_defaults(Settings(), door, sidecar=True)
+    assert chosen != door_defaults(Settings(), door)
 
 
 def test_every_session_has_a_tag_of_its_own() -> None:
