@@ -91,3 +91,11 @@ class CodexEvent:
     def is_fact(self) -> bool:
         """Whether this must be stored and must not be lost."""
         return self.kind is not EventKind.DELTA
+
+
+def well_formed(event: CodexEvent) -> CodexEvent:
+    """Return the event. Raises ``TypeError`` when one of its ids is no text."""
+    if not (type(event.thread_id) is type(event.turn_id) is type(event.item_id) is str):
+        msg = "An id is no text."
+        raise TypeError(msg)
+    return event

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from netsky_runtime import __version__
 from netsky_runtime.codex import binary as codex_binary
-from netsky_runtime.codex.app_server.connection import CLIENT, Connection
+from netsky_runtime.codex import hello
 from netsky_runtime.codex.binary import CodexBinary, version_in
 from netsky_runtime.codex.doors import ORDER
+from netsky_runtime.codex.members import part
 from netsky_runtime.errors import CodexMissing, NetskyError, Unhealthy
 from netsky_runtime.records import DoorResult, RuntimeName
 from netsky_runtime.wire.errors import PeerClosed, WireError
@@ -35,7 +35,6 @@ DEADLINE: Final = 15.0
 """Seconds one door gets. Codex answers in 0.1 to 0.3; a busy machine takes its time."""
 END_SECONDS: Final = 0.5
 """How long a Codex that was only asked who it is may take to leave, before each signal."""
-MCP_PROTOCOL: Final = "2025-06-18"
 OLDEST_TMUX: Final = (3, 2)
 """The first with everything that a resident Codex is watched by."""
 REASON_CHARACTERS: Final = 300
@@ -233,40 +232,32 @@ class _Knock:
 
 
 async def _knock_at_app_server(knock: _Knock) -> str:
-    child = await knock.codex("app-server")
-    try:
-        connection = await Connection.open(
-            child.framing,
-            deadline=DEADLINE,
-            on_request=_ignore_request,
-            on_notification=_ignore,
-        )
-    except PeerClosed as error:
-        raise knock.ended(error.message) from error
-    await connection.close()
-    return connection.server.version
+    greeting = hello.to_app_server()
+    return hello.app_server_version(await _greet(knock, "app-server", greeting, mcp=False))
 
 
 async def _knock_at_mcp_server(knock: _Knock) -> str:
-    child = await knock.codex("mcp-server")
+    greeting = hello.to_mcp_server()
+    answer = await _greet(knock, "mcp-server", greeting, mcp=True)
+    if not part(answer, "serverInfo"):
+        msg = "Its answer to initialize names no server."
+        raise WireError(msg)
+    return hello.mcp_server_version(answer)
+
+
+async def _greet(knock: _Knock, verb: str, greeting: Mapping[str, Any], *, mcp: bool) -> Any:
+    """Return what Codex answers to the greeting; ``mcp`` says that it speaks whole JSON-RPC."""
+    child = await knock.codex(verb)
     peer = Peer(
-        child.framing,
-        on_request=_ignore_request,
-        on_notification=_ignore,
-        version_member=True,
+        child.framing, on_request=_ignore_request, on_notification=_ignore, version_member=mcp
     )
     reading = await knock.stack.enter_async_context(asyncio.TaskGroup())
     reader = reading.create_task(peer.run())
     knock.stack.callback(reader.cancel)
     try:
-        answer = await peer.request("initialize", _mcp_hello(), deadline=DEADLINE)
+        return await peer.request(hello.METHOD, greeting, deadline=DEADLINE)
     except PeerClosed as error:
         raise knock.ended(error.message) from error
-    server = answer.get("serverInfo") if isinstance(answer, dict) else None
-    if not isinstance(server, dict):
-        msg = "Its answer to initialize names no server."
-        raise WireError(msg)
-    return version_in(str(server.get("version", "")))
 
 
 async def _knock_at_resident(knock: _Knock) -> str:
@@ -304,14 +295,6 @@ def _identify(named: str, environ: Mapping[str, str]) -> tuple[CodexBinary, Fing
         msg = f"The Codex at {path} has just gone: {error.strerror or error}."
         raise CodexMissing(msg, hint="Try again when it is installed.") from error
     return found, Fingerprint(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
-
-
-def _mcp_hello() -> dict[str, Any]:
-    return {
-        "protocolVersion": MCP_PROTOCOL,
-        "capabilities": {"elicitation": {}},
-        "clientInfo": {"name": CLIENT, "version": __version__},
-    }
 
 
 def _short(message: str) -> str:

@@ -6,8 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime import __version__
-from netsky_runtime.codex.binary import version_in
+from netsky_runtime.codex import hello
 from netsky_runtime.wire.errors import WireError
 from netsky_runtime.wire.framing import Framing, connect_unix_websocket
 from netsky_runtime.wire.peer import OnNotification, OnRequest, Peer, RequestId
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-CLIENT = "netsky"
 LEAVE_SECONDS = 1.0
 """How long the other side may keep its end of a pipe open after ours was closed."""
 
@@ -62,7 +60,9 @@ class Connection:
         )
         reader = asyncio.get_running_loop().create_task(peer.run(), name="codex reader")
         try:
-            answer = await peer.request("initialize", _hello(opt_out), deadline=deadline)
+            answer = await peer.request(
+                hello.METHOD, hello.to_app_server(opt_out), deadline=deadline
+            )
             await peer.notify("initialized", deadline=deadline)
         except BaseException:
             await _end(peer, reader)
@@ -126,21 +126,8 @@ async def _end(peer: Peer, reader: asyncio.Task[None]) -> None:
         raise error
 
 
-def _hello(opt_out: Sequence[str]) -> dict[str, Any]:
-    capabilities: dict[str, Any] = {"experimentalApi": True}
-    if opt_out:
-        capabilities["optOutNotificationMethods"] = list(opt_out)
-    return {
-        "clientInfo": {"name": CLIENT, "title": CLIENT, "version": __version__},
-        "capabilities": capabilities,
-    }
-
-
 def _server(answer: Any) -> ServerInfo:
     told = answer if isinstance(answer, dict) else {}
-    agent = str(told.get("userAgent") or "")
-    # The agent is "<client>/<version of Codex> (…)".
     return ServerInfo(
-        version=version_in(agent.partition("/")[2]) or version_in(agent),
-        codex_home=str(told.get("codexHome") or ""),
+        version=hello.app_server_version(answer), codex_home=str(told.get("codexHome") or "")
     )

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.app_server import failures, rejoin
 from netsky_runtime.codex.app_server.hub import GENERATIONS, Hub
-from netsky_runtime.codex.app_server.items import part
 from netsky_runtime.codex.app_server.normalise import history, parent_of, status_of
 from netsky_runtime.codex.base import HistoricTurn, HistoryUnavailable
 from netsky_runtime.codex.bounds import UNREADABLE
+from netsky_runtime.codex.members import part
 from netsky_runtime.wire.errors import PeerClosed, RpcError, WireError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import asyncio
 import os
 import subprocess
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex.app_server.probe import Found, probe
 from netsky_runtime.codex.app_server.stderr_log import StderrLog
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from netsky_runtime.clock import Clock, Ids
+    from netsky_runtime.codex.engine_store import EngineStore
     from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
 
@@ -49,22 +50,6 @@ SOCKET_SINCE: Final = (0, 145)
 QUOTED: Final = 400
 """Characters of an engine's last words in an error."""
 _POLL_SECONDS: Final = 0.05
-
-
-class EngineStore(Protocol):
-    """Where the engine's row is kept; the daemon gives one over the database."""
-
-    async def load(self) -> Engine | None:
-        """Return the engine that runs, as far as is known."""
-        ...
-
-    async def save(self, engine: Engine) -> None:
-        """Remember an engine that was started or adopted."""
-        ...
-
-    async def ended(self, engine_id: str, state: EngineState, reason: str) -> None:
-        """Remember that it is over."""
-        ...
 
 
 class NoSocketEngine(Unhealthy):

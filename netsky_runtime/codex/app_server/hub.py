@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.app_server import approvals
 from netsky_runtime.codex.app_server.link import Question, ThreadLink
-from netsky_runtime.codex.app_server.normalise import notification, well_formed
+from netsky_runtime.codex.app_server.normalise import notification
 from netsky_runtime.codex.bounds import UNREADABLE, bounded
-from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.codex.events import CodexEvent, EventKind, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

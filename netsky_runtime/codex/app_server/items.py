@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from netsky_runtime.codex.bounds import OUTPUT_LIMIT, UNREADABLE, bounded, head, tail
+from netsky_runtime.codex.patches import unified
 
 Item = Mapping[str, Any]
 Data = dict[str, Any]
 
 _STATUS = {"inProgress": "in_progress"}
-_HEADERS = ("--- ", "diff --git ")
 
 
 def item(raw: Item) -> Data:
@@ -27,12 +27,6 @@ def item(raw: Item) -> Data:
         return _other(raw)
 
 
-def part(value: Any, name: str) -> dict[str, Any]:
-    """Return a member of an answer or of a message, empty when it is not there."""
-    found = value.get(name) if isinstance(value, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
 def message_text(content: Any) -> str:
     """Return the words of a user message; what is not text is named in brackets."""
     if not isinstance(content, list):
@@ -43,27 +37,8 @@ def message_text(content: Any) -> str:
 
 
 def patch(changes: Any) -> str:
-    """Return the changes of a fileChange item as one unified patch.
-
-    Codex gives hunks for an update and the bare content for an added or deleted file.
-    """
-    return "".join(_file_patch(change) for change in _changes(changes))
-
-
-def _file_patch(change: Data) -> str:
-    path, kind, diff = change["path"], change["kind"], str(change["diff"])
-    if diff and not diff.endswith("\n"):
-        diff += "\n"
-    before = "/dev/null" if kind == "add" else path
-    after = "/dev/null" if kind == "delete" else change.get("moved_to") or path
-    title = f"--- {before}\n+++ {after}\n"
-    if kind not in ("add", "delete"):
-        return diff if diff.startswith(_HEADERS) else f"{title}{diff}"
-    # Bare content, whatever it looks like: a file must not be able to pose as another patch.
-    lines = diff.split("\n")[:-1]
-    sign, span = ("+", f"-0,0 +1,{len(lines)}") if kind == "add" else ("-", f"-1,{len(lines)} +0,0")
-    body = "".join(f"{sign}{line}\n" for line in lines)
-    return f"{title}@@ {span} @@\n{body}"
+    """Return the changes of a fileChange item as one unified patch."""
+    return unified(_changes(changes))
 
 
 def _changes(changes: Any) -> list[Data]:

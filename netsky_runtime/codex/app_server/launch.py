@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.codex.binary import real_path
+from netsky_runtime.codex.differences import compare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,11 +13,6 @@ if TYPE_CHECKING:
 
 TYPED_TOOLS = (0, 121)
 """From 0.145 on (between is not known) a dynamic tool has a ``type``; on 0.120 it has none."""
-_SANDBOXES = {
-    "readOnly": "read-only",
-    "workspaceWrite": "workspace-write",
-    "dangerFullAccess": "danger-full-access",
-}
 
 
 def start_params(spec: LaunchSpec, *, version: tuple[int, ...]) -> dict[str, Any]:
@@ -60,23 +55,11 @@ def differences(spec: LaunchSpec, answer: Mapping[str, Any]) -> tuple[str, ...]:
 
     A thread that is loaded in the engine keeps what it has, whatever is asked at resume.
     """
-    sandbox = answer.get("sandbox")
-    kind = sandbox.get("type", "") if isinstance(sandbox, dict) else str(sandbox or "")
-    policy = answer.get("approvalPolicy")
-    policy = policy if isinstance(policy, str) else "granular"
-    pairs = (
-        ("Model", answer.get("model"), spec.model),
-        ("Reasoning effort", answer.get("reasoningEffort"), spec.effort),
-        ("Sandbox", _SANDBOXES.get(kind, kind), spec.sandbox),
-        (
-            "Approval policy",
-            policy if isinstance(policy, str) else "granular",
-            spec.approval_policy,
-        ),
-        ("Working folder", real_path(str(answer.get("cwd") or "")), real_path(spec.cwd)),
-    )
-    return tuple(
-        f"{name} is {has}, asked for was {wants}."
-        for name, has, wants in pairs
-        if has and wants and has != wants
+    return compare(
+        spec,
+        model=answer.get("model"),
+        effort=answer.get("reasoningEffort"),
+        sandbox=answer.get("sandbox"),
+        approval_policy=answer.get("approvalPolicy"),
+        cwd=answer.get("cwd"),
     )

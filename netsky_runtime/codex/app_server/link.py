@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.app_server import approvals
-from netsky_runtime.codex.app_server.normalise import last_turn, well_formed
-from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.codex.app_server.normalise import last_turn
+from netsky_runtime.codex.events import CodexEvent, EventKind, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

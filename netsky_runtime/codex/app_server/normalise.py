@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from netsky_runtime.codex.app_server.items import item, part
+from netsky_runtime.codex.app_server.items import item
 from netsky_runtime.codex.base import HistoricItem, HistoricTurn
 from netsky_runtime.codex.bounds import bounded, head
 from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.codex.members import moment, part
 from netsky_runtime.records import TurnStatus
 
 Params = Mapping[str, Any]
@@ -50,14 +51,6 @@ def notification(method: str, params: Params, at: int) -> CodexEvent | None:
 def history(turns: Any) -> tuple[HistoricTurn, ...]:
     """Return the turns of ``thread/turns/list`` or ``thread/read``, in the order they came."""
     return tuple(_historic_turn(turn) for turn in turns or ())
-
-
-def well_formed(event: CodexEvent) -> CodexEvent:
-    """Return the event. Raises ``TypeError`` when one of its ids is no text."""
-    if not (type(event.thread_id) is type(event.turn_id) is type(event.item_id) is str):
-        msg = "An id is no text."
-        raise TypeError(msg)
-    return event
 
 
 def last_turn(turns: Any) -> dict[str, Any]:
@@ -104,7 +97,7 @@ def error_text(error: Any) -> str:
 
 def _turn_started(params: Params, at: int) -> CodexEvent:
     turn = params.get("turn") or {}
-    data = {"started_at": _ms(turn.get("startedAt"))}
+    data = {"started_at": moment(turn.get("startedAt"))}
     return CodexEvent(
         EventKind.TURN_STARTED, params.get("threadId", ""), at, turn_id(params), "", data
     )
@@ -116,7 +109,7 @@ def _turn_completed(params: Params, at: int) -> CodexEvent:
         "status": TURN_STATUS.get(turn.get("status", ""), TurnStatus.FAILED).value,
         "error": error_text(turn.get("error")),
         # Before 0.145 no times are told; a turn that is seen to end has ended by itself.
-        "completed_at": _ms(turn.get("completedAt")) or at,
+        "completed_at": moment(turn.get("completedAt")) or at,
     }
     return CodexEvent(
         EventKind.TURN_COMPLETED, params.get("threadId", ""), at, turn_id(params), "", data
@@ -243,18 +236,14 @@ def _historic_turn(turn: Params) -> HistoricTurn:
     return HistoricTurn(
         id=turn.get("id", ""),
         status=TURN_STATUS.get(turn.get("status", ""), TurnStatus.FAILED),
-        started_at=_ms(turn.get("startedAt")),
-        completed_at=_ms(turn.get("completedAt")),
+        started_at=moment(turn.get("startedAt")),
+        completed_at=moment(turn.get("completedAt")),
         error=error_text(turn.get("error")),
         items=tuple(
             HistoricItem(id=raw.get("id", ""), type=(data := item(raw))["type"], data=data)
             for raw in turn.get("items") or ()
         ),
     )
-
-
-def _ms(seconds: Any) -> int | None:
-    return int(seconds * 1000) if isinstance(seconds, int | float) else None
 
 
 def _snake(word: str) -> str:

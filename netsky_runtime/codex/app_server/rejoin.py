@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.app_server import failures
-from netsky_runtime.codex.app_server.items import part
 from netsky_runtime.codex.app_server.normalise import last_turn
 from netsky_runtime.codex.app_server.unload import bring_back
 from netsky_runtime.codex.base import ThreadUnavailable
 from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.codex.members import part
 from netsky_runtime.codex.rollout import last_usage
 from netsky_runtime.wire.errors import RpcError, WireError
 

@@ -10,8 +10,7 @@ from netsky_runtime.codex.app_server import failures, rejoin
 from netsky_runtime.codex.app_server.account import Account
 from netsky_runtime.codex.app_server.connection import Connection, connect
 from netsky_runtime.codex.app_server.door import Door
-from netsky_runtime.codex.app_server.engine import EngineHost, EngineStore, NoSocketEngine
-from netsky_runtime.codex.app_server.items import part
+from netsky_runtime.codex.app_server.engine import EngineHost, NoSocketEngine
 from netsky_runtime.codex.app_server.launch import differences, resume_params, start_params
 from netsky_runtime.codex.app_server.link import ThreadLink
 from netsky_runtime.codex.app_server.live import LiveText
@@ -27,6 +26,7 @@ from netsky_runtime.codex.base import (
 )
 from netsky_runtime.codex.binary import CodexBinary, find, version_of, version_tuple
 from netsky_runtime.codex.channel import ThreadChannel
+from netsky_runtime.codex.members import part
 from netsky_runtime.errors import NetskyError, Unhealthy
 from netsky_runtime.records import RuntimeName
 from netsky_runtime.wire.errors import WireError
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from netsky_runtime.clock import Clock, Ids
+    from netsky_runtime.codex.engine_store import EngineStore
     from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
     from netsky_runtime.settings import Settings

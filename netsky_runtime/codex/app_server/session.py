@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.codex.app_server import approvals, failures
-from netsky_runtime.codex.app_server.items import part
 from netsky_runtime.codex.app_server.unload import unload
 from netsky_runtime.codex.base import (
     ApprovalGone,
@@ -22,6 +21,7 @@ from netsky_runtime.codex.base import (
     TurnRunning,
     Unsupported,
 )
+from netsky_runtime.codex.members import part
 from netsky_runtime.wire.errors import RpcError, WireError
 
 if TYPE_CHECKING:

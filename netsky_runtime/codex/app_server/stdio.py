@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from netsky_runtime.clock import Clock, Ids
-    from netsky_runtime.codex.app_server.engine import EngineStore
     from netsky_runtime.codex.binary import CodexBinary
+    from netsky_runtime.codex.engine_store import EngineStore
     from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
     from netsky_runtime.wire.peer import OnNotification, OnRequest

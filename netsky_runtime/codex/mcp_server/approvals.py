@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex import answers
-from netsky_runtime.codex.app_server.items import patch
-from netsky_runtime.codex.app_server.normalise import well_formed
-from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.codex.events import CodexEvent, EventKind, well_formed
 from netsky_runtime.codex.mcp_server import normalise
+from netsky_runtime.codex.patches import unified
 from netsky_runtime.codex.rollout import items
 from netsky_runtime.records import ApprovalKind, DecisionWord
 
@@ -109,7 +108,7 @@ def requested(question: Question, *, at: int) -> CodexEvent:
         "command": items.command_line(_plain(params.get("codex_command"))),
         "cwd": items.path_of(params.get("codex_cwd")),
         "reason": _reason(question),
-        "patch": _patch(params.get("codex_changes")),
+        "patch": unified(items.changes(params.get("codex_changes"))),
         "questions": question.questions,
         "available_decisions": [word.value for word in question.available],
         "raw": {**params, "event": dict(announced)} if announced else dict(params),
@@ -159,15 +158,6 @@ def _reason(question: Question) -> str:
     if not said and question.kind is ApprovalKind.ELICITATION:
         said = question.params.get("message")
     return str(said or "")
-
-
-def _patch(changes: Any) -> str:
-    return patch(
-        [
-            {**change, "kind": {"type": change["kind"], "move_path": change.get("moved_to")}}
-            for change in items.changes(changes)
-        ]
-    )
 
 
 def _plain(command: Any) -> Any:

@@ -12,11 +12,10 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from netsky_runtime.codex.app_server.items import part
-from netsky_runtime.codex.app_server.normalise import well_formed
 from netsky_runtime.codex.bounds import bounded, head
-from netsky_runtime.codex.events import CodexEvent, EventKind
-from netsky_runtime.codex.rollout import items
+from netsky_runtime.codex.events import CodexEvent, EventKind, well_formed
+from netsky_runtime.codex.members import moment, part
+from netsky_runtime.codex.rollout import items, tokens
 from netsky_runtime.records import TurnStatus
 
 Message = Mapping[str, Any]
@@ -126,7 +125,7 @@ def events(params: Message, thread_id: str, at: int) -> list[CodexEvent]:
 
 
 def _turn_started(message: Message, _at: int) -> list[Made]:
-    return [(EventKind.TURN_STARTED, {"started_at": _ms(message.get("started_at"))}, "")]
+    return [(EventKind.TURN_STARTED, {"started_at": moment(message.get("started_at"))}, "")]
 
 
 def _turn_completed(message: Message, at: int) -> list[Made]:
@@ -140,7 +139,7 @@ def _turn_aborted(message: Message, at: int) -> list[Made]:
 
 
 def _end(message: Message, at: int, status: TurnStatus, error: str) -> Made:
-    completed_at = _ms(message.get("completed_at")) or at
+    completed_at = moment(message.get("completed_at")) or at
     data = {"status": status.value, "error": error, "completed_at": completed_at}
     return (EventKind.TURN_COMPLETED, data, "")
 
@@ -187,14 +186,9 @@ def _output(message: Message, _at: int) -> list[Made]:
 
 def _tokens(message: Message, _at: int) -> list[Made]:
     made: list[Made] = []
-    info = part(message, "info")
-    total = part(info, "total_token_usage")
-    if total:
-        usage = {name: total.get(key, 0) for name, key in _USAGE.items()}
-        usage["context_window"] = info.get("model_context_window")
+    if usage := tokens.usage(message):
         made.append((EventKind.USAGE, usage, ""))
-    limits = part(message, "rate_limits")
-    if any(limits.get(name) is not None for name in _LIMITS):
+    if limits := tokens.limits(message):
         made.append((EventKind.RATE_LIMITS, {"raw": {"rateLimits": bounded(limits)}}, ""))
     return made
 
@@ -235,18 +229,6 @@ def _words(error: Any) -> str:
     return head(f"{message} ({details})" if details else message, ERROR_LIMIT)
 
 
-def _ms(seconds: Any) -> int | None:
-    return int(seconds * 1000) if isinstance(seconds, int | float) else None
-
-
-_USAGE = {
-    "input_tokens": "input_tokens",
-    "cached_tokens": "cached_input_tokens",
-    "output_tokens": "output_tokens",
-    "reasoning_tokens": "reasoning_output_tokens",
-    "total_tokens": "total_tokens",
-}
-_LIMITS = ("primary", "secondary", "credits", "individual_limit")
 _MAKERS: dict[str, Maker] = {
     "task_started": _turn_started,
     TURN_ENDED: _turn_completed,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from netsky_runtime import __version__
-from netsky_runtime.codex.app_server.connection import CLIENT
+from netsky_runtime.codex import hello
 from netsky_runtime.codex.base import NoSuchDoor
-from netsky_runtime.codex.binary import codex_home, make_codex_home, version_in
+from netsky_runtime.codex.binary import codex_home, make_codex_home
 from netsky_runtime.codex.mcp_server import tool
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.records import Engine, EngineState, RuntimeName
@@ -21,13 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from netsky_runtime.clock import Clock
-    from netsky_runtime.codex.app_server.engine import EngineStore
     from netsky_runtime.codex.binary import CodexBinary
+    from netsky_runtime.codex.engine_store import EngineStore
     from netsky_runtime.codex.mcp_server.tool import Offer
     from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
 
-PROTOCOL: Final = "2025-06-18"
 HANDSHAKE_SECONDS: Final = 10.0
 """Codex answers in 0.1 to 0.3; a busy machine takes its time."""
 END_SECONDS: Final = 1.0
@@ -161,7 +159,9 @@ class Host:
     async def _shake_hands(self, server: Server, binary: CodexBinary) -> tuple[str, Offer]:
         peer = server.peer
         try:
-            hello = await peer.request("initialize", _hello(), deadline=HANDSHAKE_SECONDS)
+            answer = await peer.request(
+                hello.METHOD, hello.to_mcp_server(), deadline=HANDSHAKE_SECONDS
+            )
             await peer.notify("notifications/initialized", deadline=HANDSHAKE_SECONDS)
             tools = await peer.request("tools/list", deadline=HANDSHAKE_SECONDS)
         except (PeerClosed, RpcError) as error:
@@ -175,9 +175,7 @@ class Host:
         if offer is None:
             msg = f"What {binary.path} starts as an mcp-server has not the tools of Codex."
             raise NoSuchDoor(msg, hint=_HINT)
-        info = hello.get("serverInfo") if isinstance(hello, dict) else None
-        told = info.get("version") if isinstance(info, dict) else None
-        return version_in(str(told or "")), offer
+        return hello.mcp_server_version(answer), offer
 
     async def _back_off(self) -> None:
         lived = self._clock.monotonic() - self._started_at
@@ -205,14 +203,6 @@ class Host:
 
 _DEPRECATED = "mcp-server` is deprecated"
 _HINT = "Codex has one up to 0.153.4; newer ones have the app-server: `netsky doctor` shows both."
-
-
-def _hello() -> dict[str, Any]:
-    return {
-        "protocolVersion": PROTOCOL,
-        "capabilities": {"elicitation": {}},
-        "clientInfo": {"name": CLIENT, "version": __version__},
-    }
 
 
 def _last_words(child: Child) -> str:

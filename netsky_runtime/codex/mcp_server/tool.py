@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from netsky_runtime.codex.app_server.items import part
-from netsky_runtime.codex.app_server.launch import differences
 from netsky_runtime.codex.base import InputRejected
+from netsky_runtime.codex.differences import compare
+from netsky_runtime.codex.members import part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,14 +121,16 @@ def came_different(spec: LaunchSpec, configured: Mapping[str, Any]) -> tuple[str
 
     From 0.145 on it says nothing of the sandbox in words that could be compared.
     """
-    told = {
-        "model": configured.get("model"),
-        "reasoningEffort": configured.get("reasoning_effort"),
-        "sandbox": configured.get("sandbox_policy"),
-        "approvalPolicy": configured.get("approval_policy"),
-        "cwd": configured.get("cwd"),
-    }
-    return differences(spec, told) if configured else ()
+    if not configured:
+        return ()
+    return compare(
+        spec,
+        model=configured.get("model"),
+        effort=configured.get("reasoning_effort"),
+        sandbox=configured.get("sandbox_policy"),
+        approval_policy=configured.get("approval_policy"),
+        cwd=configured.get("cwd"),
+    )
 
 
 def _choices(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:

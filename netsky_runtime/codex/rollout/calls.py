@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from netsky_runtime.codex.bounds import OUTPUT_LIMIT, bounded, head, tail
+from netsky_runtime.codex.members import text
 from netsky_runtime.codex.rollout.items import Data, command_line, words
-from netsky_runtime.codex.rollout.lines import Payload, text
+
+if TYPE_CHECKING:
+    from netsky_runtime.codex.rollout.lines import Payload
 
 CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
 OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from netsky_runtime.codex.bounds import OUTPUT_LIMIT, UNREADABLE, bounded, head, tail
-from netsky_runtime.codex.rollout.lines import Payload, part, text
+from netsky_runtime.codex.members import part, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from netsky_runtime.codex.rollout.lines import Payload
 
 Data = dict[str, Any]
 

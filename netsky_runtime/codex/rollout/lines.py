@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from netsky_runtime.codex.members import part, text
+
 Payload = dict[str, Any]
 
 
@@ -75,17 +77,6 @@ def head_of(line: Line) -> Head | None:
         version=text(said.get("cli_version")),
         source="subagent" if isinstance(source, dict) else text(source),
     )
-
-
-def text(value: Any) -> str:
-    """Return a text, nothing where there is another thing."""
-    return value if isinstance(value, str) else ""
-
-
-def part(value: Any, name: str) -> Payload:
-    """Return a member that is an object, empty when it is not there."""
-    found = value.get(name) if isinstance(value, dict) else None
-    return found if isinstance(found, dict) else {}
 
 
 def _parent(meta: Payload) -> str:

@@ -13,8 +13,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex.base import HistoryUnavailable
+from netsky_runtime.codex.members import part
 from netsky_runtime.codex.rollout.items import item, user_message
-from netsky_runtime.codex.rollout.lines import Head, Line, head_of, parse, part
+from netsky_runtime.codex.rollout.lines import Head, Line, head_of, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.codex.bounds import UNREADABLE, bounded, tail
 from netsky_runtime.codex.events import CodexEvent, EventKind
-from netsky_runtime.codex.rollout import calls, items
-from netsky_runtime.codex.rollout.lines import Head, Line, Payload, head_of, parse, part, text
+from netsky_runtime.codex.members import moment, text
+from netsky_runtime.codex.rollout import calls, items, tokens
+from netsky_runtime.codex.rollout.lines import Head, Line, Payload, head_of, parse
 from netsky_runtime.codex.rollout.turns import OpenTurn
 from netsky_runtime.records import TurnStatus
 
@@ -34,15 +35,7 @@ Data = dict[str, Any]
 
 ERROR_LIMIT = 16 * 1024
 _UNTOLD = "The model gave no answer. This Codex does not write down why."
-_USAGE = {
-    "input_tokens": "input_tokens",
-    "cached_tokens": "cached_input_tokens",
-    "output_tokens": "output_tokens",
-    "reasoning_tokens": "reasoning_output_tokens",
-    "total_tokens": "total_tokens",
-}
 _WORDS = ("user_message", "agent_message")
-_LIMITS = ("primary", "secondary", "credits", "individual_limit")
 
 
 class RolloutReader:
@@ -58,7 +51,7 @@ class RolloutReader:
         self._made = 0
         self._model = ""
         self._usage: Data = {}
-        self._limits: Any = None
+        self._limits: Data = {}
         self._at = 0
         self._lines: dict[str, Callable[[Line], list[CodexEvent]]] = {
             "session_meta": self._meta,
@@ -147,7 +140,7 @@ class RolloutReader:
             cut = {"status": TurnStatus.INTERRUPTED.value, "error": "", "completed_at": None}
             told.append(self._event(EventKind.TURN_COMPLETED, cut, self._turn.id))
         self._turn = OpenTurn(turn_id)
-        data = {"started_at": _ms(payload.get("started_at")) or self._at}
+        data = {"started_at": moment(payload.get("started_at")) or self._at}
         return [*told, self._event(EventKind.TURN_STARTED, data, turn_id)]
 
     def _complete(self, payload: Payload) -> list[CodexEvent]:
@@ -175,7 +168,7 @@ class RolloutReader:
         data = {
             "status": status.value,
             "error": error,
-            "completed_at": _ms(payload.get("completed_at")) or self._at,
+            "completed_at": moment(payload.get("completed_at")) or self._at,
         }
         return [self._event(EventKind.TURN_COMPLETED, data, turn_id)]
 
@@ -273,17 +266,14 @@ class RolloutReader:
 
     def _tokens(self, payload: Payload) -> list[CodexEvent]:
         told = []
-        info = part(payload, "info")
-        total = part(info, "total_token_usage")
-        usage = {name: total.get(key, 0) for name, key in _USAGE.items()} if total else {}
-        if usage and usage | {"context_window": info.get("model_context_window")} != self._usage:
-            self._usage = usage | {"context_window": info.get("model_context_window")}
+        usage = tokens.usage(payload)
+        if usage and usage != self._usage:
+            self._usage = usage
             if self._turn is not None:
                 self._turn.heard = True
-            told.append(self._event(EventKind.USAGE, self._usage, self.turn_id))
-        limits = part(payload, "rate_limits")
-        known = any(limits.get(name) is not None for name in _LIMITS)
-        if known and limits != self._limits:
+            told.append(self._event(EventKind.USAGE, usage, self.turn_id))
+        limits = tokens.limits(payload)
+        if limits and limits != self._limits:
             self._limits = limits
             raw = {"rateLimits": bounded(limits)}
             told.append(self._event(EventKind.RATE_LIMITS, {"raw": raw}))
@@ -327,10 +317,6 @@ def _error_text(error: Any) -> str:
     message = text(error.get("message"))
     details = text(error.get("additional_details"))
     return tail(f"{message} ({details})" if details else message, ERROR_LIMIT)
-
-
-def _ms(seconds: Any) -> int | None:
-    return int(seconds * 1000) if isinstance(seconds, int | float) else None
 
 
 _SILENT_LINES = frozenset({"compacted", "world_state", "token_usage_record"})
