@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.db import actors, bus_envelopes, inputs, messages, sessions
@@ -166,15 +167,20 @@ class Sidecar:
             previous = await self._sessions.begin(
                 actor_id, model=request.model, fresh=request.fresh
             )
+        except (NetskyError, sqlite3.Error):
+            await self._briefs.give_back(actor_id, brief)
+            raise
+        try:
             posted = await self._office.ledger.accept(
                 actor_id, brief.envelope, file=brief.file, name=brief.name
             )
-        except NetskyError:
+            if posted.input is None:
+                msg = f"{actor_id} takes no input."
+                raise Conflict(msg)
+        except (NetskyError, sqlite3.Error):
             await self._briefs.give_back(actor_id, brief)
+            await self._rest(actor_id)
             raise
-        if posted.input is None:
-            msg = f"{actor_id} takes no input."
-            raise Conflict(msg)
         return previous, posted.input
 
     async def _rest(self, actor_id: str) -> None:
