@@ -14,7 +14,7 @@ from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.comms.bus.envelope import parse
 from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, PARTS, POISON, Channel
 from netsky_runtime.daemon import Daemon
-from netsky_runtime.db import actors, messages, sessions
+from netsky_runtime.db import actors, bus_envelopes, messages, sessions
 from netsky_runtime.errors import (
     Conflict,
     DaemonRunning,
@@ -36,6 +36,7 @@ from netsky_runtime.records import (
 from netsky_runtime.settings import Settings
 from netsky_runtime.sidecar import briefs, ending
 from netsky_runtime.sidecar.ending import Endings
+from netsky_runtime.sidecar.sessions import SidecarSessions
 
 TS = "2026-04-15T21:00:00Z"
 
@@ -300,6 +301,55 @@ async def test_a_refused_call_leaves_what_it_would_have_drained(tmp_path):
         with pytest.raises(Conflict):
             await drain(running, number=1)
         assert running_inbox.pending(CLAIMED) == []
+
+
+async def test_a_sidecar_that_the_owner_brought_back_is_stopped_before_its_turn(tmp_path):
+    async with daemon(tmp_path) as running:
+        first = await codex(running, "SAY[one]")
+        await running.dispatch("actors.resume", {"actor_id": "worker3"})
+        second = await codex(running, "SAY[two]")
+        assert (second["reply"], second["thread_id"]) == ("two", first["thread_id"])
+        assert (await actor(running)).status is ActorStatus.STOPPED
+
+
+async def test_a_sidecar_that_the_owner_brings_back_at_that_moment_keeps_its_session(
+    tmp_path, monkeypatch
+):
+    async with daemon(tmp_path) as running:
+        await codex(running, "SAY[one]")
+        put(running)
+        real = SidecarSessions.begin
+
+        async def begin(made, actor_id, **more):
+            await running.dispatch("actors.resume", {"actor_id": actor_id})
+            return await real(made, actor_id, **more)
+
+        monkeypatch.setattr(SidecarSessions, "begin", begin)
+        with pytest.raises(Conflict, match="just brought back"):
+            await drain(running)
+        assert files(running, INBOX) == ["x.json"]
+        assert (await actor(running)).status is ActorStatus.ACTIVE
+        monkeypatch.setattr(SidecarSessions, "begin", real)
+        assert (await drain(running))["reply"] == "hello"
+
+
+@pytest.mark.parametrize("error", [Conflict("no"), sqlite3.OperationalError("no")])
+async def test_a_brief_that_cannot_be_stored_lies_in_its_inbox_and_the_sidecar_rests(
+    tmp_path, monkeypatch, error
+):
+    async def broken(*_args, **_more):
+        raise error
+
+    async with alone(tmp_path) as running:
+        put(running)
+        with monkeypatch.context() as patch:
+            patch.setattr(bus_envelopes, "insert", broken)
+            with pytest.raises(NetskyError, match="no"):
+                await drain(running)
+        assert (await actor(running)).status is ActorStatus.STOPPED
+        assert (await last_session(running)).ended_at is not None
+        assert (files(running, INBOX), files(running, CLAIMED)) == (["x.json"], [])
+        assert (await drain(running))["reply"] == "hello"
 
 
 @pytest.mark.parametrize("params", [{}, {"prompt": "x", "drain": True}])

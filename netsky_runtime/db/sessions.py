@@ -17,6 +17,10 @@ _CURRENT = "SELECT * FROM sessions WHERE actor_id = ? AND ended_at IS NULL"
 _LAST = """
 SELECT * FROM sessions WHERE actor_id = ? ORDER BY started_at DESC, rowid DESC LIMIT 1
 """
+_LAST_WITH_THREAD = """
+SELECT * FROM sessions WHERE actor_id = ? AND thread_id <> ''
+ORDER BY started_at DESC, rowid DESC LIMIT 1
+"""
 _LIST_CURRENT = "SELECT * FROM sessions WHERE ended_at IS NULL ORDER BY started_at, rowid"
 _BIND = """
 UPDATE sessions SET thread_id = ?, engine_id = ?, tools_door = ?
@@ -109,6 +113,12 @@ async def current(tx: Tx, actor_id: str) -> Session | None:
 async def last(tx: Tx, actor_id: str) -> Session | None:
     """Return the actor's latest session, over or not."""
     row = await rows.one(tx, _LAST, actor_id)
+    return None if row is None else row_to_session(row)
+
+
+async def last_with_thread(tx: Tx, actor_id: str) -> Session | None:
+    """Return the latest of the actor's sessions whose thread has a name, over or not."""
+    row = await rows.one(tx, _LAST_WITH_THREAD, actor_id)
     return None if row is None else row_to_session(row)
 
 

@@ -61,6 +61,9 @@ class SidecarSessions:
             msg = f"A turn of {actor_id} is running."
             raise Conflict(msg, hint="Call again when it has ended.")
         if actor.kind is ActorKind.SIDECAR:
+            if actor.status is not ActorStatus.STOPPED:
+                msg = f"{actor_id} was just brought back to work."
+                raise Conflict(msg, hint="Call again: it is stopped first.")
             return
         current = await sessions.current(tx, actor_id)
         if current is not None or actor.status is not ActorStatus.STOPPED:
@@ -83,16 +86,14 @@ class SidecarSessions:
             if known is None:
                 await actors.insert(tx, self._newcomer(actor_id))
             elif known.kind is ActorKind.SIDECAR:
-                before = await sessions.last(tx, actor_id)
-            if before is not None and before.ended_at is None:  # a crash came between
-                await sessions.end(tx, before.id, reason="taken over by netsky codex", now=now)
+                before = await sessions.last_with_thread(tx, actor_id)
             await actors.set_kind(tx, actor_id, ActorKind.SIDECAR, now=now)
             await actors.set_status(tx, actor_id, ActorStatus.ACTIVE, now=now)
             actor = await actors.require(tx, actor_id)
             row = new_session(
                 actor, self._settings, runtime=door, ids=self._ids, now=now, model=model
             )
-            if before is not None and before.thread_id and not fresh:
+            if before is not None and not fresh:
                 row = _continued(row, before)
             await sessions.insert(tx, row)
             return row.thread_id
