@@ -303,11 +303,14 @@ async def test_fragments_come_only_to_a_session_that_watches(stage: Stage) -> No
     await says(session, told, "FLOOD40")
     assert EventKind.DELTA not in kinds(told)
     await session.watch(True)
-    await says(session, told, "FLOOD40", 2)
+    for number in range(3, 9):  # a connection of their own may bring them, which is made late
+        await says(session, told, "FLOOD40", number)
+        if EventKind.DELTA in kinds(told) or stage.rig.reads_rollout:
+            break
     assert (EventKind.DELTA in kinds(told)) is not stage.rig.reads_rollout
     await session.watch(False)
     told.events.clear()
-    await says(session, told, "FLOOD40", 3)
+    await says(session, told, "FLOOD40", 2)
 
     assert EventKind.DELTA not in kinds(told)
     assert told.words() == ["".join(f"tok{number} " for number in range(40))]
