@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from netsky_runtime import wiring
-from netsky_runtime.codex.base import ThreadUnavailable
+from netsky_runtime.codex.base import ThreadGone, ThreadUnavailable
 from netsky_runtime.codex.probe import Doors
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.comms.bus.envelope import parse
 from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, PARTS, POISON, Channel
 from netsky_runtime.daemon import Daemon
-from netsky_runtime.db import actors, bus_envelopes, messages, sessions
+from netsky_runtime.db import actors, bus_envelopes, inputs, messages, sessions
 from netsky_runtime.errors import (
     Conflict,
     DaemonRunning,
@@ -29,6 +29,7 @@ from netsky_runtime.records import (
     ActorKind,
     ActorStatus,
     DoorResult,
+    InputStatus,
     MessageStatus,
     RuntimeName,
     SessionState,
@@ -253,6 +254,41 @@ async def test_a_turn_that_a_human_stops_is_told_as_cancelled(tmp_path):
         assert [answer["kind"] for answer in got(running)] == ["cancel"]
 
 
+async def test_the_brief_of_a_sidecar_that_is_parked_before_its_turn_is_taken_back(
+    tmp_path, monkeypatch
+):
+    async def gone(*_args, **_more):
+        raise ThreadGone("No door knows it.")
+
+    async with alone(tmp_path) as running:
+        monkeypatch.setattr(ScriptedRuntime, "start", gone)
+        with pytest.raises(NetskyError, match="worker3 was parked before it could answer"):
+            await codex(running, "SAY[x]")
+        assert [answer["kind"] for answer in got(running)] == ["cancel"]
+        monkeypatch.undo()
+        assert (await codex(running, "SAY[y]"))["reply"] == "y"
+
+
+async def test_nobody_is_said_to_have_been_told_of_what_may_or_may_not_have_been_done(tmp_path):
+    async with alone(tmp_path) as running:
+
+        async def doubt():
+            async def seen():
+                rows = await running.database.read(lambda tx: inputs.open_for(tx, "worker3"))
+                return [row.id for row in rows if running.fleet.running()]
+
+            ids = await until(running, seen)
+            await running.database.write(
+                lambda tx: inputs.settle(tx, ids, InputStatus.UNCERTAIN, reason="who knows", now=1)
+            )
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(doubt())
+            with pytest.raises(NetskyError, match="did not answer: who knows") as told:
+                await codex(running, "HANG")
+        assert told.value.hint == "agent0 is told when that is decided: see `netsky inputs list`."
+
+
 async def test_a_second_call_for_a_sidecar_at_work_is_refused(tmp_path):
     async with alone(tmp_path) as running:
 
@@ -420,9 +456,11 @@ async def test_a_netsky_that_stops_meanwhile_tells_agent0_so(tmp_path):
             return running.fleet.running()
 
         await until(running, runs)
-        await running.stop(keep_engine=False)
-        with pytest.raises((asyncio.CancelledError, NetskyError)):
+        asked.cancel()  # as a signal does to the command that hosts it
+        with pytest.raises(asyncio.CancelledError):
             await asked
+        assert running.fleet.running()
+        await running.stop(keep_engine=False)
         assert [answer["kind"] for answer in got(running)] == ["cancel"]
 
 

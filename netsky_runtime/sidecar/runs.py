@@ -206,6 +206,8 @@ class Sidecar:
         session, words, taken = await self._database.read(look)
         if ended.status is not InputStatus.ANSWERED:
             hint = f"{taken.sender} was told so, by the bus."
+            if ended.status is InputStatus.UNCERTAIN and not taken.overdue:
+                hint = f"{taken.sender} is told when that is decided: see `netsky inputs list`."
             if taken.overdue:
                 raise DeadlineExceeded(taken.overdue, hint=hint)
             msg = f"{actor_id} did not answer: {ended.reason or words or ended.status}."
