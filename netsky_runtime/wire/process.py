@@ -8,6 +8,7 @@ import signal
 from asyncio.subprocess import SubprocessStreamProtocol
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from subprocess import PIPE
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ from netsky_runtime.wire.errors import WireError
 from netsky_runtime.wire.framing import MAX_LINE, LineFraming
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from netsky_runtime.clock import Clock
@@ -264,23 +265,53 @@ async def end_group(
 ) -> bool:
     """End a process that is no child of ours, and its group; return whether nothing is left.
 
-    Sends SIGTERM ``terms`` times with ``grace`` seconds after each, then SIGKILL. A process that
+    Sends SIGTERM ``terms`` times with ``grace`` seconds after each, then SIGKILL. What it had
+    started in groups of their own, as Codex does its commands, is killed after it. A process that
     started at another time than ``pid_started`` is never signalled: then ours is gone. When only
     the followers of a leader that died are left, the kernel keeps its number from being given
     again, so they are ended too, unless the machine was started anew since.
     """
     if not _is_ours(pid, pid_started):
         return True
+    family: dict[int, float] = {}
+    gone = False
     for number in (*(signal.SIGTERM,) * terms, signal.SIGKILL):
+        family.update(await asyncio.to_thread(_descendants, pid))
         if not _signal_group(pid, number):
-            return True
+            gone = True
+            break
         seconds = KILL_SECONDS if number == signal.SIGKILL else grace
-        deadline = clock.monotonic() + seconds
-        while group_alive(pid) and clock.monotonic() < deadline:
-            await clock.sleep(_POLL_SECONDS)
-        if not group_alive(pid):
-            return True
-    return False
+        gone = await _gone_within(seconds, lambda: group_alive(pid), clock)
+        if gone:
+            break
+    for member, started in family.items():
+        if is_same_process(member, started):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(member, signal.SIGKILL)
+    left = partial(_any_lives, family)
+    return await _gone_within(KILL_SECONDS, left, clock) and gone
+
+
+async def _gone_within(seconds: float, alive: Callable[[], bool], clock: Clock) -> bool:
+    deadline = clock.monotonic() + seconds
+    while alive():
+        if clock.monotonic() >= deadline:
+            return False
+        await clock.sleep(_POLL_SECONDS)
+    return True
+
+
+def _descendants(pid: int) -> dict[int, float]:
+    """Return who descends from a process, and since when; those whose parent died do not."""
+    try:
+        family = psutil.Process(pid).children(recursive=True)
+        return {member.pid: member.create_time() for member in family}
+    except psutil.NoSuchProcess:
+        return {}
+
+
+def _any_lives(family: Mapping[int, float]) -> bool:
+    return any(is_same_process(pid, started) for pid, started in family.items())
 
 
 def _is_ours(pid: int, pid_started: float) -> bool:

@@ -206,6 +206,31 @@ async def test_an_engine_that_hangs_at_the_stop_is_ended_with_all_it_started(ben
     assert (row.state, row.end_reason) == (EngineState.ENDED, "netsky was stopped")
 
 
+async def test_a_command_of_an_engine_that_had_to_be_killed_ends_with_it(bench: Bench) -> None:
+    runtime = await bench.opened()
+    spec = bench.spec(sandbox="danger-full-access", approval_policy="never")
+    session = await runtime.start(spec)
+    runs = bench.root / "runs"
+    os.mkfifo(runs)
+    fifo = os.open(runs, os.O_RDWR | os.O_NONBLOCK)
+    begun = asyncio.Event()
+    asyncio.get_running_loop().add_reader(fifo, begun.set)
+    await session.submit(batch(f"RUN[sleep 600 & echo > {runs}; sleep 600; true]"))
+    async with asyncio.timeout(PATIENCE):
+        await begun.wait()
+    asyncio.get_running_loop().remove_reader(fifo)
+    os.close(fifo)
+    engine = bench.engine()
+    family = [engine, *engine.children(recursive=True)]
+    engine.suspend()  # it hears no SIGTERM
+
+    async with asyncio.timeout(PATIENCE):
+        await runtime.close(keep_engine=False)
+
+    assert len(family) > 2
+    assert not any(works(process) for process in family)
+
+
 async def test_an_engine_whose_row_was_never_written_is_adopted(bench: Bench) -> None:
     first = await bench.opened()
     session = await first.start(bench.spec())

@@ -23,7 +23,7 @@ from netsky_runtime.wire.process import (
 from tests.wire.pipes import Heard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -256,6 +256,39 @@ async def test_a_stranger_and_its_group_are_ended_though_both_ignore_sigterm(
     assert not group_alive(stranger.pid)
     assert not is_same_process(stranger.pid, started), "an unreaped zombie is not alive"
     assert await end_group(stranger.pid, started, grace=0.05, clock=CLOCK)
+
+
+@pytest.fixture
+def ancestor() -> Iterator[psutil.Popen]:
+    """A process whose child leads a session of its own, with a stubborn grandchild there."""
+    script = "import subprocess\nsubprocess.run(%r, stdin=0, start_new_session=%s)"
+    child = [sys.executable, "-I", "-c", script % ([sys.executable, "-Ic", STUBBORN], False)]
+    process = psutil.Popen(
+        [sys.executable, "-I", "-c", script % (child, True)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    process.stdout.readline()
+    family = process.children(recursive=True)
+    yield process
+    for member in (process, *family):
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait()
+    process.stdout.close()
+
+
+async def test_what_it_started_in_sessions_of_their_own_is_ended_with_it(
+    ancestor: psutil.Popen,
+) -> None:
+    family = [(each.pid, each.create_time()) for each in ancestor.children(recursive=True)]
+    assert {os.getsid(pid) for pid, _ in family} == {family[0][0]}
+    assert len(family) == 2
+
+    assert await end_group(ancestor.pid, ancestor.create_time(), grace=5, clock=CLOCK)
+
+    assert not any(is_same_process(pid, started) for pid, started in family)
 
 
 async def test_followers_of_a_leader_that_died_are_ended_too(
