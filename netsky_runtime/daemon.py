@@ -210,7 +210,7 @@ class Daemon:
             refuse=replies.refuse,
             call_tool=toolbox.call,
             runtime=self.runtimes.get,
-            launcher=Launcher(self.options.home, prepare_channel),
+            launcher=Launcher(self.options.home, prepare_channel, self.options.forwarder),
             new_session=sessions,
             start_ready=self.delegation.start_ready,
             give_back=self.delegation.give_back,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from netsky_runtime.paths import Home
 
@@ -23,6 +23,9 @@ class Options:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     flags: Mapping[str, Any] = field(default_factory=dict)
     """Settings from the command line, by name."""
+    forwarder: Sequence[str] = ()
+    """Command that carries an actor's outbox, but for the actor's id, which comes last. Runs beside
+    each thread that has a terminal of its own; without it nobody carries these."""
     demo: bool = False
     """Let the scripted runtime play the demo instead of orders in the text."""
     only: frozenset[str] | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +24,7 @@ from netsky_runtime.settings import door_defaults
 from netsky_runtime.tools_door.naming import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from netsky_runtime.clock import Ids
@@ -82,6 +81,9 @@ class Launcher:
     home: Home
     make_channel: Callable[[Home, str], None]
     """Makes the folders of an actor on the file bus. Blocking; raises ``Unhealthy``."""
+    forwarder: Sequence[str]
+    """Command that delivers what an actor puts into its outbox there, but for the actor's id, which
+    comes last; empty when nothing does."""
 
     def spec(self, actor: Actor, session: Session, capabilities: Capabilities) -> LaunchSpec:
         """Return everything the session's thread is started or resumed with.
@@ -119,7 +121,7 @@ class Launcher:
             tools=offered if behind is ToolsDoor.DYNAMIC else (),
             mark=session.tag,
             label=actor.id,
-            companion=_companion(actor.id),
+            companion=(*self.forwarder, actor.id) if self.forwarder else (),
             environment=environment,
         )
 
@@ -144,19 +146,6 @@ class Launcher:
         if number:
             environment["AGENT_N"] = number
         return environment
-
-
-def _companion(actor_id: str) -> tuple[str, ...]:
-    # -P: the thread's folder must not come first where Python looks for modules.
-    return (
-        sys.executable,
-        "-P",
-        "-m",
-        "netsky_tui",
-        "channel",
-        "forward-outbox",
-        actor_id,
-    )
 
 
 def _make_private(folder: Path) -> None:

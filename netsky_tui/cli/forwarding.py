@@ -12,18 +12,16 @@ from netsky_runtime.comms.bus.forwarding import forward
 from netsky_runtime.comms.bus.names import Names
 from netsky_runtime.errors import NetskyError, Unhealthy
 from netsky_tui.cli.exits import Exit, report
-from netsky_tui.cli.invocation import Invocation
+from netsky_tui.cli.invocation import FORWARD_OUTBOX, Invocation
 from netsky_tui.cli.output import narrate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERB = ["channel", "forward-outbox"]
-
 
 def is_plain(line: Sequence[str]) -> bool:
     """Whether a command line is the verb and an address, and nothing else."""
-    return len(line) == len(VERB) + 1 and line[:-1] == VERB and not line[-1].startswith("-")
+    return len(line) == 3 and tuple(line[:2]) == FORWARD_OUTBOX and not line[-1].startswith("-")
 
 
 def main(address: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.errors import UsageError
 from netsky_runtime.paths import Home
@@ -14,6 +14,8 @@ from netsky_runtime.records import RuntimeName
 if TYPE_CHECKING:
     import typer
 
+FORWARD_OUTBOX: Final = ("channel", "forward-outbox")
+"""The verb that delivers what lies in an outbox, of the actor that is named after it."""
 _VALUED = ("--home", "--runtime")
 
 

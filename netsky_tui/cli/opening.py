@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.errors import NetskyError, UsageError
 from netsky_tui.cli.exits import report
-from netsky_tui.cli.invocation import Invocation
+from netsky_tui.cli.invocation import FORWARD_OUTBOX, Invocation
 from netsky_tui.cli.output import narrate
 
 if TYPE_CHECKING:
     from netsky_runtime.options import Options
+
+# -P: the thread's folder must not come first where Python looks for modules.
+FORWARDER: Final = (sys.executable, "-P", "-m", "netsky_tui", *FORWARD_OUTBOX)
+"""How a daemon runs this verb beside a thread."""
 
 
 def main() -> int:
@@ -36,7 +40,13 @@ def options(here: Invocation) -> Options:
     from netsky_runtime.options import Options
 
     flags = {"runtime": here.runtime} if here.runtime else {}
-    return Options(home=here.home, environ=here.environ, flags=flags, progress=narrate)
+    return Options(
+        home=here.home,
+        environ=here.environ,
+        flags=flags,
+        forwarder=FORWARDER,
+        progress=narrate,
+    )
 
 
 def open_room(options: Options) -> int:

@@ -53,7 +53,7 @@ SESSION = new_session(
 
 def launch(actor: Actor, session: Session, **changes: Any) -> LaunchSpec:
     capabilities = replace(ScriptedRuntime.capabilities, **changes)
-    return Launcher(HOME, prepare_channel).spec(actor, session, capabilities)
+    return Launcher(HOME, prepare_channel, ("forward", "outbox")).spec(actor, session, capabilities)
 
 
 def test_a_new_session_takes_the_settings_and_has_no_thread_yet() -> None:
@@ -201,7 +201,12 @@ def test_what_runs_beside_a_thread_knows_the_actor_by_name_and_number(
     assert spec.environment.get("AGENT_N") == number
     assert spec.environment["NETSKY_HOME"] == str(HOME.root)
     assert spec.environment["CODEX_CHANNEL_DIR"] == str(HOME.channels / actor_id)
-    assert spec.companion[-3:] == ("channel", "forward-outbox", actor_id)
+    assert spec.companion == ("forward", "outbox", actor_id)
+
+
+def test_nothing_runs_beside_a_thread_whose_outbox_nobody_carries() -> None:
+    launcher = Launcher(HOME, prepare_channel, ())
+    assert launcher.spec(ACTOR, SESSION, ScriptedRuntime.capabilities).companion == ()
 
 
 def test_a_thread_that_takes_over_is_told_which_conversation_it_does_not_remember() -> None:
@@ -214,7 +219,7 @@ def test_a_thread_that_takes_over_is_told_which_conversation_it_does_not_remembe
 def test_an_actors_folders_are_private_and_made_once(tmp_path: Path) -> None:
     home = Home(root=tmp_path, sockets=tmp_path)
     for _ in range(2):
-        Launcher(home, prepare_channel).make_folders("worker1")
+        Launcher(home, prepare_channel, ()).make_folders("worker1")
     for folder in (home.channels, home.channels / "worker1", home.attach / "worker1"):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
@@ -225,7 +230,7 @@ def test_a_link_in_the_place_of_an_actors_folder_is_refused(tmp_path: Path) -> N
     home.channels.mkdir()
     (home.channels / "worker1").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(Unhealthy, match="is a symbolic link"):
-        Launcher(home, prepare_channel).make_folders("worker1")
+        Launcher(home, prepare_channel, ()).make_folders("worker1")
     assert stat.S_IMODE((tmp_path / "elsewhere").stat().st_mode) == 0o755
 
 
@@ -233,7 +238,7 @@ def test_a_file_in_the_place_of_an_actors_folder_is_said(tmp_path: Path) -> None
     home = Home(root=tmp_path, sockets=tmp_path)
     home.channels.write_text("")
     with pytest.raises(Unhealthy, match="cannot be used"):
-        Launcher(home, prepare_channel).make_folders("worker1")
+        Launcher(home, prepare_channel, ()).make_folders("worker1")
 
 
 def test_a_resident_session_has_the_defaults_of_a_door_whose_approvals_nobody_watches() -> None:

@@ -16,6 +16,7 @@ from watchfiles import watch
 from netsky_runtime.comms.bus import following
 from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, OUTBOX, POISON, Channel
 from netsky_tui.cli import channel as channel_verbs
+from netsky_tui.cli.opening import FORWARDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -291,7 +292,7 @@ def arrives(home: Home, folder: str, count: int) -> None:
         assert at < PATIENCE * 20
 
 
-FORWARD = f"{shlex.quote(sys.executable)} -P -m netsky_tui channel forward-outbox agent3"
+FORWARD = shlex.join([*FORWARDER, "agent3"])
 
 
 def test_a_forwarder_beside_a_pane_follows_the_outbox_and_ends_with_its_session(

@@ -114,7 +114,7 @@ class Crew:
             refuse=replies.refuse,
             call_tool=toolbox.call,
             runtime=doors.__getitem__,
-            launcher=Launcher(Home(root=cwd, sockets=cwd), prepare_channel),
+            launcher=Launcher(Home(root=cwd, sockets=cwd), prepare_channel, ()),
             new_session=sessions,
             start_ready=self.delegation.start_ready,
             give_back=self.delegation.give_back,
