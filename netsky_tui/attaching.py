@@ -9,7 +9,6 @@ from textual.app import SuspendNotSupported
 
 from netsky_runtime.errors import NetskyError
 from netsky_tui import terminal
-from netsky_tui.doors import Action, lacks
 from netsky_tui.guest import Guest
 
 if TYPE_CHECKING:
@@ -41,10 +40,9 @@ class Attaching:
 
     async def attach(self, actor_id: str) -> None:
         """Show Codex's own screen of the actor's thread until it ends, and say how it did."""
-        facts = self._app.store.facts(actor_id)
-        if self._busy or facts is None:
+        if self._busy or self._app.store.facts(actor_id) is None:
             return
-        if why := lacks(facts.session, Action.ATTACH):
+        if why := self._app.store.lacks(actor_id).get("terminal"):
             self._app.say(f"No screen of {actor_id}: {why}.", bad=True)
             return
         self._busy = True

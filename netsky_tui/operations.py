@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.errors import DatabaseError, NetskyError, NoDaemon
-from netsky_runtime.records import ApprovalKind, DecisionWord, RuntimeName
-from netsky_tui.doors import Action, closed_to, lacks
+from netsky_runtime.records import ApprovalKind, DecisionWord
 from netsky_tui.drawing.paragraphs import choices, question_id
 from netsky_tui.screens.dialogs import ChoiceScreen, Field, FormScreen, Option
 
@@ -17,11 +16,6 @@ if TYPE_CHECKING:
     from netsky_tui.app import RoomApp
 
 _OTHER = "something else"
-_DOORS = (
-    ("a", RuntimeName.APP_SERVER),
-    ("m", RuntimeName.MCP_SERVER),
-    ("r", RuntimeName.RESIDENT),
-)
 
 
 class Operations:
@@ -102,13 +96,19 @@ class Operations:
         facts = self._app.store.facts(actor_id)
         if facts is None:
             return
-        if why := lacks(facts.session, Action.MOVE):
+        try:
+            ways = (await self.call("actors.ways", {"actor_id": actor_id}))["ways"]
+        except NetskyError as error:
+            self._app.say(str(error), bad=True)
+            return
+        closed = {str(way["runtime"]): str(way["closed"]) for way in ways}
+        if all(closed.values()):
+            *_, why = closed.values()
             self._app.say(f"{actor_id} cannot move: {why}.", bad=True)
             return
-        options = []
-        for key, door in _DOORS:
-            why = closed_to(facts.session, door)
-            options.append(Option(door.value, key, f"{door.value}: {why}" if why else door.value))
+        options = [
+            Option(door, door[0], f"{door}: {why}" if why else door) for door, why in closed.items()
+        ]
         options.append(Option("stay", "s", "leave it"))
         text = "The conversation goes on behind the other door."
         if facts.turn is not None:
@@ -116,7 +116,7 @@ class Operations:
         choice = await self._choice(f"Where is {actor_id} to go?", text, options, safe="stay")
         if choice is None or choice == "stay":
             return
-        if why := closed_to(facts.session, RuntimeName(choice)):
+        if why := closed[choice]:
             self._app.say(f"{choice}: {why}.", bad=True)
             return
         params = {"actor_id": actor_id, "runtime": choice, "interrupt": facts.turn is not None}
@@ -124,8 +124,7 @@ class Operations:
 
     def _screen_of(self, actor_id: str) -> str:
         """Say what Codex's screen of an actor is for, or why there is none."""
-        facts = self._app.store.facts(actor_id)
-        why = lacks(facts.session if facts else None, Action.ATTACH)
+        why = self._app.store.lacks(actor_id).get("terminal")
         return f"not here: {why}" if why else "type there as its owner; the room comes back"
 
     # -- tasks -----------------------------------------------------------------------------

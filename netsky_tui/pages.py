@@ -28,7 +28,9 @@ class Pages:
         async def read() -> Any:
             if (source := self._app.feed.source) is None:
                 return ()
-            return details.actor_page(*await source.actor(actor_id), self._clock.now())
+            found = await source.actor(actor_id)
+            lacks = self._app.store.lacks(actor_id)
+            return details.actor_page(*found, self._clock.now(), lacks=lacks)
 
         self._app.push_screen(PageScreen(actor_id, read))
 

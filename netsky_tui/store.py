@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.records import (
@@ -14,7 +15,6 @@ from netsky_runtime.records import (
     DecisionWord,
 )
 from netsky_tui import notices
-from netsky_tui.doors import Action, lacks
 from netsky_tui.drawing import actors, approvals, events, messages, tasks
 from netsky_tui.notices import Notice, Weight
 from netsky_tui.source import ActorFacts, Ask, MessageFacts, Snapshot
@@ -37,6 +37,9 @@ DOING = {
     DecisionWord.DECLINE: "declining…",
     DecisionWord.CANCEL: "declining and interrupting…",
 }
+
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Part(StrEnum):
@@ -79,6 +82,8 @@ class Daemon:
     survives: bool = True
     """Whether turns go on without netsky."""
     notices: tuple[str, ...] = ()
+    doors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of each door that is in use: what it cannot do, and why."""
 
 
 @dataclass(slots=True)
@@ -248,10 +253,11 @@ class Store:
         """Return a message that is loaded."""
         return next((f for f in self.snapshot.messages if f.message.id == message_id), None)
 
-    def no_steer(self, actor_id: str) -> str:
-        """Say why nothing can be added to the actor's running turn; empty when it can."""
+    def lacks(self, actor_id: str) -> Mapping[str, str]:
+        """Return what the actor's door cannot do, by the names of its capabilities, and why."""
         facts = self.facts(actor_id)
-        return lacks(facts.session, Action.STEER) if facts is not None else ""
+        session = facts.session if facts is not None else None
+        return self.daemon.doors.get(session.runtime.value, _NOTHING) if session else _NOTHING
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -274,6 +280,7 @@ class Store:
         daemon.detail_of_runtime = str(runtime.get("detail") or "")
         daemon.survives = bool(runtime.get("survives_netsky", True))
         daemon.rooms = int(answer.get("rooms") or 0)
+        daemon.doors = answer.get("doors") or {}
         return frozenset({Part.STATUS}) if daemon != before else frozenset()
 
     def set_link(self, link: LinkState, detail: str = "") -> frozenset[Part]:

@@ -11,7 +11,6 @@ from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import CodexMissing, Unhealthy
 from netsky_runtime.paths import Home
 from netsky_runtime.records import DoorResult, Engine, EngineState, RuntimeName
-from netsky_tui.doors import LACKS, Action
 from tests.support.fakes import CountingIds, ManualClock
 
 APP, MCP, RESIDENT = RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT
@@ -96,10 +95,14 @@ async def test_every_door_can_be_made_and_is_what_the_room_says_it_is(runtimes, 
     runtime = runtimes.get(name)
     assert runtime.name is name
     assert runtimes.get(name) is runtime
-    missing = {action for action in LACKS[name] if action in {Action.STEER, Action.APPROVALS}}
-    can = runtime.capabilities
-    has = {Action.STEER: can.steer, Action.APPROVALS: can.approvals}
-    assert missing == {action for action, able in has.items() if not able}
+
+
+@pytest.mark.parametrize("name", list(RuntimeName))
+async def test_a_door_says_why_of_all_it_lacks_that_people_ask_for(runtimes, name):
+    can = runtimes.get(name).capabilities
+    asked_for = ("resume", "steer", "approvals", "terminal")
+    assert set(can.lacks) == {what for what in asked_for if not getattr(can, what)}
+    assert runtimes.lacks() == {name.value: can.lacks}
 
 
 async def test_why_a_lesser_door_was_taken_is_among_the_notices(runtimes):

@@ -152,7 +152,7 @@ class Fleet:
         if row is None:
             msg = f"{actor_id} has no session."
             raise Conflict(msg, hint="It gets one when it is active.")
-        return {to: ways.closed(row, to, self._kit.runtime(to).capabilities) for to in ORDER}
+        return {to: ways.closed(row, to, self._kit.runtime) for to in ORDER}
 
     async def _current(self, actor_id: str) -> Session | None:
         async def body(tx: Tx) -> Session | None:

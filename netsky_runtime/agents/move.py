@@ -142,7 +142,7 @@ async def _current(seat: Seat) -> Session:
 
 
 def _check_way(seat: Seat, row: Session, to: RuntimeName) -> None:
-    ways.check(row, to, seat.kit.runtime(to).capabilities)
+    ways.check(row, to, seat.kit.runtime)
 
 
 def _check_free(seat: Seat) -> None:

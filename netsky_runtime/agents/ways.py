@@ -9,25 +9,27 @@ from netsky_runtime.errors import Conflict, Refused
 from netsky_runtime.records import RuntimeName
 
 if TYPE_CHECKING:
-    from netsky_runtime.codex.base import Capabilities
+    from collections.abc import Callable
+
+    from netsky_runtime.codex.base import ThreadRuntime
     from netsky_runtime.records import Session
 
+    Runtimes = Callable[[RuntimeName], ThreadRuntime]
 
-def closed(row: Session, to: RuntimeName, there: Capabilities) -> str:
-    """Say why the session's thread cannot go through the door ``to``; empty when it can.
 
-    ``there`` is what that door can do.
-    """
+def closed(row: Session, to: RuntimeName, runtime: Runtimes) -> str:
+    """Say why the session's thread cannot go through the door ``to``; empty when it can."""
     if row.runtime is to:
         return "it is there already"
     if RuntimeName.SCRIPTED in {row.runtime, to}:
         return "a script's thread is no thread of Codex"
-    return there.lacks["resume"] if row.thread_id and not there.resume else ""
+    can = runtime(to).capabilities
+    return can.lacks["resume"] if row.thread_id and not can.resume else ""
 
 
-def check(row: Session, to: RuntimeName, there: Capabilities) -> None:
+def check(row: Session, to: RuntimeName, runtime: Runtimes) -> None:
     """Raise ``Conflict``, ``Refused`` or ``Unsupported`` when the thread cannot go there."""
-    why = closed(row, to, there)
+    why = closed(row, to, runtime)
     if not why:
         return
     msg = f"{row.actor_id} cannot go to {to.value}: {why}."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netsky_tui.doors import LACKS
 from netsky_tui.drawing.messages import mark_of
 from netsky_tui.drawing.paragraphs import Para, Writer
 from netsky_tui.keymap import SCOPES, TITLES, Keymap, pretty
@@ -13,11 +12,14 @@ from netsky_tui.text import clock_time, harmless, one_line
 from netsky_tui.words import HEALTH, KIND_WORD, TASK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from netsky_runtime.records import Note, Task, Turn, Usage
     from netsky_tui.notices import Notice
     from netsky_tui.source import ActorFacts, MessageFacts
+
+_ASKED_FOR = {"terminal": "attach", "resume": "move here"}
+"""What an operator calls what a capability is needed for."""
 
 
 def task_page(
@@ -77,9 +79,18 @@ def message_page(fact: MessageFacts, path: Sequence[str], now: int) -> tuple[Par
 
 
 def actor_page(
-    fact: ActorFacts, turns: Sequence[Turn], usage: Usage | None, screen: str, now: int
+    fact: ActorFacts,
+    turns: Sequence[Turn],
+    usage: Usage | None,
+    screen: str,
+    now: int,
+    *,
+    lacks: Mapping[str, str],
 ) -> tuple[Para, ...]:
-    """Write an actor with its session and latest turns; ``screen`` is the one that blocks it."""
+    """Write an actor with its session and latest turns.
+
+    ``screen`` is the one that blocks it, ``lacks`` what its door cannot do, and why.
+    """
     out = Writer()
     actor, session, health = fact.actor, fact.session, fact.health
     mark = HEALTH[health.state]
@@ -110,10 +121,10 @@ def actor_page(
         out.field("folder", session.cwd)
         out.field("differs", session.differences, "warn")
         out.field("ended", session.end_reason, "warn")
-        if missing := LACKS[session.runtime]:
+        if lacks:
             out.heading(f"Not on {session.runtime.value}")
-            for action, why in missing.items():
-                out.field(action.value, why, "dim")
+            for name, why in lacks.items():
+                out.field(_ASKED_FOR.get(name, name), why, "dim")
     if usage is not None:
         out.heading("Tokens")
         window = f" of {usage.context_window:,}" if usage.context_window else ""

@@ -62,7 +62,9 @@ class RoomScreen(Screen[None]):
         self.approvals.hint = " · ".join(
             f"{pretty(keymap.of(entry))} {entry.label}" for entry in SCOPES["approvals"]
         )
-        self.composer = Composer(keymap=keymap, no_steer=store.no_steer)
+        self.composer = Composer(
+            keymap=keymap, no_steer=lambda target: store.lacks(target).get("steer", "")
+        )
         self.strip, self.tabs = LineView(id="strip"), LineView(id="tabs")
         self.alarm = Static(id="alarm")
         self.status, self.keys = LineView(id="status"), LineView(id="keys")

@@ -391,7 +391,7 @@ async def test_a_thread_cannot_go_to_the_mcp_server_nor_where_it_is_nor_to_a_scr
         await warmed(fleet)
         with pytest.raises(Unsupported, match="only threads that it has started"):
             await fleet.fleet.move("manager0", MCP, interrupt=False)
-        with pytest.raises(Conflict, match="on app_server already"):
+        with pytest.raises(Conflict, match="to app_server: it is there already"):
             await fleet.fleet.move("manager0", APP, interrupt=False)
         with pytest.raises(Refused, match="no thread of Codex"):
             await fleet.fleet.move("manager0", RuntimeName.SCRIPTED, interrupt=False)

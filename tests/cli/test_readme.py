@@ -23,7 +23,6 @@ from netsky_runtime.records import RuntimeName
 from netsky_runtime.settings import ENVIRONMENT, Settings, own_defaults
 from netsky_tui.cli import root
 from netsky_tui.cli.invocation import take_common
-from netsky_tui.doors import LACKS, Action
 from netsky_tui.keymap import SCOPES, pretty
 from tests.support.fakes import CountingIds, ManualClock
 
@@ -129,7 +128,7 @@ def test_the_table_of_doors_says_what_each_can_do(name: RuntimeName, tmp_path: P
     assert (said["steer"] == "yes") is can.steer
     if name is not RuntimeName.SCRIPTED:
         assert (said["continues threads of other doors"] == "yes") is can.resume
-    assert (said["Codex's own screen"] == "no") is (Action.ATTACH in LACKS[name])
+    assert (said["Codex's own screen"] == "no") is not can.terminal
     assert said["netsky is killed"].startswith("turns go on") is can.survives_netsky
 
 

@@ -7,6 +7,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime.agents.ways import closed
+from netsky_runtime.codex.doors import ORDER
+from netsky_runtime.codex.mcp_server import McpServerRuntime
+from netsky_runtime.codex.resident.runtime import ResidentRuntime
+from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.errors import NetskyError, NoDaemon, NotFound
 from netsky_runtime.records import (
     OWNER,
@@ -17,6 +22,7 @@ from netsky_runtime.records import (
     Message,
     MessageKind,
     MessageStatus,
+    RuntimeName,
     Source,
 )
 from netsky_tui.source import Ask, MessageFacts, Snapshot
@@ -26,6 +32,22 @@ if TYPE_CHECKING:
 
 NOW = 1_795_185_000_000
 """20 November 2026, 14:30:00 UTC."""
+
+
+CAPABILITIES = {
+    RuntimeName.APP_SERVER: replace(ScriptedRuntime.capabilities, terminal=True, lacks={}),
+    RuntimeName.MCP_SERVER: McpServerRuntime.capabilities,
+    RuntimeName.RESIDENT: ResidentRuntime.capabilities,
+    RuntimeName.SCRIPTED: ScriptedRuntime.capabilities,
+}
+DOORS = {name.value: dict(can.lacks) for name, can in CAPABILITIES.items()}
+
+
+class FakeDoor:
+    """As much of a runtime as tells what it can do."""
+
+    def __init__(self, name: RuntimeName) -> None:
+        self.capabilities = CAPABILITIES[name]
 
 
 class SteadyClock:
@@ -154,6 +176,8 @@ class FakeHandle:
             return dict(answer)
         if method == "status":
             return self.status()
+        if method == "actors.ways":
+            return self.ways(dict(params or {}))
         if method == "send":
             return self.send(dict(params or {}))
         if method == "approvals.decide":
@@ -173,8 +197,19 @@ class FakeHandle:
                 "survives_netsky": self.survives,
             },
             "counts": {"turns_running": self.turns_running},
+            "doors": DOORS,
             "rooms": self.rooms,
         }
+
+    def ways(self, params: dict[str, Any]) -> dict[str, Any]:
+        """What the daemon tells of the doors, of which mcp_server lacks ``resume``."""
+        (row,) = [
+            fact.session
+            for fact in self.source.whole.actors
+            if fact.actor.id == params["actor_id"] and fact.session
+        ]
+        found = {to: closed(row, to, FakeDoor) for to in ORDER}
+        return {"ways": [{"runtime": to.value, "closed": why} for to, why in found.items()]}
 
     def send(self, params: dict[str, Any]) -> dict[str, Any]:
         whole = self.source.whole
