@@ -15,6 +15,8 @@ METHOD: Final = "initialize"
 """Of either door."""
 _CLIENT: Final = "netsky"
 _MCP_PROTOCOL: Final = "2025-06-18"
+_PROMPTED: Final = "stdin is not a terminal"
+"""What Codex says where a word is no command but a prompt, and there is nobody to show it to."""
 
 
 def to_app_server(opt_out: Sequence[str] = ()) -> dict[str, Any]:
@@ -35,6 +37,14 @@ def to_mcp_server() -> dict[str, Any]:
         "capabilities": {"elicitation": {}},
         "clientInfo": {"name": _CLIENT, "version": __version__},
     }
+
+
+def takes_for_prompt(said: str) -> bool:
+    """Whether a Codex that ended with these words has not the door it was asked for.
+
+    Seen of ``codex mcp-server`` from 0.154 on.
+    """
+    return _PROMPTED in said.lower()
 
 
 def app_server_version(answer: Any) -> str:

@@ -38,8 +38,6 @@ END_SECONDS: Final = 0.5
 OLDEST_TMUX: Final = (3, 2)
 """The first with everything that a resident Codex is watched by."""
 REASON_CHARACTERS: Final = 300
-_PROMPTED: Final = "stdin is not a terminal"
-"""What Codex says where a word is no command but a prompt, and there is nobody to show it to."""
 _TMUX: Final = re.compile(r"(\d+)\.(\d+)\w*")
 
 
@@ -205,7 +203,7 @@ class _Knock:
     def ended(self, otherwise: str) -> WireError:
         """Say that the program ended, and of its last words only why; ``otherwise`` if none."""
         why = self._why()
-        if _PROMPTED in why.lower():
+        if hello.takes_for_prompt(why):
             verb = self._asked.rpartition(" ")[2]
             return WireError(f"This Codex has no {verb}: it takes the word for a prompt.")
         told = f"{self._asked} ended instead of answering"

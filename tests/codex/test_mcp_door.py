@@ -31,7 +31,7 @@ from netsky_runtime.records import DecisionWord, EngineState
 from netsky_runtime.settings import Settings
 from netsky_runtime.wire.process import group_alive
 from tests.real_codex.conftest import MemoryStore, Told
-from tests.support.fake_mcp_server import LAST_WORDS, heard, install
+from tests.support.fake_mcp_server import BROKEN, LAST_WORDS, VERSION, heard, install
 from tests.support.fakes import CountingIds, ManualClock, settle
 
 if TYPE_CHECKING:
@@ -147,6 +147,28 @@ async def test_a_codex_that_does_not_shake_hands_is_ill_and_is_not_left_behind(
     assert not isinstance(refused.value, NoSuchDoor)
     assert (await stage.runtime.info()).notices == (str(refused.value),)
     assert stage.store.engines == []
+
+
+async def test_a_codex_that_takes_the_word_for_a_prompt_has_not_the_door(stage: Stage) -> None:
+    install(stage.root / "bin", mode="prompt")
+    with pytest.raises(NoSuchDoor, match=r"has no mcp-server: it takes the word for a prompt\. "):
+        await stage.runtime.open()
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"), [("broken", BROKEN), ("stranger", "mcp-server: no disk is left")]
+)
+async def test_a_codex_that_fails_as_it_starts_is_ill_in_its_own_words_and_can_be_mended(
+    stage: Stage, mode: str, words: str
+) -> None:
+    install(stage.root / "bin", mode=mode)
+    with pytest.raises(Unhealthy) as refused:
+        await stage.runtime.open()
+    assert not isinstance(refused.value, NoSuchDoor)
+    assert refused.value.message.endswith(f"{words}.")
+    install(stage.root / "bin")
+    await stage.runtime.open()
+    assert (await stage.runtime.info()).version == VERSION
 
 
 async def test_what_an_earlier_netsky_left_is_ended_before_another_is_started(

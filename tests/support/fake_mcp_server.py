@@ -6,7 +6,9 @@ before it goes on; ``MUTE`` nothing at all, neither a turn nor an answer; ``DEAF
 nothing more is read, also no ping; ``DIE`` an end with last words; ``FORGET`` and
 ``FORGET_SOFTLY`` the words for a thread that is not known, with and without ``isError``;
 ``REFUSE`` an error; ``ODD`` a turn amid messages of shapes that nobody knows. ``mode`` is how it
-starts: ``good``; ``mute`` never answers; ``toolless`` offers other tools.
+starts: ``good``; ``mute`` never answers; ``toolless`` offers other tools; ``prompt`` is a newer
+Codex, to which the word is no command; ``broken`` has a configuration that cannot be read;
+``stranger`` answers every request with an error.
 """
 
 from __future__ import annotations
@@ -21,6 +23,10 @@ from typing import Any
 
 VERSION = "0.153.4"
 LAST_WORDS = "error: the stand-in was told to die"
+BROKEN = "Error: error loading config: config.toml:1:6: key with no value, expected `=`"
+PROMPTED = "Error: stdin is not a terminal"
+TRACE = "\n\nStack backtrace:\n   0: <unknown>\n   1: <unknown>"
+ENDS = {"prompt": PROMPTED, "broken": BROKEN}
 DEPRECATED = "warning: `codex mcp-server` is deprecated and will be removed in a future release."
 REPOSITORY = Path(__file__).parents[2]
 TOOLS = [
@@ -62,7 +68,10 @@ def main(*, mode: str, notes: str) -> None:
     print(DEPRECATED, file=sys.stderr, flush=True)
     if mode == "mute":
         signal.pause()
-    server = Server(toolless=mode == "toolless")
+    if mode in ENDS:
+        print(ENDS[mode] + TRACE, file=sys.stderr, flush=True)
+        sys.exit(1)
+    server = Stranger() if mode == "stranger" else Server(toolless=mode == "toolless")
     for line in sys.stdin:
         message = json.loads(line)
         with Path(notes).open("a") as file:
@@ -207,3 +216,16 @@ class Server:
     def _send(self, message: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
         sys.stdout.flush()
+
+
+class Stranger(Server):
+    """Another program under the name of Codex."""
+
+    def __init__(self) -> None:
+        super().__init__(toolless=True)
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Refuse a request."""
+        if "id" in message:
+            error = {"code": -32603, "message": "no disk is left"}
+            self._send({"id": message["id"], "error": error})

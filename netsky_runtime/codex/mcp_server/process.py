@@ -12,7 +12,7 @@ from netsky_runtime.codex.binary import codex_home, make_codex_home
 from netsky_runtime.codex.mcp_server import tool
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.records import Engine, EngineState, RuntimeName
-from netsky_runtime.wire.errors import PeerClosed, RpcError, WireError
+from netsky_runtime.wire.errors import PeerClosed, WireError
 from netsky_runtime.wire.peer import OnNotification, OnRequest, Peer
 from netsky_runtime.wire.process import Child, end_group, is_same_process, process_started
 
@@ -100,8 +100,8 @@ class Host:
     ) -> tuple[Server, Offer]:
         """Start a process and shake hands; more slowly each time one lives shortly.
 
-        Raises ``NoSuchDoor`` when this Codex has no mcp-server, ``Unhealthy`` when it does not
-        answer.
+        Raises ``NoSuchDoor`` when this Codex certainly has no mcp-server, ``Unhealthy`` when it
+        ends or does not answer: its configuration may be broken, or the machine busy.
         """
         await self.end_left("its netsky is gone")
         await self._back_off()
@@ -164,13 +164,15 @@ class Host:
             )
             await peer.notify("notifications/initialized", deadline=HANDSHAKE_SECONDS)
             tools = await peer.request("tools/list", deadline=HANDSHAKE_SECONDS)
-        except (PeerClosed, RpcError) as error:
-            # From 0.154 on the word is no command but a prompt, and Codex wants a terminal.
-            msg = f"Codex at {binary.path} has no mcp-server: {_clause(error.message)}."
-            raise NoSuchDoor(msg, hint=_HINT) from error
+        except PeerClosed as error:
+            if hello.takes_for_prompt(error.message):
+                msg = f"Codex at {binary.path} has no mcp-server: it takes the word for a prompt."
+                raise NoSuchDoor(msg, hint=_HINT) from error
+            msg = f"Codex at {binary.path} ended as an mcp-server: {_clause(error.message)}."
+            raise Unhealthy(msg, hint=_SEE) from error
         except WireError as error:
-            msg = f"Codex at {binary.path} does not answer as an mcp-server: {error.message}"
-            raise Unhealthy(msg, hint=_HINT) from error
+            msg = f"Codex at {binary.path} does not answer as an mcp-server: "
+            raise Unhealthy(f"{msg}{_clause(error.message)}.", hint=_SEE) from error
         offer = tool.offered(tools)
         if offer is None:
             msg = f"What {binary.path} starts as an mcp-server has not the tools of Codex."
@@ -202,13 +204,18 @@ class Host:
 
 
 _DEPRECATED = "mcp-server` is deprecated"
+_TRACE = "Stack backtrace:"
 _HINT = "Codex has one up to 0.153.4; newer ones have the app-server: `netsky doctor` shows both."
+_SEE = "Mend what it complains of; `netsky doctor` shows the doors of this Codex."
 
 
 def _last_words(child: Child) -> str:
-    """Return what Codex said on standard error, without what 0.153.4 says at every start."""
-    lines = child.stderr_tail().splitlines()
-    return "\n".join(line for line in lines if _DEPRECATED not in line)
+    """Return what Codex said on standard error, but not what 0.153.4 says at every start.
+
+    A trace of its own code tells nobody here anything.
+    """
+    lines = child.stderr_tail().partition(_TRACE)[0].splitlines()
+    return "\n".join(line for line in lines if _DEPRECATED not in line).strip()
 
 
 def _clause(message: str) -> str:
