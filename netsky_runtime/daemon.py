@@ -140,7 +140,8 @@ class Daemon:
         options.progress("opening the control socket")
         await self._listen()
 
-        options.progress(f"starting {self.runtimes.chosen.value}")
+        if options.only is None:  # else the door is that of the one thread it is for
+            options.progress(f"starting {self.runtimes.chosen.value}")
         await self.fleet.start(options.only)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.fleet.settled(seconds=ATTACH_SECONDS))

@@ -6,10 +6,11 @@ As in a move, the session's row names a door before anything is resumed there.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.recovery import recover
 from netsky_runtime.codex.base import NoSuchDoor, RuntimeFailure, ThreadGone, ThreadUnavailable
+from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.db import approvals, inputs, sessions, turns
 from netsky_runtime.errors import CodexMissing, NetskyError, Unhealthy
 from netsky_runtime.records import Actor, InputStatus, RuntimeName, Session, SessionState, ToolsDoor
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
     from netsky_runtime.agents.seat import Seat
     from netsky_runtime.codex.base import ThreadSession
     from netsky_runtime.db.connection import Tx
-
-RESUMING: Final = (RuntimeName.APP_SERVER, RuntimeName.RESIDENT)
-"""The doors that continue threads of others, in the order they are tried."""
-STARTING: Final = (RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT)
-"""The doors in the order that a new thread prefers."""
 
 
 async def resume_elsewhere(
@@ -38,8 +34,8 @@ async def resume_elsewhere(
         raise why
     kit = seat.kit
     unsure: NetskyError | None = None
-    for name in RESUMING:
-        if name is row.runtime:
+    for name in ORDER:
+        if name is row.runtime or not kit.runtime(name).capabilities.resume:
             continue
         try:
             seat.thread = await _resume_at(seat, actor, row, name)
@@ -84,7 +80,7 @@ async def _resume_at(seat: Seat, actor: Actor, row: Session, to: RuntimeName) ->
 async def _open_one(seat: Seat, row: Session, why: NetskyError) -> RuntimeName:
     if row.runtime is RuntimeName.SCRIPTED:
         raise why
-    for name in STARTING:
+    for name in ORDER:
         try:
             await seat.kit.runtime(name).open()
         except Unhealthy as error:

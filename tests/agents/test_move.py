@@ -178,7 +178,7 @@ async def test_the_second_of_two_who_want_the_same_is_told_that_it_is_done(
                 await opening.wait()
             await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
             go_on.set()
-            assert "on resident already" in (await late).message
+            assert "to resident: it is there already" in (await late).message
         assert (await fleet.reply_to(await fleet.send("SAY[there]"))).body == "there"
 
 
