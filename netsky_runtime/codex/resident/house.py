@@ -91,11 +91,7 @@ class House:
             environ=self.binary.environment(self._environ),
             thread_id=thread_id,
         )
-        marks = {
-            "@netsky_label": spec.label,
-            "@netsky_mark": spec.mark,
-            "@netsky_thread": thread_id,
-        }
+        marks = {"@netsky_mark": spec.mark, "@netsky_thread": thread_id}
         pane, pid = await asyncio.to_thread(
             self.tmux.make, session, command, cwd=spec.cwd, options=marks
         )
@@ -105,7 +101,6 @@ class House:
                 pid=pid,
                 session=session,
                 dead=False,
-                label=spec.label,
                 mark=spec.mark,
                 thread_id=thread_id,
             )
