@@ -16,6 +16,7 @@ from netsky_runtime.db.connection import ReadDatabase
 from netsky_runtime.errors import (
     Conflict,
     DaemonRunning,
+    DatabaseError,
     NetskyError,
     NoDaemon,
     NotFound,
@@ -317,7 +318,7 @@ async def test_a_failed_start_says_so_and_leaves_nothing_behind(tmp_path):
     given = options(tmp_path)
     given.home.root.mkdir(mode=0o700)
     given.home.database.write_bytes(b"this is no database at all, but a text file" * 100)
-    with pytest.raises(Exception, match="database"):
+    with pytest.raises(DatabaseError, match="is not a database"):
         await Daemon.host(given)
     given.home.database.unlink()
     async with daemon(tmp_path) as running:

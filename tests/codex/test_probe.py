@@ -127,7 +127,28 @@ class Memory:
 async def test_a_door_that_answers_is_open_and_tells_its_version(stage, door):
     result = await stage.knock(door, stage.codex())
     assert (result.door, result.open, result.version, result.reason) == (door, True, "0.150.0", "")
-    assert result.milliseconds >= 0
+
+
+class Quarters(SystemClock):
+    """A quarter of a second passes whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self._looked = 0
+
+    def now(self) -> int:
+        return 77
+
+    def monotonic(self) -> float:
+        self._looked += 1
+        return 1000 + self._looked / 4
+
+
+@pytest.mark.parametrize("codex", [{}, {"app": PROMPT}], ids=["open", "closed"])
+async def test_a_try_says_when_it_was_and_how_long_it_took(stage, codex):
+    result = await try_door(
+        APP, stage.codex(**codex), environ=stage.environ, deadline=PATIENCE, clock=Quarters()
+    )
+    assert (result.tried_at, result.milliseconds) == (77, 250)
 
 
 @pytest.mark.parametrize("door", [APP, MCP])

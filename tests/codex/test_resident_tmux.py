@@ -265,14 +265,14 @@ async def test_a_watching_session_that_was_left_behind_is_taken_over(inn: Inn) -
 
 
 async def test_panes_are_found_again_by_what_they_were_marked_with(inn: Inn) -> None:
-    odd = {"@netsky_label": "a b;", "@netsky_mark": "m1;", "@netsky_thread": ""}
+    odd = {"@netsky_mark": "a b;", "@netsky_thread": ""}
     await asyncio.to_thread(inn.server.make, "one", "exec cat", cwd="/", options=odd)
     await inn.by_hand("new-session", "-d", "-s", "his")
     inn.server.name_thread("one", "0199")
 
     [found] = inn.server.panes()
 
-    assert (found.session, found.label, found.mark) == ("one", "a b;", "m1;")
+    assert (found.session, found.mark) == ("one", "a b;")
     assert (found.thread_id, found.dead) == ("0199", False)
 
 

@@ -17,7 +17,7 @@ from netsky_runtime.agents.launch import new_session
 from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.control import protocol
 from netsky_runtime.db import notes, sessions
-from netsky_runtime.errors import Refused, UsageError
+from netsky_runtime.errors import NetskyError, Refused, UsageError
 from netsky_runtime.records import (
     MANAGER0,
     OWNER,
@@ -138,14 +138,16 @@ async def test_a_token_is_given_the_tools_of_its_actors_role(
     )
 
 
-@pytest.mark.parametrize("token", ["", "nobody's"])
-async def test_a_token_of_nobody_is_refused(scene: Scene, token: str) -> None:
+@pytest.mark.parametrize(("token", "refusal"), [("", UsageError), ("nobody's", Refused)])
+async def test_a_token_of_nobody_is_refused(
+    scene: Scene, token: str, refusal: type[NetskyError]
+) -> None:
     await scene.people.thread("worker1")
     old = "UPDATE sessions SET token = ''"  # as a session of an older netsky has it
     await scene.people.database.write(lambda tx: tx.execute(old))
-    with pytest.raises((Refused, UsageError)):
+    with pytest.raises(refusal):
         await scene.verbs("tools.list", {"token": token})
-    with pytest.raises((Refused, UsageError)):
+    with pytest.raises(refusal):
         await scene.call(token)
     assert await scene.recorded() == []
 

@@ -42,7 +42,6 @@ _FIELDS: Final = (
     "pane_pid",
     "session_name",
     "pane_dead",
-    "@netsky_label",
     "@netsky_mark",
     "@netsky_thread",
 )
@@ -56,7 +55,6 @@ class Found:
     pid: int
     session: str
     dead: bool
-    label: str
     mark: str
     thread_id: str
 
@@ -120,11 +118,10 @@ class TmuxServer:
                 pid=int(pid),
                 session=session,
                 dead=dead == "1",
-                label=label,
                 mark=mark,
                 thread_id=thread_id,
             )
-            for pane, pid, session, dead, label, mark, thread_id in (
+            for pane, pid, session, dead, mark, thread_id in (
                 row for row in rows if len(row) == len(_FIELDS)
             )
             if mark
