@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.db import inputs, messages, sessions
+from netsky_runtime.db.commits import Commits
 from netsky_runtime.errors import Conflict
 from netsky_runtime.records import OWNER, InputStatus, RuntimeName
 
@@ -41,8 +42,7 @@ class LiveVerbs:
         self._desk = desk
         self._delegation = delegation
         self._wake = wake
-        self._commits: set[asyncio.Event] = set()
-        database.on_commit(self._committed)
+        self._commits = Commits(database)
 
     def table(self) -> Mapping[str, Verb]:
         """Return method name to verb."""
@@ -59,26 +59,18 @@ class LiveVerbs:
             "approvals.decide": self.decide,
         }
 
-    def _committed(self) -> None:
-        for event in self._commits:
-            event.set()
-
     async def wait(self, request: protocol.Wait) -> dict[str, Any]:
         """Return the state of an input once it is settled, or after ``timeout`` seconds."""
-        changed = asyncio.Event()
-        self._commits.add(changed)
+
+        async def settled(tx: Tx) -> dict[str, Any] | None:
+            state = await _state(tx, request.input_id)
+            return None if InputStatus(state["status"]).open else state
+
         try:
             async with asyncio.timeout(request.timeout):
-                while True:
-                    changed.clear()
-                    state = await self._database.read(lambda tx: _state(tx, request.input_id))
-                    if not InputStatus(state["status"]).open:
-                        return state
-                    await changed.wait()
+                return await self._commits.until(settled)
         except TimeoutError:
             return await self._database.read(lambda tx: _state(tx, request.input_id))
-        finally:
-            self._commits.discard(changed)
 
     async def start_manager(self, request: protocol.StartManager) -> dict[str, Any]:
         """Start a manager for one lane."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from netsky_runtime.agents import tools
 from netsky_runtime.agents.authority import Role, role_of
 from netsky_runtime.db import actors, sessions
+from netsky_runtime.db.commits import Commits
 from netsky_runtime.errors import Refused
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ class ToolVerbs:
         self._database = database
         self._call_tool = call_tool
         self._turn_of = turn_of
-        self._commits: set[asyncio.Event] = set()
-        database.on_commit(self._committed)
+        self._commits = Commits(database)
 
     def table(self) -> Mapping[str, Verb]:
         """Return method name to verb."""
@@ -80,30 +80,20 @@ class ToolVerbs:
         A thread that stays unknown is returned as it was told: the toolbox refuses it.
         """
 
-        async def look(tx: Tx) -> tuple[Session, str, bool]:
+        async def look(tx: Tx) -> tuple[Session, str]:
             session = await _session(tx, token)
-            thread_id = told or session.thread_id
-            return session, thread_id, await sessions.get_thread(tx, thread_id) is not None
+            return session, told or session.thread_id
 
-        changed = asyncio.Event()
-        self._commits.add(changed)
+        async def known(tx: Tx) -> tuple[Session, str] | None:
+            session, thread_id = await look(tx)
+            found = await sessions.get_thread(tx, thread_id)
+            return (session, thread_id) if found is not None else None
+
         try:
             async with asyncio.timeout(NAME_SECONDS):
-                while True:
-                    changed.clear()
-                    session, thread_id, known = await self._database.read(look)
-                    if known:
-                        return session, thread_id
-                    await changed.wait()
+                return await self._commits.until(known)
         except TimeoutError:
-            session, thread_id, _ = await self._database.read(look)
-            return session, thread_id
-        finally:
-            self._commits.discard(changed)
-
-    def _committed(self) -> None:
-        for event in self._commits:
-            event.set()
+            return await self._database.read(look)
 
 
 async def _session(tx: Tx, token: str) -> Session:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from netsky_runtime.db import actors, bus_envelopes, inputs, sessions
+from netsky_runtime.db.commits import Commits
 from netsky_runtime.errors import NetskyError
 from netsky_runtime.records import Actor, ActorStatus, InputStatus, SessionState
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.connection import Database, Tx
     from netsky_runtime.records import ActorInput
-
-T = TypeVar("T")
 
 GRACE_SECONDS = 10.0
 """How long a turn that was stopped for its deadline may take to end."""
@@ -38,8 +37,7 @@ class Endings:
         self._fleet = fleet
         self._begin_anew = begin_anew
         self._clock = clock
-        self._changed: set[asyncio.Event] = set()
-        database.on_commit(self._committed)
+        self._commits = Commits(database)
 
     async def of(self, row: ActorInput, *, seconds: float) -> ActorInput:
         """Wait for the end of an input, at most ``seconds``; stop its turn then.
@@ -90,26 +88,9 @@ class Endings:
             return (row, actor) if over else None
 
         while True:
-            row, actor = await self._until(look)
+            row, actor = await self._commits.until(look)
             if not row.status.open:
                 return row
             if not await self._begin_anew(actor):
                 msg = f"{actor_id} was {actor.status} before it could answer."
                 raise NetskyError(msg, hint=actor.park_reason)
-
-    async def _until(self, look: Callable[[Tx], Awaitable[T | None]]) -> T:
-        """Look again after every commit until what is seen is true; return it."""
-        changed = asyncio.Event()
-        self._changed.add(changed)
-        try:
-            while True:
-                changed.clear()
-                if seen := await self._database.read(look):
-                    return seen
-                await changed.wait()
-        finally:
-            self._changed.discard(changed)
-
-    def _committed(self) -> None:
-        for event in self._changed:
-            event.set()
