@@ -2,6 +2,9 @@
 
 import asyncio
 import fcntl
+import os
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -31,8 +34,21 @@ def held(path):
         yield
 
 
-async def give_up(codex_home):
-    await locks.give_up(codex_home, THREAD, clock=SystemClock())
+@contextmanager
+def held_elsewhere(path, *, launcher=()):
+    """Lock a file in another process, which this one has started; yields its pid."""
+    script = "import fcntl, sys; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX);"
+    script += "print('held', flush=True); sys.stdin.read()"
+    command = [*launcher, sys.executable, "-S", "-c", script, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"held\n"
+        yield child.pid
+        child.stdin.close()
+
+
+async def give_up(codex_home, *, holder=None, clock=None):
+    holder, clock = holder or os.getpid(), clock or SystemClock()
+    await locks.give_up(codex_home, THREAD, holder=holder, clock=clock)
 
 
 async def test_the_lock_of_one_thread_is_taken_away_and_the_others_stay(tmp_path, folder):
@@ -44,6 +60,32 @@ async def test_the_lock_of_one_thread_is_taken_away_and_the_others_stay(tmp_path
         ]
         with held(folder / f"{THREAD}.lock"):  # who comes next is not in anybody's way
             assert (folder / f"{THREAD}.lock").exists()
+
+
+async def test_a_lock_that_another_codex_holds_is_its_own_and_it_is_named(tmp_path, folder):
+    lock = folder / f"{THREAD}.lock"
+    with held_elsewhere(lock) as stranger, held_elsewhere(folder / f"{OTHER}.lock") as ours:
+        with pytest.raises(ThreadUnavailable, match=rf"Another Codex \(process {stranger}\) has"):
+            await give_up(tmp_path, holder=ours)
+        assert lock.exists()
+
+
+async def test_a_lock_whose_holder_cannot_be_found_is_left_to_it(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(locks.psutil, "process_iter", lambda: iter(()))
+    lock = folder / f"{THREAD}.lock"
+    with held_elsewhere(lock):
+        with held_elsewhere(folder / f"{OTHER}.lock") as gone:
+            pass
+        with pytest.raises(ThreadUnavailable, match="Another Codex has the thread open"):
+            await give_up(tmp_path, holder=gone)
+        assert lock.exists()
+
+
+async def test_a_lock_is_taken_away_from_a_codex_behind_its_launcher(tmp_path, folder):
+    lock = folder / f"{THREAD}.lock"
+    with held_elsewhere(lock, launcher=("/bin/sh", "-c", '"$@"; true', "sh")) as launcher:
+        await give_up(tmp_path, holder=launcher)
+        assert not lock.exists()
 
 
 async def test_a_lock_that_nobody_holds_is_left_to_codex(tmp_path, folder):
@@ -79,7 +121,7 @@ async def test_other_codexes_are_waited_for(tmp_path, folder):
     with held(lock):
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             with held(folder / locks.COORDINATION):
-                group.create_task(locks.give_up(tmp_path, THREAD, clock=clock))
+                group.create_task(give_up(tmp_path, clock=clock))
                 await clock.until_sleeping()
                 assert lock.exists()
             await clock.advance(locks.LOOK_SECONDS)

@@ -60,6 +60,11 @@ class Door:
         """Whether anything can be asked through it."""
         return self._server is not None and not self._server.peer.closed
 
+    @property
+    def pid(self) -> int:
+        """The process behind it. Raises ``ThreadUnavailable``."""
+        return self._opened().pid
+
     def lost(self, reason: str) -> None:
         """Tell the sessions and, once for them all, the operator.
 
@@ -201,10 +206,13 @@ class Door:
             await self._server.kill()
 
     def _peer(self) -> Peer:
+        return self._opened().peer
+
+    def _opened(self) -> Server:
         if self._server is None:
             msg = "There is no mcp-server: it was not opened."
             raise ThreadUnavailable(msg)
-        return self._server.peer
+        return self._server
 
     def _spawn(self, job: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(job, name=name)

@@ -148,7 +148,7 @@ class McpServerSession:
         nobody can ask any more: no ``resume`` finds it here. Seen on 0.120, 0.145 and 0.153.4:
         an app-server goes on with the thread beside the living process. Raises ``TurnRunning``,
         and ``ThreadUnavailable`` when a turn may run that nobody hears of, or when Codex's own
-        lock stays in the way.
+        lock stays in the way, which may be that of another Codex.
         """
         if self._thread.busy:
             msg = "A turn runs on this thread."
@@ -157,7 +157,9 @@ class McpServerSession:
             msg = "Codex may be working on a message of which it tells nothing."
             raise ThreadUnavailable(msg)
         if self._thread.id and not self._thread.lost:
-            await locks.give_up(self._codex_home, self._thread.id, clock=self._clock)
+            await locks.give_up(
+                self._codex_home, self._thread.id, holder=self._door.pid, clock=self._clock
+            )
         self._door.hub.forget(self._thread)
         await self.close()
         self._thread.end(None, lambda: ThreadUnavailable(_CLOSED))
