@@ -25,9 +25,7 @@ def compare(
     approval policy by its name or, when it is made of single grants, by these.
     """
     kind = sandbox.get("type", "") if isinstance(sandbox, dict) else str(sandbox or "")
-    policy = approval_policy if isinstance(approval_policy, str) else ""
-    if isinstance(approval_policy, dict):
-        policy = "granular"
+    policy = "granular" if isinstance(approval_policy, dict) else str(approval_policy or "")
     pairs = (
         ("Model", model, spec.model),
         ("Reasoning effort", effort, spec.effort),

@@ -158,6 +158,10 @@ def test_a_thread_that_came_back_the_same_has_no_differences(version: str) -> No
     assert differences(SPEC, started) == ()
 
 
+def test_what_codex_does_not_tell_is_no_difference() -> None:
+    assert differences(SPEC, {}) == ()
+
+
 def test_every_difference_is_a_sentence() -> None:
     answer: dict[str, Any] = {
         "model": "gpt-5.4",
