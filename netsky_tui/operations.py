@@ -110,7 +110,9 @@ class Operations:
             Option(door, door[0], f"{door}: {why}" if why else door) for door, why in closed.items()
         ]
         options.append(Option("stay", "s", "leave it"))
-        text = "The conversation goes on behind the other door."
+        begun = facts.session is not None and facts.session.thread_id
+        goes_on = "goes on" if begun else "begins"
+        text = f"The conversation {goes_on} behind the other door."
         if facts.turn is not None:
             text += f" {actor_id} is in the middle of a turn, which ends."
         choice = await self._choice(f"Where is {actor_id} to go?", text, options, safe="stay")

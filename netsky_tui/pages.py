@@ -30,7 +30,8 @@ class Pages:
                 return ()
             found = await source.actor(actor_id)
             lacks = self._app.store.lacks(actor_id)
-            return details.actor_page(*found, self._clock.now(), lacks=lacks)
+            key = self._app.own_keys.say("actors.attach")
+            return details.actor_page(*found, self._clock.now(), lacks=lacks, attach=key)
 
         self._app.push_screen(PageScreen(actor_id, read))
 

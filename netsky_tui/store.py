@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from netsky_runtime.records import (
     MANAGER0,
     OWNER,
+    ActorStatus,
     Approval,
     ApprovalStatus,
     DecisionWord,
@@ -258,6 +259,12 @@ class Store:
         facts = self.facts(actor_id)
         session = facts.session if facts is not None else None
         return self.daemon.doors.get(session.runtime.value, _NOTHING) if session else _NOTHING
+
+    @property
+    def screens_blocked(self) -> int:
+        """How many actors wait because nobody but a human may type on their screens."""
+        sessions = [f.session for f in self.snapshot.actors if f.actor.status is ActorStatus.ACTIVE]
+        return sum(bool(session.blocked) for session in sessions if session is not None)
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.records import OWNER, ActorKind, ActorStatus, HealthState
-from netsky_tui.text import Line, Span, beside, line_width, one_line, pad, short_age, truncate
+from netsky_tui.text import Line, Span, beside, line_width, one_line, pad, short_age, truncate, wrap
 from netsky_tui.words import HEALTH, PARKED, STOPPED, Mark
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _row(fact: ActorFacts, branch: str, stem: str, now: int) -> ActorRow:
 
 
 def draw(row: ActorRow, width: int) -> list[Line]:
-    """Draw name, badges, health and age; below it the reason, or what it is there for."""
+    """Draw name, badges, health and age; below it why, in two rows, or what it is there for."""
     right: list[Span] = [
         (row.mark.glyph + " ", row.mark.tone),
         (pad(row.mark.word, _MARK_WIDTH - 2), row.mark.tone),
@@ -143,10 +143,16 @@ def draw(row: ActorRow, width: int) -> list[Line]:
         tone = "warn"
     if not second and not row.stopped:
         second = row.objective
-    if second:
-        stem: Span = (row.stem, "tree")
-        lines.append((stem, *truncate([(second, tone)], width - line_width([stem]))))
-    return lines
+    stem: Span = (row.stem, "tree")
+    room = width - line_width([stem])
+    below = _rows_of(second, room) if row.why else [second] if second else []
+    return lines + [(stem, *truncate([(text, tone)], room)) for text in below]
+
+
+def _rows_of(text: str, width: int) -> list[str]:
+    """Break a reason into two rows; the second keeps what does not fit, to be cut there."""
+    first, *rest = wrap(text, width)
+    return [first, " ".join(rest)] if rest else [first]
 
 
 def _name_tone(row: ActorRow) -> str:

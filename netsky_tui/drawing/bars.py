@@ -13,19 +13,22 @@ if TYPE_CHECKING:
 TABS = ("actors", "tasks", "messages", "events", "approvals")
 
 
-def tabs(active: str, waiting: int, unread: int, width: int) -> Line:
+def tabs(active: str, *, blocked: int, waiting: int, unread: int, width: int) -> Line:
     """Draw the tabs; the active one in brackets too, what waits with its count."""
+    badges: dict[str, tuple[str, int, str]] = {
+        "actors": ("▲", blocked, "warn"),
+        "messages": ("●", unread, "dim"),
+        "approvals": ("▲", waiting, "alarm"),
+    }
     out: list[Span] = []
     for number, name in enumerate(TABS, start=1):
         short = name if width >= 76 else name[:5].rstrip("ao")
-        count = waiting if name == "approvals" else unread if name == "messages" else 0
-        badge = f" {'▲' if name == 'approvals' else '●'}{count}" if count else ""
-        text = f"{number} {short}{badge}"
+        glyph, count, tone = badges.get(name, ("", 0, ""))
+        text = f"{number} {short} {glyph}{count}" if count else f"{number} {short}"
         if name == active:
             out.append((f"[{text}]", "strong"))
         else:
-            tone = "alarm" if badge and name == "approvals" else "dim"
-            out.append((f" {text} ", tone))
+            out.append((f" {text} ", tone if count else "dim"))
         out.append((" ", "text"))
     return tuple(out)
 

@@ -86,10 +86,12 @@ def actor_page(
     now: int,
     *,
     lacks: Mapping[str, str],
+    attach: str,
 ) -> tuple[Para, ...]:
     """Write an actor with its session and latest turns.
 
-    ``screen`` is the one that blocks it, ``lacks`` what its door cannot do, and why.
+    ``screen`` is the one that blocks it, ``lacks`` what its door cannot do, and why, ``attach``
+    the key that shows Codex's own screen.
     """
     out = Writer()
     actor, session, health = fact.actor, fact.session, fact.health
@@ -104,8 +106,8 @@ def actor_page(
         out.heading("What blocks it")
         since = clock_time(session.blocked_at, now) if session.blocked_at else ""
         out.add(session.blocked, "warn", label=f"{since} ▲ ".lstrip())
-        out.add("Nothing is typed there, and nothing answered. To look:", "soft")
-        out.add(f"netsky actors attach {actor.id}", "soft")
+        out.add("netsky types nothing there and answers nothing: that is yours to do.", "soft")
+        out.add(f"{attach} on its row, or netsky actors attach {actor.id}", "soft")
         for line in harmless(screen).strip("\n").splitlines():
             out.add(line, "dim", indent=2)
     if session is not None:

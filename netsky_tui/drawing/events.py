@@ -168,7 +168,9 @@ def _notable(key: str, time: str, event: StoredEvent) -> EventRow:
             if not reason:
                 return EventRow(key, time, "▲", "dim", "its screen is free again")
             screen = harmless(str(data.get("screen") or "")).strip("\n")
-            return EventRow(key, time, "▲", "warn", reason, body=screen, body_rows=_SCREEN_ROWS)
+            body = f"{reason}\n{screen}".rstrip("\n")
+            head = "its screen is blocked"
+            return EventRow(key, time, "▲", "warn", head, body=body, body_rows=_SCREEN_ROWS)
         case EventKind.MODEL:
             model = one_line(str(data.get("model") or "?"))
             return EventRow(key, time, "≠", "warn", f"runs on {model} from here")

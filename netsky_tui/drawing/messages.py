@@ -113,7 +113,7 @@ def draw(row: MessageRow, width: int) -> list[Line]:
     mark = f"{row.mark.glyph} {row.mark.word}".strip()
     lines: list[Line] = [beside(head, [(mark, row.mark.tone)], width)]
     if row.why:
-        lines.append((("  ", "text"), (row.why, row.mark.tone)))
+        lines += [(("  ", "text"), (text, row.mark.tone)) for text in wrap(row.why, width - _PAIR)]
     body_tone = "text" if row.to_owner or row.sender == OWNER else "soft"
     body = wrap(row.body[:_FOLD_CHARACTERS], width - _PAIR)
     hidden = len(body) - row.longest

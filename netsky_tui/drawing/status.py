@@ -30,6 +30,7 @@ def draw(store: Store, width: int) -> Line:
         (4, [(one_line(runtime), "dim")] if runtime else []),
         (2, [_count("▶", totals.turns_running, "turn", "info")]),
         (0, [_count("▲", waiting, "approval", "alarm")]),
+        (1, _blocked(store)),
         (1, [_count("●", totals.unread, "unread", "accent", plural="unread")]),
         (6, [_count("", totals.tasks_open, "open task", "dim")]),
         (7, [(f"{daemon.rooms} rooms", "dim")] if daemon.rooms > 1 else []),
@@ -60,6 +61,11 @@ def _count(glyph: str, count: int, word: str, tone: str, *, plural: str = "") ->
     if not count:
         return (text, "faint")
     return (f" {text} " if tone == "alarm" else text, tone)
+
+
+def _blocked(store: Store) -> list[Span]:
+    count = store.screens_blocked
+    return [_count("▲", count, "screen blocked", "warn", plural="screens blocked")] if count else []
 
 
 def _notice(store: Store) -> Line:

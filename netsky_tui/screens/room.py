@@ -231,7 +231,15 @@ class RoomScreen(Screen[None]):
         self.strip.set_line(approval_lines.strip(self.store.approvals, width, decide))
         self._draw_alarm()
         unread = self.store.snapshot.totals.unread
-        self.tabs.set_line(bars.tabs(self.active, len(waiting), unread, width))
+        self.tabs.set_line(
+            bars.tabs(
+                self.active,
+                blocked=self.store.screens_blocked,
+                waiting=len(waiting),
+                unread=unread,
+                width=width,
+            )
+        )
         self.status.set_line(status.draw(self.store, width))
         typing = isinstance(self.focused, (Composer, Input))
         self.keys.set_line(bars.keys(self._scopes(), self._keymap_shown, width, typing=typing))

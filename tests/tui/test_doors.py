@@ -75,6 +75,24 @@ async def test_an_actor_s_page_tells_old_and_new_thread_and_the_screen_that_bloc
         assert "1. Try the new model" in text
 
 
+@pytest.mark.parametrize(("size", "badge"), [(NARROW, "1 actors ▲1"), (WIDE, "▲ blocked")])
+async def test_a_screen_that_blocks_an_actor_is_seen_from_everywhere(size, badge):
+    async with open_room(Snapshot(actors=(story.blocked_resident(),)), size=size) as room:
+        await room.press("escape", "3")
+        assert badge in room.text()
+        assert "▲ 1 screen blocked" in room.text()
+    async with open_room(one(RESIDENT), size=size) as room:
+        assert "screen blocked" not in room.text()
+
+
+async def test_why_an_actor_is_blocked_is_told_whole():
+    why = "Somebody's words stand in Codex's composer: send them or delete them."
+    fact = story.actor("manager0", "owner", HealthState.BLOCKED, why, 1, runtime=RESIDENT)
+    async with open_room(Snapshot(actors=(fact,)), size=WIDE) as room:
+        left = [line.split("││")[0].strip("│▌▏ ") for line in room.text().splitlines()]
+        assert why in " ".join(left)
+
+
 @pytest.mark.parametrize(
     ("runtime", "words"),
     [
