@@ -205,3 +205,15 @@ def test_a_model_that_was_chosen_or_rerouted_is_told() -> None:
 
     assert chosen == CodexEvent(EventKind.MODEL, "t", 5, data={"model": "gpt-6-astra"})
     assert rerouted == CodexEvent(EventKind.MODEL, "t", 5, "u", data={"model": "b"})
+
+
+def test_only_an_mcp_server_that_does_not_come_up_is_news():
+    def told(status: str, error: str | None) -> CodexEvent | None:
+        params = {"threadId": "t", "name": "netsky", "status": status, "error": error}
+        return notification("mcpServer/startupStatus/updated", params, 1)
+
+    assert told("starting", None) is told("ready", None) is None
+    event = told("failed", "no such file")
+    assert event is not None
+    assert event.kind is EventKind.WARNING
+    assert event.data == {"message": "MCP server netsky: no such file"}

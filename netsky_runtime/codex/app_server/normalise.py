@@ -232,6 +232,14 @@ def _warning(params: Params, at: int) -> CodexEvent | None:
     return CodexEvent(EventKind.WARNING, params["threadId"], at, turn_id(params), "", data)
 
 
+def _mcp_startup(params: Params, at: int) -> CodexEvent | None:
+    """Tell only of a thread's MCP server that does not come up (seen on 0.153.4)."""
+    if not params.get("error"):
+        return None
+    words = f"MCP server {params.get('name')}: {params['error']}"
+    return _warning({**params, "message": head(words, 16 * 1024)}, at)
+
+
 def _historic_turn(turn: Params) -> HistoricTurn:
     return HistoricTurn(
         id=turn.get("id", ""),
@@ -306,6 +314,7 @@ _FACTS: dict[str, Maker] = {
     "error": _error,
     "warning": _warning,
     "guardianWarning": _warning,
+    "mcpServer/startupStatus/updated": _mcp_startup,
 }
 _MAKERS: dict[str, Maker] = {**_FACTS, **DELTAS}
 
