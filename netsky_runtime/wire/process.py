@@ -51,7 +51,9 @@ class Child:
         self._transport = transport
         self._protocol = protocol
         self._own_group = own_group
-        self._writer = writer
+        self.stdin = writer
+        self.stdout = reader
+        """For who reads more than lines: use these or ``framing``, never both."""
         self._ending: asyncio.Task[int | None] | None = None
         self.pid = transport.get_pid()
         self.framing: LineFraming = _ChildFraming(reader, writer, protocol)
@@ -127,7 +129,7 @@ class Child:
 
     async def _end(self, grace: float) -> int | None:
         try:
-            self._writer.close()
+            self.stdin.close()
             await self._gone_within(grace)
             for number in (signal.SIGTERM, signal.SIGKILL):
                 if self._signal(number):

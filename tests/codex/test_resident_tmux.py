@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import signal
 import subprocess
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -54,6 +56,16 @@ class Inn:
 
     async def paste(self, pane: Pane, text: str, onto: Capture) -> bool:
         return await pane.paste(text, onto=onto, tmux=self.server.program(), socket=self.socket)
+
+
+def clients(inn: Inn) -> int:
+    """Return how many connections of ours live."""
+    mine = (child for child in psutil.Process().children() if str(inn.socket) in child.cmdline())
+    return sum("-C" in child.cmdline() for child in mine)
+
+
+async def too_many_files(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 @pytest.fixture
@@ -221,6 +233,54 @@ async def test_a_server_that_hangs_is_given_up(inn: Inn) -> None:
 
     with pytest.raises(ControlLost, match=r"0\.05 s"):
         await inn.control.ask(["run-shell 'sleep 5'"], seconds=0.05)
+
+
+async def test_a_server_that_is_stopped_holds_nobody_and_is_asked_again_later(inn: Inn) -> None:
+    await inn.room("exec cat")
+    await inn.control.ask(["display-message -p warm"])
+    server = int(inn.server.instance().partition("-")[0])
+    try:
+        os.kill(server, signal.SIGSTOP)
+        async with asyncio.timeout(SECONDS):
+            for _ in range(2):  # one that is connected, and one that cannot connect
+                with pytest.raises(ControlLost, match=r"0\.2 s"):
+                    await inn.control.ask(["display-message -p here"], seconds=0.2)
+            await inn.control.close()
+    finally:
+        os.kill(server, signal.SIGCONT)
+
+    [said] = await inn.control.ask(["display-message -p again"])
+    assert said.text == "again"
+    assert clients(inn) == 1
+
+
+async def test_whoever_is_cancelled_over_a_long_answer_keeps_nobody_from_closing(inn: Inn) -> None:
+    pane = await inn.room("seq -f %0190g 1 45; exec cat")
+    await inn.until_shown(pane, "45")
+    loop = asyncio.get_running_loop()
+    asking = loop.create_task(inn.control.ask([f"capture-pane -p -t {pane.id}"] * 300))
+    await asyncio.sleep(0)  # what comes now, 2.5 MB, nobody reads
+    asking.cancel()
+    await asyncio.wait([asking])
+    await inn.by_hand("set-option", "-t", "=one:", "@seen", "1")
+
+    async with asyncio.timeout(SECONDS):
+        await inn.control.close()
+
+    assert clients(inn) == 0
+
+
+async def test_a_client_that_cannot_be_started_is_a_lost_connection(
+    inn: Inn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await inn.room("exec cat")
+
+    with monkeypatch.context() as full:
+        full.setattr(asyncio.get_running_loop(), "subprocess_exec", too_many_files)
+        with pytest.raises(ControlLost):
+            await inn.control.ask(["display-message -p here"])
+
+    assert len(await inn.control.ask(["display-message -p here"])) == 1
 
 
 async def test_the_watching_session_goes_with_its_connection_and_disturbs_no_size(

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex.base import ThreadUnavailable
+from netsky_runtime.wire.errors import WireError
+from netsky_runtime.wire.process import Child
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS: Final = 5.0
 """tmux answers within milliseconds; longer only when it hangs."""
-END_SECONDS: Final = 2.0
+END_SECONDS: Final = 1.0
+"""How long the client may take to go with its session, and again after each harder word."""
 WATCH_SESSION: Final = "netsky-watch"
 """The session the connection is attached to. It shows nothing and goes when the connection is
 closed; one that a killed netsky left is taken over by the next. Option ``destroy-unattached`` would
@@ -57,7 +60,7 @@ class Control:
         self._tmux = tmux
         self._socket = socket
         self._environ = dict(environ)
-        self._process: asyncio.subprocess.Process | None = None
+        self._client: Child | None = None
         self._clean = False
         self._turn = asyncio.Lock()
         self._asked = 0
@@ -65,74 +68,64 @@ class Control:
     async def ask(self, commands: Sequence[str], *, seconds: float = ANSWER_SECONDS) -> list[Block]:
         """Run commands in order; return the blocks they printed, ``if-shell`` one before its own.
 
-        Never starts a server. Raises ``ControlLost`` when there is none or it does not answer.
+        Never starts a server. Raises ``ControlLost`` when there is none, when no client of it can
+        be started, or when the answer, the turns of others before it included, takes longer.
         """
-        async with self._turn:
-            try:
-                async with asyncio.timeout(seconds):
-                    process = await self._connected()
-                    # Whoever is cancelled here leaves half an answer behind: nobody could tell
-                    # whose it is, so the next one starts with a connection of its own.
-                    self._clean = False
-                    answer = await self._exchange(process, commands)
-            except (OSError, TimeoutError) as error:
-                await self._drop()
-                how = f"within {seconds:g} s" if isinstance(error, TimeoutError) else "any more"
-                msg = f"The tmux server of the resident Codexes does not answer {how}."
-                raise ControlLost(msg) from error
-            self._clean = True
-            return answer
+        try:
+            async with asyncio.timeout(seconds), self._turn:
+                client = await self._connected()
+                # Whoever fails or is cancelled here leaves half an answer behind: nobody could
+                # tell whose it is, so the next one starts with a connection of its own.
+                self._clean = False
+                answer = await self._exchange(client, commands)
+                self._clean = True
+                return answer
+        except (OSError, WireError) as error:
+            how = f"within {seconds:g} s" if isinstance(error, TimeoutError) else "any more"
+            msg = f"The tmux server of the resident Codexes does not answer {how}."
+            raise ControlLost(msg) from error
 
     async def close(self) -> None:
-        """End the connection and its session; the server lives on with all others."""
+        """End the connection and its session, in bounded time; the server lives on."""
         async with self._turn:
-            process = self._process
-            if process is not None and process.returncode is None and process.stdin is not None:
-                process.stdin.write(f"kill-session -t ={WATCH_SESSION}\n".encode())
+            client = self._client
+            if client is not None and client.returncode is None:
+                client.stdin.write(f"kill-session -t ={WATCH_SESSION}\n".encode())
                 with suppress(TimeoutError):
                     async with asyncio.timeout(END_SECONDS):
-                        await process.wait()  # it goes with its session
+                        await client.exited()  # it goes with its session
             await self._drop()
 
-    async def _connected(self) -> asyncio.subprocess.Process:
-        process = self._process
-        if process is not None and process.returncode is None and self._clean:
-            return process
+    async def _connected(self) -> Child:
+        client = self._client
+        if client is not None and client.returncode is None and self._clean:
+            return client
         await self._drop()
-        self._process = process = await asyncio.create_subprocess_exec(
-            self._tmux,
-            *("-S", str(self._socket), "-N", "-f", "/dev/null", "-C"),
-            *("new-session", "-A", "-s", WATCH_SESSION, "-f", "no-output,ignore-size"),
-            "exec cat",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+        self._client = client = await Child.spawn(
+            [
+                *(self._tmux, "-S", str(self._socket), "-N", "-f", "/dev/null", "-C"),
+                *("new-session", "-A", "-s", WATCH_SESSION, "-f", "no-output,ignore-size"),
+                "exec cat",
+            ],
             env=self._environ,
-            start_new_session=True,
         )
         attached = ""
         while attached != WATCH_SESSION:  # it may hear its first words before it is
-            [said] = await self._exchange(process, [_WHERE])
+            [said] = await self._exchange(client, [_WHERE])
             attached = said.text
-        return process
+        return client
 
-    async def _exchange(
-        self, process: asyncio.subprocess.Process, commands: Sequence[str]
-    ) -> list[Block]:
-        stdin, stdout = process.stdin, process.stdout
-        if stdin is None or stdout is None:  # pragma: no cover
-            msg = "asyncio made no pipes for the tmux client"
-            raise AssertionError(msg)
+    async def _exchange(self, client: Child, commands: Sequence[str]) -> list[Block]:
         self._asked += 1
         last = f"netsky-asked-{self._asked}"
         lines = [*commands, f"display-message -p {last}"]
-        stdin.write("".join(f"{line}\n" for line in lines).encode())
-        await stdin.drain()
+        client.stdin.write("".join(f"{line}\n" for line in lines).encode())
+        await client.stdin.drain()
         answer = bytearray()
         ending = f"\n{last}\n%end ".encode()
         while True:
             start = max(0, len(answer) - len(ending))
-            chunk = await stdout.read(_CHUNK)
+            chunk = await client.stdout.read(_CHUNK)
             if not chunk:
                 raise ConnectionResetError
             answer += chunk
@@ -141,18 +134,10 @@ class Control:
                 return blocks(answer.decode(errors="replace"), last)
 
     async def _drop(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            async with asyncio.timeout(END_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        client, self._client = self._client, None
+        if client is not None:
+            # Never waits for its pipes: tmux passes them on to its server, which may hang.
+            await client.end(grace=END_SECONDS)
 
 
 def blocks(answer: str, last: str) -> list[Block]:
