@@ -136,8 +136,10 @@ class Bench:
 
     @property
     def environ(self) -> dict[str, str]:
-        kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-        return {**kept, "CODEX_HOME": str(self.root / self.codex_home)}
+        kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+        # Codex runs commands in a login shell: what the developer's does is slow, and not ours.
+        home = {"HOME": str(self.root), "CODEX_HOME": str(self.root / self.codex_home)}
+        return {**kept, **home}
 
     def log(self, level: str, message: str, fields: dict[str, Any]) -> None:
         self.logged.append((level, message, fields))
