@@ -76,6 +76,15 @@ def test_the_folder_is_trusted_by_configuration() -> None:
     assert overrides["projects"] == {'/odd "folder"/x': {"trust_level": "trusted"}}
 
 
+def test_the_folder_that_a_link_leads_to_is_trusted_too(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)
+
+    trusted = overrides_of(spec_of(cwd=str(link)))["projects"]
+
+    assert list(trusted) == [str(link), str(tmp_path)]
+
+
 def test_effort_features_and_servers_are_overridden_one_by_one() -> None:
     server = {"command": "netsky", "args": ["tools"], "env": {"TOKEN": "a'b\"c"}}
     overrides = overrides_of(

@@ -18,6 +18,7 @@ LOOKS = {
     "busy-typed": Look.BUSY,
     "dead": Look.DEAD,
     "interrupted": Look.READY,
+    "loading": Look.STARTING,
     "login": Look.DIALOG,
     "model-gone": Look.DIALOG,
     "models": Look.DIALOG,
@@ -30,6 +31,7 @@ LOOKS = {
     "typed-command": Look.TYPED,
     "typed-large": Look.TYPED,
     "typed-lines": Look.TYPED,
+    "unfinished": Look.READY,
 }
 VERSIONS = ("0.120.0", "0.145.0", "0.153.4", "0.163.0", "0.169.0")
 ANGLE = "\u203a"
@@ -41,6 +43,13 @@ def test_a_recorded_screen_is_read_as_what_it_was(name: str) -> None:
     _, what = name.split("-", 1)
 
     assert read(screens.capture(name)).look is LOOKS[what]
+
+
+def test_a_ready_composer_shows_whether_codex_has_started() -> None:
+    for name in screens.names():
+        what = name.split("-", 1)[1]
+        if what in {"ready", "interrupted", "unfinished"}:
+            assert read(screens.capture(name)).started is (what != "unfinished")
 
 
 def test_every_version_has_the_screens_that_matter_most() -> None:
@@ -105,6 +114,15 @@ def test_a_ready_screen_without_its_cursor_is_not_ready(version: str) -> None:
     assert read(replace(ready, scrolled=True)).look is Look.UNREADABLE
     assert read(replace(ready, dead=True)).look is Look.DEAD
     assert read(replace(ready, cursor_y=0)).look is not Look.READY
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_trust_dialog_on_which_no_is_chosen_is_left_to_the_human(version: str) -> None:
+    shot = screens.capture(f"{version}-trust")
+    moved = shot.text.replace(f"{ANGLE} 1.", "  1.").replace("  2.", f"{ANGLE} 2.")
+
+    assert read(shot).look is Look.TRUST
+    assert read(replace(shot, text=moved)).look is Look.DIALOG
 
 
 @pytest.mark.parametrize("version", VERSIONS)

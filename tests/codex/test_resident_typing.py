@@ -34,6 +34,7 @@ TYPED = screens.capture("0.153.4-typed")
 TRUST = screens.capture("0.153.4-trust")
 MODEL_GONE = screens.capture("0.153.4-model-gone")
 STARTING = screens.capture("0.153.4-starting")
+UNFINISHED = screens.capture("0.163.0-unfinished")
 DEAD = screens.capture("0.153.4-dead")
 LARGE = screens.capture("0.153.4-typed-large")
 NOTHING = Capture(text="\n" * 40, cursor_x=0, cursor_y=0, cursor_shown=True)
@@ -248,10 +249,19 @@ async def test_an_empty_startup_touches_nothing_and_waits_for_a_composer_that_st
     assert pane.shown == [READY]
 
 
-async def test_a_composer_that_shows_before_a_dialog_is_not_taken_for_ready() -> None:
-    pane = FakePane(READY, READY, MODEL_GONE)
+@pytest.mark.parametrize("early", [[READY] * 2, [UNFINISHED] * 20])
+async def test_a_composer_that_shows_before_a_dialog_is_not_taken_for_ready(
+    early: list[Capture],
+) -> None:
+    pane = FakePane(*early, MODEL_GONE)
 
     assert await come_up(pane, speaks=False) is MODEL_GONE
+
+
+async def test_a_composer_that_never_tells_whether_codex_has_started_is_believed_later() -> None:
+    pane = FakePane(UNFINISHED)
+
+    assert await come_up(pane, speaks=False) is None
 
 
 async def test_codex_that_never_begins_is_an_error_with_its_screen() -> None:

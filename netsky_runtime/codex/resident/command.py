@@ -10,6 +10,7 @@ does its work itself (0.163.0, 0.169.0). ``notify`` and the trust are always giv
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -161,10 +162,11 @@ def toml(value: Any) -> str:
 
 
 def _overrides(spec: LaunchSpec, notify: Path) -> list[tuple[str, Any]]:
-    trusted = {spec.cwd: {"trust_level": "trusted"}}
+    # Codex itself asks about the folder that a link leads to.
+    folders = (spec.cwd, os.path.realpath(spec.cwd))
     overrides: list[tuple[str, Any]] = [
         ("notify", ["/bin/sh", "-c", _APPEND, str(notify)]),
-        ("projects", trusted),
+        ("projects", {folder: {"trust_level": "trusted"} for folder in folders}),
     ]
     if spec.effort:
         overrides.append(("model_reasoning_effort", spec.effort))

@@ -29,7 +29,9 @@ DIALOG_SECONDS: Final = 2.0
 """How long a dialog must stand until a human is asked: some pass by while Codex starts."""
 TRUST_PRESSES: Final = 3
 QUIET_LOOKS: Final = 3
-"""Looks in a row that must find the composer ready: 0.153.4 shows it before its dialogs."""
+"""Looks in a row that must find the composer ready."""
+UNTOLD_LOOKS: Final = 50
+"""So many where it does not show that Codex has started: dialogs may come for a second or two."""
 BAD_USAGE: Final = "error: "
 _PLAIN = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -112,13 +114,14 @@ async def come_up(
     while True:
         shot = await pane.look()
         looks += 1
-        look = read(shot).look
+        reading = read(shot)
+        look = reading.look
         if look is Look.DEAD:
             raise _ended(pane, shot)
         if await named() and (speaks or look is Look.BUSY):
             return None
         quiet = quiet + 1 if look is Look.READY else 0
-        if quiet >= QUIET_LOOKS and not speaks:
+        if quiet >= (QUIET_LOOKS if reading.started else UNTOLD_LOOKS) and not speaks:
             return None
         now = clock.monotonic()
         if look is Look.TRUST and presses < TRUST_PRESSES:

@@ -5,7 +5,8 @@ angle (``!`` when a shell command is typed) and holds the cursor; its placeholde
 cursor stands before it. Messages of the past have the same sign with a dim or bold blank after
 it, and no cursor. Every dialog, picker and pager hides the cursor. While a turn runs, a line
 above the composer ends in ``esc to interrupt)``. A paste of more than 1000 characters is shown
-as ``[Pasted Content 3000 chars]``.
+as ``[Pasted Content 3000 chars]``. Once Codex has started, a line below the composer tells model
+and folder; 0.163 and 0.169 show the composer a second sooner, and dialogs may come in between.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ _STYLE = re.compile(r"\x1b\[([0-9;:]*)m")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)|[\x0e\x0f]")
 _RUNNING = re.compile(r"^\W? ?.*\((?:\d+[hms] ?)+ • esc to interrupt\)")
 _PASTED = re.compile(r"\[Pasted Content (\d+) chars\]")
-_LOADING = re.compile(r"^│ model: +loading\b", re.MULTILINE)
-_TRUST: Final = "Do you trust the contents"
-_TRUST_ANSWER: Final = "Yes, continue"
+_LOADING = re.compile(r"^(?:│ model: +| {5})loading\b", re.MULTILINE)
+_STATUS = re.compile(r"^  \S.* · [~/…]", re.MULTILINE)
+_TRUST = re.compile(r"Do you trust the contents|Trust this folder\?")
+_TRUST_ANSWER = re.compile(rf"^{_ANGLE} 1\. (?:Yes, continue|Trust and continue)\b", re.MULTILINE)
+"""Chosen, as it is at first: then Enter means yes."""
 _LOGIN: Final = "Sign in with ChatGPT"
 _APPROVAL = re.compile(r"^ *Would you like to .*\?", re.MULTILINE)
 _ENDED = re.compile(r"Pane is dead \(")
@@ -80,6 +83,9 @@ class Reading:
     """Why nothing may be typed, for a human; empty when only a turn or the start is awaited."""
     typed: str = ""
     """What stands in the composer, from its first visible line to the cursor."""
+    started: bool = False
+    """Of a ready composer: whether it shows that Codex has started. The operator can configure
+    the line that tells it away."""
 
 
 def plain(text: str) -> str:
@@ -118,7 +124,8 @@ def read(capture: Capture) -> Reading:
         return Reading(look=Look.TYPED, reason=_WORDS, typed=typed)
     if _LOADING.search(capture.plain()):
         return Reading(look=Look.STARTING)
-    return Reading(look=Look.READY)
+    below = plain("\n".join(lines[row + 1 :]))
+    return Reading(look=Look.READY, started=_STATUS.search(below) is not None)
 
 
 def shows(reading: Reading, text: str) -> bool:
@@ -140,7 +147,7 @@ def _dialog(capture: Capture) -> Reading:
     text = capture.plain()
     if not text:
         return Reading(look=Look.STARTING)
-    if _TRUST in text and _TRUST_ANSWER in text:
+    if _TRUST.search(text) and _TRUST_ANSWER.search(text):
         return Reading(look=Look.TRUST, reason="Codex asks whether it may trust the folder.")
     if _LOGIN in text:
         return Reading(look=Look.DIALOG, reason="Codex is not logged in.")
