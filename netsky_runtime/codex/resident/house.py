@@ -206,8 +206,7 @@ class House:
         return self._sweep(session) and gone
 
     def _sweep(self, session: str) -> bool:
-        prompt = str(self._files(session).prompt)
-        return processes.end(processes.marked(PROMPT_VARIABLE, prompt))
+        return processes.end_marked(PROMPT_VARIABLE, str(self._files(session).prompt))
 
     def _named(self, session: str, thread_id: str) -> None:
         work = asyncio.to_thread(self.tmux.name_thread, session, thread_id)

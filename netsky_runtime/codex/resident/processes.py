@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS: Final = 3.0
 KILL_SECONDS: Final = 2.0
+SWEEPS: Final = 5
 _POLL_SECONDS: Final = 0.02
 
 
@@ -39,11 +40,22 @@ def family(first: psutil.Process | None) -> list[psutil.Process]:
     return []
 
 
-def marked(variable: str, value: str) -> list[psutil.Process]:
-    """Return all of this user's processes whose environment has a variable begin with a value.
+def end_marked(variable: str, value: str) -> bool:
+    """End all of this user's processes whose environment has a variable begin with a value.
 
-    What Codex starts lives in sessions of its own and may outlive it, but inherits this.
+    What Codex starts lives in sessions of its own and may outlive it, but inherits this. Returns
+    whether none is left, nor any that one of them started meanwhile.
     """
+    for _ in range(SWEEPS):
+        found = _marked(variable, value)
+        if not found:
+            return True
+        if not end(found):
+            break
+    return False
+
+
+def _marked(variable: str, value: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:

@@ -280,7 +280,7 @@ class ResidentRuntime:
         self._tmux.kill_server()
         gone = processes.end(members)
         rooms = f"{self._home.attach}{os.sep}"
-        return processes.end(processes.marked(PROMPT_VARIABLE, rooms)) and gone
+        return processes.end_marked(PROMPT_VARIABLE, rooms) and gone
 
     def _marked(self, spec: LaunchSpec) -> LaunchSpec:
         return spec if spec.mark else replace(spec, mark=self._ids.tag())
