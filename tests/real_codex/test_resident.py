@@ -37,6 +37,23 @@ LETTER = (
 
 STUBBORN = ("sh", "-c", "trap '' HUP TERM; while :; do sleep 1; done")
 """A companion that only SIGKILL ends."""
+DEAF_TO_TRUST = """
+left=$#
+while [ $left -gt 0 ]; do
+  word=$1 left=$((left - 1)); shift
+  case "$word ${1-}" in "-c projects="*) left=$((left - 1)); shift; continue;; esac
+  set -- "$@" "$word"
+done
+exec CODEX "$@"
+"""
+"""Codex without the configuration that says which folder is trusted."""
+
+
+def make_repository(project: Path) -> None:
+    """Make the folder one that every version asks about: 0.163.0 does only in a repository."""
+    for folder in ("objects", "refs"):
+        (project / ".git" / folder).mkdir(parents=True)
+    (project / ".git/HEAD").write_text("ref: refs/heads/main\n")
 
 
 async def den_of(version: str, model: ModelServer, root: Path) -> AsyncIterator[Den]:
@@ -138,6 +155,56 @@ async def test_without_instructions_nothing_is_typed_and_the_thread_has_no_name(
     assert told.words() == ["one"]
 
 
+async def test_a_folder_is_trusted_by_configuration_also_behind_a_link(den: Den) -> None:
+    make_repository(den.bench.project)
+    link = den.bench.root / "link"
+    link.symlink_to(den.bench.project)
+
+    session, told = await at_home(den, cwd=str(link))
+
+    assert told.words() == ["at your service"]
+    assert session.thread_id
+    assert "trust" not in den.codex_config.read_text()
+
+
+@pytest.mark.parametrize("instructions", ["", "You are worker1. SAY[at your service]"])
+async def test_where_codex_asks_for_trust_all_the_same_it_is_given_before_anything_is_typed(
+    den: Den, instructions: str
+) -> None:
+    make_repository(den.bench.project)
+    runtime = await den.opened(codex=den.script(DEAF_TO_TRUST))
+
+    session = await runtime.start(den.spec(instructions=instructions))
+    told = Told(session)
+    if instructions:
+        await told.turn_end()
+        await den.until_idle(session)
+    await session.submit(batch("SAY[one]"))
+    await told.turn_end()
+
+    assert 'trust_level = "trusted"' in den.codex_config.read_text()
+    said = [message.data["text"] for message in told.items("user_message")]
+    assert said == [*([instructions] if instructions else []), "SAY[one]"]
+    assert [event for event in told.events if event.kind is EventKind.BLOCKED] == []
+
+
+@pytest.mark.parametrize("field", ["model", "sandbox", "approval_policy"])
+@pytest.mark.parametrize("poison", ["$(touch pwned)", "x; touch pwned #", "x' || touch pwned; '"])
+async def test_no_launch_value_is_run_by_a_shell(new_den: Den, field: str, poison: str) -> None:
+    den = new_den
+    runtime = await den.opened()
+    spec = den.spec(**{field: poison}, environment={"ODD": poison})
+
+    if field == "model":  # any name may be a model's
+        await Told(await runtime.start(spec)).turn_end()
+        assert {request["model"] for request in den.bench.model.requests} == {poison}
+    else:
+        with pytest.raises(InputRejected, match="invalid value"):
+            await runtime.start(spec)
+
+    assert [*den.bench.root.rglob("pwned")] == []
+
+
 async def test_a_long_letter_arrives_byte_for_byte(den: Den) -> None:
     session, told = await at_home(den)
 
@@ -194,7 +261,7 @@ async def test_an_approval_on_the_screen_is_left_to_the_human(den: Den) -> None:
     end = await told.turn_end()
 
     assert end.data["status"] == "completed"
-    assert target.exists()
+    await den.until(target.exists)
     cleared = [e for e in told.events if e.kind is EventKind.BLOCKED and not e.data["reason"]]
     assert cleared or (await blocked(told)).data["reason"] == ""
 
@@ -398,37 +465,36 @@ async def test_codex_that_is_killed_leaves_its_last_words(new_den: Den) -> None:
     await den.until(lambda: den.sessions() == [])
 
 
-async def test_a_codex_that_exits_at_once_is_an_error_with_its_words(
-    new_den: Den, tmp_path: Path
-) -> None:
-    fake = tmp_path / "codex"
-    fake.write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && { echo codex-cli 0.163.0; exit; }\n'
-        "echo Error loading config.toml: nonsense >&2; exit 1\n"
-    )
-    fake.chmod(0o755)
-    runtime = await new_den.opened(codex=fake)
+async def test_a_codex_that_exits_at_once_is_an_error_with_its_words(den: Den) -> None:
+    den.codex_config.write_text("model = nonsense\n")
+    runtime = await den.opened()
 
-    with pytest.raises(ThreadUnavailable, match=r"worker1 ended at once.*nonsense"):
-        await runtime.start(new_den.spec())
+    with pytest.raises(ThreadUnavailable, match=r"worker1 ended at once(.|\n)*config.toml"):
+        await runtime.start(den.spec())
 
-    assert new_den.sessions() == []
+    assert den.sessions() == []
+    assert den.processes() == []
 
 
-async def test_a_silent_pane_is_an_error_that_names_pane_and_looks(
-    new_den: Den, tmp_path: Path
-) -> None:
-    fake = tmp_path / "codex"
-    fake.write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && { echo codex-cli 0.163.0; exit; }\nexec cat\n'
-    )
-    fake.chmod(0o755)
-    runtime = await new_den.opened(codex=fake, turn_start_seconds=0.5)
+async def test_a_silent_pane_is_an_error_that_names_pane_and_looks(new_den: Den) -> None:
+    den = new_den
+    runtime = await den.opened(codex=den.script("exec cat"), turn_start_seconds=0.5)
 
     with pytest.raises(ThreadUnavailable, match=r"pane worker1 never began .* in \d+ looks"):
-        await runtime.start(new_den.spec())
+        await runtime.start(den.spec())
 
-    assert new_den.sessions() == []
+    assert den.sessions() == []
+    assert den.processes() == []
+
+
+async def test_a_codex_whose_first_turn_never_begins_is_such_a_pane_too(den: Den) -> None:
+    runtime = await den.opened(turn_start_seconds=0.01)
+
+    with pytest.raises(ThreadUnavailable, match=r"pane worker1 never began .* in \d+ looks"):
+        await runtime.start(den.spec())
+
+    assert den.sessions() == []
+    assert den.processes() == []
 
 
 async def test_options_that_codex_refuses_are_refused_for_good(den: Den) -> None:

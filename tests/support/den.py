@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import subprocess
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -74,6 +75,20 @@ class Den:
             label="worker1",
         )
         return replace(spec, **changes)
+
+    @property
+    def codex_config(self) -> Path:
+        """The configuration that Codex reads and writes."""
+        return Path(self.bench.environ["CODEX_HOME"]) / "config.toml"
+
+    def script(self, body: str) -> Path:
+        """Return a shell script in Codex's place that has its version; CODEX is the real one."""
+        path = self.bench.root / "codex"
+        body = body.replace("CODEX", shlex.quote(str(self.codex)))
+        asked = f'[ "$1" = --version ] && exec {shlex.quote(str(self.codex))} --version'
+        path.write_text(f"#!/bin/sh\n{asked}\n{body}\n")
+        path.chmod(0o755)
+        return path
 
     def tmux(self, *words: str) -> str:
         """Run tmux as a human of another terminal could; return what it says."""
@@ -160,7 +175,7 @@ class Den:
 
 @asynccontextmanager
 async def den_over(version: str, codex: Path, model: ModelServer, root: Path) -> AsyncIterator[Den]:
-    """Give a den; after a clean stop it must have left no pane, no process and no error."""
+    """Give a den; after a clean stop it must have left no pane, process, socket and error."""
     async with bench_over(codex, model, root) as bench:
         den = Den(bench, codex, MODELS[version])
         try:
@@ -169,6 +184,7 @@ async def den_over(version: str, codex: Path, model: ModelServer, root: Path) ->
             await den.close()
             sessions, processes = den.sessions(), den.processes()
             den.tmux("kill-server")
+        assert not bench.home.tmux_socket.exists()
         assert sessions == []
         assert processes == []
         assert [entry for entry in bench.logged if entry[0] == "error"] == []
