@@ -23,7 +23,7 @@ from netsky_runtime.codex.base import (
     TurnRunning,
 )
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.codex.mcp_server import McpServerRuntime, process
+from netsky_runtime.codex.mcp_server import McpServerRuntime, process, tool
 from netsky_runtime.codex.mcp_server.door import MISSED, PULSE_SECONDS
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.paths import Home
@@ -382,6 +382,35 @@ async def test_a_call_that_codex_refuses_consumed_nothing_and_the_thread_can_be_
     await session.submit(batch("SAY[better]", 3))
     await told.turn_end()
     assert told.words() == ["ready", "better"]
+
+
+async def test_a_launch_that_cannot_be_written_as_json_is_rejected_at_once(stage: Stage) -> None:
+    await stage.runtime.open()
+    session = await stage.runtime.start(replace(stage.spec(), cwd="/project/\udcff"))
+    with pytest.raises(InputRejected, match=r"cannot be written as JSON.*must be valid UTF-8"):
+        await session.submit(batch("SAY[never]"))
+    assert stage.prompts() == []
+    assert stage.logged("error") == []
+    _, told = await stage.started("SAY[the others live]")
+    assert told.words() == ["the others live"]
+
+
+async def test_a_flaw_in_the_reading_of_an_answer_is_reported_and_leaves_nobody_waiting(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.runtime.open()
+    session, told = await stage.started()
+    with monkeypatch.context() as flawed:
+        flawed.setattr(tool, "answer", {}.__getitem__)
+        with pytest.raises(AnswerLost, match="its answer was not read") as lost:
+            await session.submit(batch("REFUSE", 2))
+    assert lost.value.connected
+    [fields] = stage.logged("error")
+    assert fields["job"].startswith("codex call")
+    assert "TypeError" in fields["error"]
+    await session.submit(batch("SAY[on]", 3))
+    await told.turn_end()
+    assert told.words() == ["ready", "on"]
 
 
 async def test_messages_of_unknown_shapes_are_kept_or_refused_and_the_turn_goes_on(

@@ -14,16 +14,18 @@ from netsky_runtime.codex.mcp_server import failures, tool
 from netsky_runtime.codex.mcp_server.calls import Call
 from netsky_runtime.codex.mcp_server.hub import Hub
 from netsky_runtime.codex.mcp_server.thread import note
+from netsky_runtime.errors import NetskyError
+from netsky_runtime.supervise import Supervisor
 from netsky_runtime.wire.errors import RequestTimedOut, RpcError, WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Mapping
 
     from netsky_runtime.clock import Clock
     from netsky_runtime.codex.base import Batch, RuntimeFailure
     from netsky_runtime.codex.mcp_server.process import Server
     from netsky_runtime.codex.mcp_server.thread import Thread
-    from netsky_runtime.codex.mcp_server.tool import Offer
+    from netsky_runtime.codex.mcp_server.tool import Answer, Offer
     from netsky_runtime.log import Log
     from netsky_runtime.wire.peer import Peer, RequestId
 
@@ -31,6 +33,7 @@ PULSE_SECONDS: Final = 15.0
 """How often an idle or busy process is asked whether it still answers."""
 MISSED: Final = 2
 """Pings in a row that must be missed: one may be netsky's own sleep."""
+_NOT_READ: Final = "It was sent, and its answer was not read."
 
 
 class Door:
@@ -47,13 +50,13 @@ class Door:
         self._turn_seconds = turn_seconds
         self._clock = clock
         self._server: Server | None = None
-        self._jobs: set[asyncio.Task[None]] = set()
+        self._jobs = Supervisor(report=self._failed)
         self._reason = ""
 
     def opened(self, server: Server, offer: Offer) -> None:
         """Take the process in, once it has answered the handshake."""
         self._server, self.offer = server, offer
-        self._spawn(self._feel_pulse(), "codex pulse")
+        self._jobs.spawn("codex pulse", self._feel_pulse())
 
     @property
     def usable(self) -> bool:
@@ -115,12 +118,12 @@ class Door:
 
     async def close(self) -> None:
         """End the process and the jobs."""
-        for job in self._jobs:
-            job.cancel()
-        if self._jobs:
-            await asyncio.wait(self._jobs)
-        if self._server is not None:
-            await self._server.close()
+        server, self._server = self._server, None  # what it asks from now on is not answered
+        try:
+            await self._jobs.close()
+        finally:
+            if server is not None:
+                await server.close()
 
     def _call(self, thread: Thread, text: str, batch_id: str) -> Call:
         begun = asyncio.get_running_loop().create_future()
@@ -131,7 +134,7 @@ class Door:
         else:
             params = tool.first_call(thread.spec, text)
             self.hub.expect(call.id, thread)
-        self._spawn(self._carry(thread, call, params), f"codex call {call.id}")
+        self._jobs.spawn(f"codex call {call.id}", self._carry(thread, call, params))
         return call
 
     async def _carry(self, thread: Thread, call: Call, params: Mapping[str, Any]) -> None:
@@ -140,13 +143,19 @@ class Door:
             result = await self._peer().request(
                 "tools/call", params, deadline=None, request_id=call.id
             )
-        except WireError as error:
+            self._answered(thread, call, tool.answer(result))
+        except NetskyError as error:
             thread.calls.drop(call)
             call.settle(failures.unanswered(error))
-            return
+        except BaseException:
+            # The door is closed, or netsky has a flaw: what became of it only history knows.
+            thread.calls.drop(call)
+            call.settle(AnswerLost(_NOT_READ, connected=self.usable))
+            raise
         finally:
             self.hub.unexpect(call.id)
-        answer = tool.answer(result)
+
+    def _answered(self, thread: Thread, call: Call, answer: Answer) -> None:
         self.hub.name(thread, answer.thread_id)
         if answer.unknown_thread and not call.turn_id:
             self._forgotten(thread, call, answer.text)
@@ -168,7 +177,8 @@ class Door:
         if not await self._answers():
             await self._replace(f"Codex's mcp-server does not answer: {msg}")
             return AnswerLost(msg, connected=False)
-        self._spawn(self._lose_patience(call), f"codex overdue {call.id}")
+        if not call.begun.done():
+            self._jobs.spawn(f"codex overdue {call.id}", self._lose_patience(call))
         return AnswerLost(msg, connected=True)
 
     async def _lose_patience(self, call: Call) -> None:
@@ -188,6 +198,8 @@ class Door:
             await self._replace("Codex's mcp-server does not answer any more.")
 
     async def _answers(self) -> bool:
+        if not self.usable:
+            return False
         try:
             await self._peer().request("ping", deadline=self._seconds)
         except RpcError:
@@ -210,20 +222,22 @@ class Door:
 
     def _opened(self) -> Server:
         if self._server is None:
-            msg = "There is no mcp-server: it was not opened."
+            msg = "There is no mcp-server: it has ended or was not opened."
             raise ThreadUnavailable(msg)
         return self._server
 
-    def _spawn(self, job: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.get_running_loop().create_task(job, name=name)
-        self._jobs.add(task)
-        task.add_done_callback(self._jobs.discard)
+    def _failed(self, name: str, error: BaseException) -> None:
+        fields = {"engine": self.engine_id, "job": name, "error": repr(error)}
+        self.log("error", "a job at the mcp-server has failed", fields)
 
     def _refuse(self, request_id: RequestId, code: int, message: str) -> None:
-        self._spawn(self._say_no(request_id, code, message), f"codex refuse {request_id}")
+        if self.usable:
+            work = self._say_no(request_id, code, message)
+            self._jobs.spawn(f"codex refuse {request_id}", work)
 
     def _reply_soon(self, request_id: RequestId) -> None:
-        self._spawn(self._say(request_id), f"codex reply {request_id}")
+        if self.usable:
+            self._jobs.spawn(f"codex reply {request_id}", self._say(request_id))
 
     async def _say(self, request_id: RequestId) -> None:
         try:

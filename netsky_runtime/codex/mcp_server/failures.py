@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex.base import AnswerLost, InputRejected, ThreadUnavailable
+from netsky_runtime.errors import UsageError
 from netsky_runtime.wire.errors import PeerClosed, RequestTimedOut, RpcError
 
 if TYPE_CHECKING:
     from netsky_runtime.codex.base import RuntimeFailure
-    from netsky_runtime.wire.errors import WireError
+    from netsky_runtime.errors import NetskyError
 
 _REFUSED = ("failed to parse", "failed to load codex configuration from overrides")
 _BROKEN_SETUP = "config.toml"
@@ -27,8 +28,10 @@ def elsewhere() -> str:
     return _ELSEWHERE
 
 
-def unanswered(error: WireError) -> RuntimeFailure:
+def unanswered(error: NetskyError) -> RuntimeFailure:
     """Return what it means that a call came back with an error, or not at all."""
+    if isinstance(error, UsageError):
+        return InputRejected(f"It cannot be sent: {error.message}", hint=error.hint)
     if isinstance(error, RpcError):
         if error.rpc_code in _NEVER_TAKEN:
             return InputRejected(f"Codex rejected the input: {error.message}")
