@@ -8,17 +8,19 @@ import os
 import signal
 import subprocess
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
+from netsky_runtime.codex.base import NoSuchDoor, ThreadUnavailable
+from netsky_runtime.codex.resident import bounded
 from netsky_runtime.codex.resident.control import Block, Control, ControlLost, blocks, quote
 from netsky_runtime.codex.resident.pane import Pane
 from netsky_runtime.codex.resident.screen import Capture
 from netsky_runtime.codex.resident.tmux import TmuxServer
 from netsky_runtime.codex.resident.watch import Watch, Watcher
-from netsky_runtime.errors import Unhealthy
 from tests.support.fakes import ManualClock
 
 if TYPE_CHECKING:
@@ -64,8 +66,12 @@ def clients(inn: Inn) -> int:
     return sum("-C" in child.cmdline() for child in mine)
 
 
-async def too_many_files(*_: Any, **__: Any) -> Any:
+def refused(*_: Any, **__: Any) -> Any:
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+async def too_many_files(*_: Any, **__: Any) -> Any:
+    refused()
 
 
 @pytest.fixture
@@ -336,8 +342,47 @@ async def test_panes_are_found_again_by_what_they_were_marked_with(inn: Inn) -> 
     assert (found.thread_id, found.dead) == ("0199", False)
 
 
+async def test_no_command_waits_for_ever_and_no_server_that_hangs_is_taken_for_none(
+    inn: Inn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert inn.server.panes() == []
+    await inn.room("exec cat")
+    server = int(inn.server.instance().partition("-")[0])
+    commands = [
+        inn.server.panes,
+        inn.server.instance,
+        partial(inn.server.kill, "one"),
+        partial(inn.server.make, "two", "exec cat", cwd="/", options={}),
+    ]
+    try:
+        os.kill(server, signal.SIGSTOP)
+        with monkeypatch.context() as short:
+            short.setattr(bounded, "COMMAND_SECONDS", 0.1)
+            async with asyncio.timeout(SECONDS):
+                for command in commands:
+                    with pytest.raises(ThreadUnavailable, match=r"within 0\.1 s"):
+                        await asyncio.to_thread(command)
+    finally:
+        os.kill(server, signal.SIGCONT)
+
+
+async def test_a_server_that_nobody_may_ask_is_not_taken_for_none(
+    inn: Inn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await inn.room("exec cat")
+
+    with monkeypatch.context() as full:
+        full.setattr(subprocess, "Popen", refused)
+        with pytest.raises(ThreadUnavailable, match="Too many open files"):
+            inn.server.panes()
+
+    elsewhere = TmuxServer(socket=inn.socket / "below", environ=os.environ)
+    with pytest.raises(ThreadUnavailable, match="does not tell its panes: .*Not a directory"):
+        elsewhere.panes()
+
+
 def test_without_tmux_the_operator_is_told_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(Unhealthy, match="apt install tmux"):
+    with pytest.raises(NoSuchDoor, match="apt install tmux"):
         TmuxServer(socket=tmp_path / "s", environ={"PATH": str(tmp_path)}).program()
 
 

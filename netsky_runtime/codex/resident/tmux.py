@@ -1,29 +1,26 @@
 """netsky's own tmux server: sessions made, found again and ended, through libtmux.
 
 The server listens on a socket of the home, reads nobody's configuration and outlives netsky.
-Every method blocks for a few milliseconds a command: call it in a thread.
+Every method blocks for a few milliseconds a command, for ``COMMAND_SECONDS`` when the server hangs
+and then raises ``ThreadUnavailable``: call it in a thread.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
-import sys
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from netsky_runtime.codex.base import ThreadUnavailable
+from netsky_runtime.codex.base import NoSuchDoor, ThreadUnavailable
 from netsky_runtime.codex.resident import processes
-from netsky_runtime.errors import Unhealthy
-
-# Imported, it asks standard output for its encoding, and a room's stand-in for it has none.
-with redirect_stdout(sys.__stdout__):
-    import libtmux
-    from libtmux.exc import LibTmuxException
+from netsky_runtime.codex.resident.bounded import BoundedServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from libtmux.common import tmux_cmd
 
 WIDTH: Final = 200
 HEIGHT: Final = 50
@@ -65,14 +62,14 @@ class TmuxServer:
     def __init__(self, *, socket: Path, environ: Mapping[str, str]) -> None:
         self._socket = socket
         self._path = environ.get("PATH")
-        self._server: libtmux.Server | None = None
+        self._server: BoundedServer | None = None
 
     def program(self) -> str:
-        """Return the tmux that is used. Raises ``Unhealthy`` when there is none."""
+        """Return the tmux that is used. Raises ``NoSuchDoor`` when there is none."""
         found = shutil.which("tmux", path=self._path)
         if found is None:
             msg = "There is no tmux, which a resident Codex lives in."
-            raise Unhealthy(msg, hint="Install it: apt install tmux")
+            raise NoSuchDoor(msg, hint="Install it: apt install tmux")
         return found
 
     def instance(self) -> str:
@@ -109,9 +106,17 @@ class TmuxServer:
         self._run("set-option", "-t", f"={session}:", "@netsky_thread", thread_id, strict=False)
 
     def panes(self) -> list[Found]:
-        """Return all panes that netsky has made and that are still there; none without server."""
+        """Return all panes that netsky has made and that are still there; none without server.
+
+        None is certain: whoever finds no pane of a thread starts another for it.
+        """
         form = "\t".join(f"#{{{field}}}" for field in _FIELDS)
-        rows = [row.split("\t") for row in self._run("list-panes", "-a", "-F", form, strict=False)]
+        done = self._do("list-panes", "-a", "-F", form)
+        said = " ".join(done.stderr)
+        if done.returncode and not _NO_SERVER.search(said):
+            msg = f"tmux does not tell its panes: {said or _SILENT}."
+            raise ThreadUnavailable(msg)
+        rows = [row.split("\t") for row in done.stdout]
         return [
             Found(
                 pane=pane,
@@ -144,20 +149,22 @@ class TmuxServer:
             self._socket.unlink(missing_ok=True)
 
     def _run(self, *words: str, strict: bool = True) -> list[str]:
+        done = self._do(*words)
+        if done.returncode and strict:
+            msg = f"tmux made no session: {' '.join(done.stderr) or _SILENT}."
+            raise ThreadUnavailable(msg)
+        return [] if done.returncode else list(done.stdout)
+
+    def _do(self, *words: str) -> tmux_cmd:
         if self._server is None:
-            self._server = libtmux.Server(
+            self._server = BoundedServer(
                 socket_path=self._socket, config_file="/dev/null", tmux_bin=self.program()
             )
         try:
-            done = self._server.cmd(*words)
-        except LibTmuxException as error:
-            msg = f"tmux cannot be run: {error}"
+            return self._server.cmd(*words)
+        except OSError as error:
+            msg = f"tmux cannot be run: {error.strerror or error}."
             raise ThreadUnavailable(msg) from error
-        if done.returncode and strict:
-            said = " ".join(done.stderr) or "it does not say why"
-            msg = f"tmux made no session: {said}."
-            raise ThreadUnavailable(msg)
-        return [] if done.returncode else list(done.stdout)
 
 
 def _word(text: str) -> str:
@@ -166,3 +173,5 @@ def _word(text: str) -> str:
 
 
 _FIRST: Final = "netsky-first"
+_SILENT: Final = "it does not say why"
+_NO_SERVER: Final = re.compile(r"^no server running|^error connecting .*\(No such file")
