@@ -399,18 +399,19 @@ async def test_a_flaw_in_the_reading_of_an_answer_is_reported_and_leaves_nobody_
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await stage.runtime.open()
-    session, told = await stage.started()
+    session = await stage.runtime.start(stage.spec())
+    told = Told(session)
     with monkeypatch.context() as flawed:
         flawed.setattr(tool, "answer", {}.__getitem__)
         with pytest.raises(AnswerLost, match="its answer was not read") as lost:
-            await session.submit(batch("REFUSE", 2))
+            await session.submit(batch("REFUSE"))
     assert lost.value.connected
     [fields] = stage.logged("error")
     assert fields["job"].startswith("codex call")
     assert "TypeError" in fields["error"]
-    await session.submit(batch("SAY[on]", 3))
+    await session.submit(batch("SAY[on]", 2))
     await told.turn_end()
-    assert told.words() == ["ready", "on"]
+    assert told.words() == ["on"]
 
 
 async def test_messages_of_unknown_shapes_are_kept_or_refused_and_the_turn_goes_on(
