@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from netsky_runtime.codex.base import NoSuchDoor, ThreadUnavailable
-from netsky_runtime.codex.resident import bounded
+from netsky_runtime.codex.resident import bounded, control
 from netsky_runtime.codex.resident.control import Block, Control, ControlLost, blocks, quote
 from netsky_runtime.codex.resident.pane import Pane
 from netsky_runtime.codex.resident.screen import Capture
@@ -57,7 +57,8 @@ class Inn:
         await asyncio.to_thread(subprocess.run, command, check=True)
 
     async def paste(self, pane: Pane, text: str, onto: Capture) -> bool:
-        return await pane.paste(text, onto=onto, tmux=self.server.program(), socket=self.socket)
+        await pane.load(text)
+        return await pane.paste(onto=onto)
 
 
 def clients(inn: Inn) -> int:
@@ -241,13 +242,19 @@ async def test_a_server_that_hangs_is_given_up(inn: Inn) -> None:
         await inn.control.ask(["run-shell 'sleep 5'"], seconds=0.05)
 
 
-async def test_a_server_that_is_stopped_holds_nobody_and_is_asked_again_later(inn: Inn) -> None:
+async def test_a_server_that_is_stopped_holds_nobody_and_is_asked_again_later(
+    inn: Inn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await inn.room("exec cat")
     await inn.control.ask(["display-message -p warm"])
     server = int(inn.server.instance().partition("-")[0])
     try:
         os.kill(server, signal.SIGSTOP)
         async with asyncio.timeout(SECONDS):
+            with monkeypatch.context() as short:
+                short.setattr(control, "ANSWER_SECONDS", 0.2)
+                with pytest.raises(ControlLost, match="take a text"):
+                    await inn.control.load("text" * 100_000, buffer="b")
             for _ in range(2):  # one that is connected, and one that cannot connect
                 with pytest.raises(ControlLost, match=r"0\.2 s"):
                     await inn.control.ask(["display-message -p here"], seconds=0.2)
@@ -285,6 +292,8 @@ async def test_a_client_that_cannot_be_started_is_a_lost_connection(
         full.setattr(asyncio.get_running_loop(), "subprocess_exec", too_many_files)
         with pytest.raises(ControlLost):
             await inn.control.ask(["display-message -p here"])
+        with pytest.raises(ControlLost):
+            await inn.control.load("text", buffer="b")
 
     assert len(await inn.control.ask(["display-message -p here"])) == 1
 
@@ -377,7 +386,7 @@ async def test_a_server_that_nobody_may_ask_is_not_taken_for_none(
             inn.server.panes()
 
     elsewhere = TmuxServer(socket=inn.socket / "below", environ=os.environ)
-    with pytest.raises(ThreadUnavailable, match="does not tell its panes: .*Not a directory"):
+    with pytest.raises(ThreadUnavailable, match=r"does not tell its panes: .*Not a directory"):
         elsewhere.panes()
 
 

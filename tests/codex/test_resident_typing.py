@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,15 +60,23 @@ class FakePane:
         self.done: list[str] = []
         self.moves = 0
         self.lost = ""
-        """The key over which tmux is lost."""
+        """Over what tmux is lost: a step of the paste, or a key."""
+        self.loaded = ""
 
     async def look(self) -> Capture:
         return self.shown.pop(0) if len(self.shown) > 1 else self.shown[0]
 
-    async def paste(self, text: str, *, onto: Capture, tmux: str, socket: Path) -> bool:
+    async def load(self, text: str) -> None:
+        if self.lost == "load":
+            raise ControlLost("gone")
+        self.loaded = text
+
+    async def paste(self, *, onto: Capture) -> bool:
         if self._moved():
             return False
-        self.done.append(text)
+        self.done.append(self.loaded)
+        if self.lost == "paste":
+            raise ControlLost("gone")
         self.shown = list(self.after) or self.shown
         return True
 
@@ -87,7 +94,7 @@ class FakePane:
 
 
 def typist(pane: FakePane) -> Typist:
-    return Typist(pane, tmux="tmux", socket=Path("s"), clock=Hastening())
+    return Typist(pane, clock=Hastening())
 
 
 async def test_a_text_is_pasted_into_a_ready_composer_and_sent_once_it_is_seen() -> None:
@@ -130,17 +137,17 @@ async def test_nothing_is_typed_on_any_other_screen(
     assert pane.done == []
 
 
-@pytest.mark.parametrize(
-    ("screen", "error"),
-    [(MODEL_GONE, ThreadBlocked), (TYPED, ThreadBlocked), (BUSY, TurnRunning)],
-)
-async def test_enter_is_not_pressed_on_what_came_between(
-    screen: Capture, error: type[Exception]
+@pytest.mark.parametrize("screen", [MODEL_GONE, TYPED, BUSY, DEAD])
+async def test_enter_is_not_pressed_on_what_came_between_and_the_text_may_stand_there(
+    screen: Capture,
 ) -> None:
     pane = FakePane(READY, after=(screen,))
 
-    with pytest.raises(error):
+    with pytest.raises(AnswerLost, match="typed and not sent") as lost:
         await typist(pane).enter(LETTER)
+
+    assert lost.value.connected
+    assert lost.value.hint
 
     assert pane.done == [LETTER]
 
@@ -148,7 +155,7 @@ async def test_enter_is_not_pressed_on_what_came_between(
 async def test_a_silent_pane_is_an_error_that_names_pane_and_looks() -> None:
     pane = FakePane(READY, after=(READY,))
 
-    with pytest.raises(ThreadUnavailable, match=r"worker1 never showed .* in \d+ looks"):
+    with pytest.raises(AnswerLost, match=r"worker1 never showed .* in \d+ looks"):
         await typist(pane).enter(LETTER)
 
     assert pane.done == [LETTER]
@@ -157,7 +164,7 @@ async def test_a_silent_pane_is_an_error_that_names_pane_and_looks() -> None:
 async def test_what_was_left_in_the_composer_is_sent_and_not_pasted_again() -> None:
     pane = FakePane(READY, after=(READY,))
     hand = typist(pane)
-    with pytest.raises(ThreadUnavailable):
+    with pytest.raises(AnswerLost):
         await hand.enter(LETTER)
     pane.shown = [LARGE]
 
@@ -187,12 +194,42 @@ async def test_a_screen_that_never_rests_is_left_alone() -> None:
     assert pane.done == []
 
 
-async def test_nobody_knows_whether_an_enter_was_pressed_over_which_tmux_was_lost() -> None:
+@pytest.mark.parametrize("step", ["paste", "C-m"])
+async def test_when_tmux_is_lost_over_the_typing_nobody_knows_what_was_done(step: str) -> None:
     pane = FakePane(READY, after=(LARGE,))
-    pane.lost = "C-m"
+    hand = typist(pane)
+    pane.lost = step
 
-    with pytest.raises(AnswerLost):
+    with pytest.raises(AnswerLost, match="tmux does not say"):
+        await hand.enter(LETTER)
+    pane.lost, pane.shown = "", [LARGE]
+    await hand.enter(LETTER)
+
+    assert pane.done == [LETTER, "C-m"]
+
+
+async def test_when_tmux_is_lost_before_the_typing_nothing_was_done() -> None:
+    pane = FakePane(READY, after=(LARGE,))
+    pane.lost = "load"
+
+    with pytest.raises(ControlLost):
         await typist(pane).enter(LETTER)
+
+    assert pane.done == []
+
+
+@pytest.mark.parametrize("screen", [TYPED, MODEL_GONE, BUSY])
+async def test_what_may_still_stand_under_another_screen_is_not_said_to_be_nowhere(
+    screen: Capture,
+) -> None:
+    pane = FakePane(READY, after=(screen,))
+    hand = typist(pane)
+
+    for _ in range(2):
+        with pytest.raises(AnswerLost):
+            await hand.enter(LETTER)
+
+    assert pane.done == [LETTER]
 
 
 async def test_enter_is_pressed_again_only_while_the_text_still_stands_there() -> None:

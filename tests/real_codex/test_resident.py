@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from netsky_runtime.codex.base import (
+    AnswerLost,
     InputRejected,
     ThreadBlocked,
     ThreadGone,
@@ -243,6 +244,30 @@ async def test_a_humans_words_are_never_touched_and_his_turn_is_seen(den: Den) -
     reasons = [e.data["reason"] for e in told.events if e.kind is EventKind.BLOCKED]
     assert reasons[-1] == ""
     assert said_by_users(await session.history())[1:] == ["SAY[to the human]", "SAY[to netsky]"]
+
+
+async def test_words_that_were_typed_and_not_sent_are_sent_once_by_the_next_try(
+    new_den: Den,
+) -> None:
+    den = new_den
+    session, told = await at_home(den)
+    [codex] = den.codexes()
+    os.kill(codex, signal.SIGSTOP)
+    try:
+        with pytest.raises(AnswerLost, match="typed and not sent") as lost:
+            await session.submit(batch("SAY[once]"))
+    finally:
+        os.kill(codex, signal.SIGCONT)
+    assert lost.value.connected
+    assert "once" in (await blocked(told)).data["screen"]
+    with pytest.raises(ThreadBlocked):
+        await session.submit(batch("SAY[another]", 2))
+
+    await session.submit(batch("SAY[once]"))
+    await told.turn_end()
+
+    assert told.words()[-1] == "once"
+    assert said_by_users(await session.history())[1:] == ["SAY[once]"]
 
 
 async def test_an_approval_on_the_screen_is_left_to_the_human(den: Den) -> None:

@@ -85,6 +85,30 @@ class Control:
             msg = f"The tmux server of the resident Codexes does not answer {how}."
             raise ControlLost(msg) from error
 
+    async def load(self, text: str, *, buffer: str) -> None:
+        """Put a text into a buffer of the server. Raises ``ControlLost``: then it may be there.
+
+        Through a client of its own, and its standard input: no command line can carry the length
+        of a text, nor its lines.
+        """
+        argv = [self._tmux, "-S", str(self._socket), "-N", "load-buffer", "-b", buffer, "-"]
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                client = await Child.spawn(argv, env=self._environ)
+                try:
+                    client.stdin.write(text.encode())
+                    await client.stdin.drain()
+                    client.stdin.close()
+                    code = await client.exited()
+                finally:
+                    await client.end(grace=0)
+        except (OSError, WireError) as error:
+            msg = "The tmux server of the resident Codexes does not take a text."
+            raise ControlLost(msg) from error
+        if code:
+            msg = "The tmux server of the resident Codexes takes no text: it is gone."
+            raise ControlLost(msg)
+
     async def close(self) -> None:
         """End the connection and its session, in bounded time; the server lives on."""
         async with self._turn:

@@ -113,9 +113,7 @@ class House:
             pane=pane,
             leader=processes.leader(found.pid),
             mark=found.mark,
-            typist=Typist(
-                pane, tmux=self._program, socket=self._home.tmux_socket, clock=self._clock
-            ),
+            typist=Typist(pane, clock=self._clock),
             clock=self._clock,
         )
         following = Following(

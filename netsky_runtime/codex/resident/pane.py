@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex.base import ThreadUnavailable
-from netsky_runtime.codex.resident.control import ANSWER_SECONDS, Control, ControlLost, quote
+from netsky_runtime.codex.resident.control import Control, quote
 from netsky_runtime.codex.resident.screen import Capture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from netsky_runtime.codex.resident.control import Block
 
@@ -33,6 +31,7 @@ class Pane:
         self.id = pane_id
         self.session = session
         self._control = control
+        self._buffer = f"netsky-{pane_id.removeprefix('%')}"
 
     async def look(self) -> Capture:
         """Return what it shows now. Raises ``ControlLost``, ``ThreadUnavailable`` if gone."""
@@ -43,15 +42,17 @@ class Pane:
             raise ThreadUnavailable(msg)
         return shown
 
-    async def paste(self, text: str, *, onto: Capture, tmux: str, socket: Path) -> bool:
-        """Paste a text as a terminal does, if the pane still stands as it was captured.
+    async def load(self, text: str) -> None:
+        """Give tmux the text that ``paste`` pastes. Raises ``ControlLost``."""
+        await self._control.load(text, buffer=self._buffer)
+
+    async def paste(self, *, onto: Capture) -> bool:
+        """Paste what was loaded as a terminal does, if the pane still stands as it was captured.
 
         Returns whether it did: a cursor that has moved says that somebody types. To paste into a
         pane whose program has ended would crash the server (tmux 3.3a). Raises ``ControlLost``.
         """
-        buffer = f"netsky-{self.id.removeprefix('%')}"
-        await _load(text, buffer=buffer, tmux=tmux, socket=socket)
-        return await self._if_still(onto, f"paste-buffer -p -d -b {buffer} -t {self.id}")
+        return await self._if_still(onto, f"paste-buffer -p -d -b {self._buffer} -t {self.id}")
 
     async def press(self, key: str, *, on: Capture) -> bool:
         """Press a key, if the pane still stands as it was captured. Raises ``ControlLost``."""
@@ -97,30 +98,6 @@ def captures(blocks: Sequence[Block]) -> dict[str, Capture]:
                 scrolled=scrolled not in {"", "0"},
             )
     return found
-
-
-async def _load(text: str, *, buffer: str, tmux: str, socket: Path) -> None:
-    # Through a client's standard input: a command line can carry neither its length nor its lines.
-    process = await asyncio.create_subprocess_exec(
-        *(tmux, "-S", str(socket), "-N", "load-buffer", "-b", buffer, "-"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            await process.communicate(text.encode())
-    except TimeoutError as error:
-        msg = "tmux does not take a text."
-        raise ControlLost(msg) from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        msg = "The tmux server of the resident Codexes takes no text: it is gone."
-        raise ControlLost(msg)
 
 
 _DONE: Final = "netsky-done"

@@ -81,8 +81,8 @@ class ResidentSession:
     async def submit(self, batch: Batch) -> None:
         """Type the batch into an empty composer; return when the rollout shows it.
 
-        Raises ``InputRejected`` for what cannot be typed, ``TurnRunning``, ``ThreadBlocked``,
-        ``ThreadUnavailable``, and ``AnswerLost`` when Enter was pressed and no line came.
+        Raises ``InputRejected`` for what cannot be typed, ``TurnRunning``, ``ThreadBlocked`` and
+        ``ThreadUnavailable`` before anything is; ``AnswerLost`` when it was and no line came.
         """
         resident = self._resident
         text = batch.text.replace("\r\n", "\n")
@@ -217,16 +217,15 @@ class ResidentSession:
                 with suppress(ThreadUnavailable):
                     presses += await self._resident.typist.again(text)
         if self._resident.lost:
-            msg = f"Codex has ended while the message was typed: {self._resident.lost}"
+            msg = f"The pane was lost while the message was typed: {self._resident.lost}"
             raise AnswerLost(msg, connected=False)
         if heard.is_set():
             return
+        msg = "The message was typed, and Codex has written nothing about it."
         with suppress(ThreadUnavailable):
             if await self._resident.typist.stands(text):
                 msg = "Codex does not take the message: it still stands in the composer."
-                raise ThreadBlocked(msg, hint=ATTACH)
-        msg = "The message was typed, and Codex has written nothing about it."
-        raise AnswerLost(msg, connected=True)
+        raise AnswerLost(msg, connected=True, hint=ATTACH)
 
     def _check_attached(self) -> None:
         if self._resident.lost:

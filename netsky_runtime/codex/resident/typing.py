@@ -14,8 +14,6 @@ from netsky_runtime.codex.resident.control import ControlLost
 from netsky_runtime.codex.resident.screen import Capture, Look, Reading, read, shows, tail
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from netsky_runtime.clock import Clock
     from netsky_runtime.codex.resident.pane import Pane
 
@@ -32,10 +30,8 @@ _UNSETTLED: Final = frozenset({Look.STARTING, Look.UNREADABLE})
 class Typist:
     """Types into one pane. One text at a time."""
 
-    def __init__(self, pane: Pane, *, tmux: str, socket: Path, clock: Clock) -> None:
+    def __init__(self, pane: Pane, *, clock: Clock) -> None:
         self._pane = pane
-        self._tmux = tmux
-        self._socket = socket
         self._clock = clock
         self._left = ""
         """What was pasted and never sent: it may still stand in the composer."""
@@ -43,30 +39,45 @@ class Typist:
     async def enter(self, text: str) -> None:
         """Paste a text into an empty composer and press Enter.
 
-        Raises ``TurnRunning``, ``ThreadBlocked`` or ``ThreadUnavailable``: then it was not sent,
-        at most it stands in the composer. ``AnswerLost`` when tmux was lost over the Enter.
+        What an earlier call with this text has left in the composer is sent, not pasted again.
+        Raises ``TurnRunning``, ``ThreadBlocked`` or ``ThreadUnavailable``: then nothing of it is
+        anywhere. From the paste on whatever goes wrong is an ``AnswerLost``.
         """
         text = typable(text)
+        if not await self._stands_or_pasted(text):
+            raise self._restless()
+        try:
+            await self._send(text)
+        except ControlLost as error:
+            msg = "The message was typed, and tmux does not say whether it was sent."
+            raise AnswerLost(msg, connected=True) from error
+        except (TurnRunning, ThreadBlocked, ThreadUnavailable) as error:
+            msg = f"The message was typed and not sent: {error.message}"
+            raise AnswerLost(msg, connected=True, hint=error.hint or ATTACH) from error
+        self._left = ""
+
+    async def _stands_or_pasted(self, text: str) -> bool:
         for _ in range(ATTEMPTS):
             shot, reading = await self.settled()
-            if self._left == text and shows(reading, text):
-                break  # of an earlier attempt
+            if self._left == text and reading.look is not Look.READY:
+                return True  # of an earlier attempt
             self._check(shot, reading)
-            pasted = await self._pane.paste(text, onto=shot, tmux=self._tmux, socket=self._socket)
+            await self._pane.load(text)
+            before, self._left = self._left, text
+            try:
+                pasted = await self._pane.paste(onto=shot)
+            except ControlLost as error:
+                msg = "tmux does not say whether the message was typed."
+                raise AnswerLost(msg, connected=True, hint=ATTACH) from error
             if pasted:
-                self._left = text
-                break
-        else:
-            raise self._restless()
+                return True
+            self._left = before
+        return False
+
+    async def _send(self, text: str) -> None:
         for _ in range(ATTEMPTS):
             shot = await self._shown(text)
-            try:
-                pressed = await self._pane.press("C-m", on=shot)
-            except ControlLost as error:
-                msg = "The message was typed, and tmux does not say whether Enter was pressed."
-                raise AnswerLost(msg, connected=True) from error
-            if pressed:
-                self._left = ""
+            if await self._pane.press("C-m", on=shot):
                 return
         raise self._restless()
 
