@@ -106,9 +106,10 @@ async def test_a_released_thread_is_in_the_engine_no_more_though_others_followed
     with pytest.raises(ThreadUnavailable):
         await session.submit(batch("SAY[three]", 3))
     rest = [event async for event in told.session.events()]
-    assert [(event.kind, event.data["status"]) for event in rest] == [
+    # Codex says it twice; the second time may come after the session has ended.
+    assert {(event.kind, event.data["status"]) for event in rest} == {
         (EventKind.THREAD_STATUS, "not_loaded")
-    ]
+    }
 
 
 async def test_a_thread_is_not_released_from_under_a_turn(bench: Bench) -> None:
