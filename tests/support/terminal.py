@@ -6,14 +6,14 @@ import contextlib
 import os
 import termios
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pexpect
 import psutil
 import pyte
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
 KEYS = {
@@ -41,6 +41,40 @@ MODES = {
 """What a program may switch on, and must switch off again before it leaves."""
 
 
+class Xterm(pyte.Screen):
+    """pyte's screen with what else tmux asks of an xterm: scrolling, and the same sign again."""
+
+    _sign = " "
+
+    def draw(self, data: str) -> None:
+        super().draw(data)
+        self._sign = data[-1:] or self._sign
+
+    def repeat(self, count: int = 1) -> None:
+        self.draw(self._sign * (count or 1))
+
+    def scroll_up(self, count: int = 1) -> None:
+        self._at_the_top(self.delete_lines, count or 1)
+
+    def scroll_down(self, count: int = 1) -> None:
+        self._at_the_top(self.insert_lines, count or 1)
+
+    def _at_the_top(self, move: Callable[[int], None], count: int) -> None:
+        x, y = self.cursor.x, self.cursor.y
+        self.cursor.y = self.margins.top if self.margins else 0
+        move(count)
+        self.cursor.x, self.cursor.y = x, y
+
+
+class XtermStream(pyte.ByteStream):
+    csi: ClassVar[dict[str, str]] = {
+        **pyte.ByteStream.csi,
+        "S": "scroll_up",
+        "T": "scroll_down",
+        "b": "repeat",
+    }
+
+
 class Terminal:
     """Runs one program; every wait has a deadline and shows the screen when it is missed."""
 
@@ -53,8 +87,8 @@ class Terminal:
         columns: int = 160,
         rows: int = 45,
     ) -> None:
-        self._screen = pyte.Screen(columns, rows)
-        self._stream = pyte.ByteStream(self._screen)
+        self._screen = Xterm(columns, rows)
+        self._stream = XtermStream(self._screen)
         self._written = bytearray()
         self.child = pexpect.spawn(
             argv[0],
