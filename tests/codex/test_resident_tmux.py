@@ -339,6 +339,13 @@ async def test_a_watching_session_that_was_left_behind_is_taken_over(inn: Inn) -
     assert (await asyncio.to_thread(subprocess.run, command, capture_output=True)).returncode == 1
 
 
+async def test_a_server_that_has_lost_its_last_session_has_no_panes(inn: Inn) -> None:
+    await inn.room("exec cat")
+    await inn.by_hand("set-option", "-s", "exit-empty", "off", ";", "kill-session", "-t", "=one")
+
+    assert inn.server.panes() == []
+
+
 async def test_panes_are_found_again_by_what_they_were_marked_with(inn: Inn) -> None:
     odd = {"@netsky_mark": "a b;", "@netsky_thread": ""}
     await asyncio.to_thread(inn.server.make, "one", "exec cat", cwd="/", options=odd)

@@ -174,4 +174,7 @@ def _word(text: str) -> str:
 
 _FIRST: Final = "netsky-first"
 _SILENT: Final = "it does not say why"
-_NO_SERVER: Final = re.compile(r"^no server running|^error connecting .*\(No such file")
+_NO_SERVER: Final = re.compile(
+    r"^no server running|^error connecting .*\(No such file"
+    r"|^no current target"  # one that has lost its last session and is about to go
+)
