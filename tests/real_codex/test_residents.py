@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from netsky_runtime.codex.rollout import find_thread, read_history
 from tests.support.model_server import ModelServer
 from tests.support.netsky import Netsky
+from tests.support.pane import PASTE_SECONDS
 
 PANE = "=manager0:"
 
@@ -30,9 +32,10 @@ class Residence(Netsky):
         return self.tmux("capture-pane", "-p", "-t", PANE)
 
     def type(self, text: str) -> None:
-        """Type a text on manager0's screen, and wait until it is there."""
+        """Type a text on manager0's screen, and wait until it is there and Enter a key."""
         self.press("-l", text)
         self.until(lambda: text in self.screen())
+        threading.Event().wait(PASTE_SECONDS)
 
     def codexes(self) -> list[psutil.Process]:
         return [process for process in self.processes() if process.name() == "codex"]
