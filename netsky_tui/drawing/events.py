@@ -27,7 +27,7 @@ LIVE_ROWS = 14
 """Rows of text that is being written."""
 _BODY_ROWS = 8
 _OUTPUT_ROWS = 3
-_SCREEN_ROWS = 16
+_SCREEN_LINES, _SCREEN_ROWS = 14, 24
 _QUIET = frozenset(
     {EventKind.RATE_LIMITS, EventKind.THREAD_STATUS, EventKind.USAGE, EventKind.DIFF}
 )
@@ -168,7 +168,8 @@ def _notable(key: str, time: str, event: StoredEvent) -> EventRow:
             if not reason:
                 return EventRow(key, time, "▲", "dim", "its screen is free again")
             screen = harmless(str(data.get("screen") or "")).strip("\n")
-            body = f"{reason}\n{screen}".rstrip("\n")
+            foot = "\n".join(screen.splitlines()[-_SCREEN_LINES:])  # where Codex asks and listens
+            body = f"{reason}\n{foot}".rstrip("\n")
             head = "its screen is blocked"
             return EventRow(key, time, "▲", "warn", head, body=body, body_rows=_SCREEN_ROWS)
         case EventKind.MODEL:
