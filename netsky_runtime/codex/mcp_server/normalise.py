@@ -4,6 +4,10 @@ Recorded from 0.120, 0.145 and 0.153.4. Whole items come as ``item_started`` and
 ``item_completed``. Commands and patches do so from 0.145 on only; 0.120 tells them by single
 events, and later versions by both, so that one item may be told twice here: who keeps the
 thread's state tells it once. Names of items, and the single events, are those of rollouts.
+
+What a command writes in its first 150 ms may be missing from its deltas and from both ends alike
+when it lives longer than that: 0.153.4 begins to listen only then (openai/codex#28207), and only
+the model is told all.
 """
 
 from __future__ import annotations
