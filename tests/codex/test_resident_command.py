@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -242,3 +243,40 @@ def launched(root: Path, spec: LaunchSpec, *, before: str = "", code: int = 0) -
     )
     assert done.returncode == code
     return record.read_bytes().decode().split("\0")[:-1]
+
+
+def test_what_codex_says_at_the_ends_of_turns_does_not_grow_for_ever(tmp_path: Path) -> None:
+    notify = tmp_path / "notify.jsonl"
+    command = codex_command(spec_of(), codex="codex", notify=notify, prompt=False)
+    [told] = [word for word in shlex.split(command) if word.startswith("notify=")]
+    notifier = tomllib.loads(told)["notify"]
+
+    for line in ("one", "two"):
+        subprocess.run([*notifier, line], check=True)
+    assert notify.read_text() == "one\ntwo\n"
+    notify.write_text("x" * (1 << 20) + "\n")
+    subprocess.run([*notifier, "three"], check=True)
+
+    assert notify.read_text() == "three\n"
+    notify.unlink()
+    first = subprocess.run([*notifier, "four"], check=True, capture_output=True)
+    assert first.stderr == b""
+    assert notify.read_text() == "four\n"
+
+
+def test_a_process_that_may_not_be_signalled_is_one_that_does_not_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(process: psutil.Process) -> None:
+        raise psutil.AccessDenied(process.pid)
+
+    child = subprocess.Popen(["sleep", "1000"])
+    try:
+        with monkeypatch.context() as others:
+            others.setattr(psutil.Process, "terminate", refused)
+            others.setattr(psutil.Process, "kill", refused)
+            others.setattr(processes, "KILL_SECONDS", 0.02)
+            assert not processes.end([psutil.Process(child.pid)], grace=0)
+    finally:
+        child.kill()
+        child.wait()

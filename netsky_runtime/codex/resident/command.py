@@ -30,7 +30,12 @@ MAX_INSTRUCTIONS: Final = 120_000
 MAX_TEXT: Final = 1 << 20
 """Characters that Codex takes as one message (0.153.4, 0.163.0)."""
 
-_APPEND: Final = 'printf "%s\\n" "$1" >> "$0"'
+NOTIFY_BYTES: Final = 1 << 20
+"""What Codex has said at the ends of turns is thrown away when it is more, read or not."""
+_APPEND: Final = (
+    f'{{ [ "$(wc -c < "$0")" -gt {NOTIFY_BYTES} ] && : > "$0"; }} 2>/dev/null; '
+    'printf "%s\\n" "$1" >> "$0"'
+)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NOT_OURS: Final = frozenset({"TERM", "TMUX", "TMUX_PANE", "PWD", "OLDPWD", "SHLVL", "_"})

@@ -6,6 +6,7 @@ Everything here blocks: call it in a thread.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,14 @@ def leader(pid: int) -> psutil.Process | None:
     """Return the process of a living pane; a later one of that number is not taken for it."""
     try:
         return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def parent(process: psutil.Process | None) -> psutil.Process | None:
+    """Return who has started a process that still lives: of a pane's leader, the tmux server."""
+    try:
+        return process.parent() if process is not None else None
     except psutil.NoSuchProcess:
         return None
 
@@ -113,24 +122,26 @@ def _left(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Pr
     """Return who still lives after so long; who is dead and not yet buried does not."""
     gone = threading.Event()  # never set: the only way to wait in a thread
     for _ in range(round(seconds / _POLL_SECONDS)):
-        if not any(_lives(process) for process in processes):
+        if not any(lives(process) for process in processes):
             break
         gone.wait(_POLL_SECONDS)
-    return [process for process in processes if _lives(process)]
+    return [process for process in processes if lives(process)]
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
+    """Whether a process has not ended; one that is dead and not yet buried has."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied:
+        return True
 
 
 def _signal(process: psutil.Process, *, kill: bool) -> None:
-    try:
+    # Whom we may not signal, somebody else's by now, does not end: whoever waits for it sees that.
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
         if kill:
             process.kill()
         else:
             process.terminate()
-    except psutil.NoSuchProcess:
-        return
