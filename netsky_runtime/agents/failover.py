@@ -9,7 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.recovery import recover
-from netsky_runtime.codex.base import NoSuchDoor, RuntimeFailure, ThreadGone, ThreadUnavailable
+from netsky_runtime.codex.base import (
+    NoSuchDoor,
+    RuntimeFailure,
+    StillWriting,
+    ThreadGone,
+    ThreadUnavailable,
+)
 from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.db import approvals, inputs, sessions, turns
 from netsky_runtime.errors import CodexMissing, NetskyError, Unhealthy
@@ -42,6 +48,8 @@ async def resume_elsewhere(
         except (NoSuchDoor, CodexMissing, ThreadGone) as error:
             fields = {"actor": actor.id, "door": name.value, "reason": error.message}
             kit.log("info", "door cannot continue the thread", fields)
+        except StillWriting:
+            raise  # no other door may have it yet
         except (RuntimeFailure, Unhealthy) as error:
             unsure = error
         else:
@@ -65,13 +73,15 @@ async def change_door(seat: Seat, row: Session, why: NoSuchDoor) -> Session:
 
 
 async def _resume_at(seat: Seat, actor: Actor, row: Session, to: RuntimeName) -> ThreadSession:
-    """Resume the thread at a door. When that cannot be, the row is as it was."""
+    """Resume the thread at a door. When that certainly is not, the row is as it was."""
     runtime = seat.kit.runtime(to)
     await runtime.open()
     there = await _send_to(seat, row, to)
     try:
         spec = seat.kit.launcher.spec(actor, there, runtime.capabilities)
         return await runtime.resume(row.thread_id, spec)
+    except StillWriting:
+        raise
     except (RuntimeFailure, Unhealthy):
         await _send_to(seat, row, row.runtime, engine_id=row.engine_id)
         raise

@@ -15,6 +15,7 @@ from netsky_runtime.agents.attach import attached
 from netsky_runtime.codex.base import (
     NoActiveTurn,
     RuntimeFailure,
+    StillWriting,
     ThreadGone,
     TurnRunning,
 )
@@ -58,7 +59,8 @@ async def move(seat: Seat, to: RuntimeName, *, interrupt: bool) -> Session:
     already, when a turn runs that may not be interrupted, or when the thread is not attached;
     ``DeadlineExceeded`` when it goes on for longer than anybody waits; ``Unhealthy`` or
     ``RuntimeFailure`` when a door does not do its part: then the thread is at its old door again,
-    or, where that has let go of it for good, goes on as any lost thread does.
+    or, where that has let go of it for good, goes on as any lost thread does; after
+    ``StillWriting`` it stays with the new one until that has ended what does not end.
     """
     _check_free(seat)  # first: in the middle of a move the row names the other door already
     _check_way(seat, await _current(seat), to)
@@ -94,6 +96,8 @@ async def carry_out(seat: Seat, to: RuntimeName) -> None:
         if there.thread_id:
             try:
                 thread = await _resume(seat, there)
+            except StillWriting:
+                raise  # the old door would be the second to write: the row names the new one
             except (RuntimeFailure, Unhealthy):
                 back = await _send_to(seat, there, row.runtime)
                 with suppress(ThreadGone):  # an mcp-server has forgotten it: the runner looks on

@@ -308,6 +308,10 @@ class ThreadUnavailable(RuntimeFailure):
     """Not now: not loaded, overloaded, draining, engine absent. Nothing was or will be consumed."""
 
 
+class StillWriting(ThreadUnavailable):
+    """A process of this door may still write to the thread and does not end: no other may yet."""
+
+
 class ThreadGone(RuntimeFailure):
     """The door cannot find the thread, and will not find it later."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from netsky_runtime.agents import move, runner
 from netsky_runtime.agents.dispatch import Dispatcher
-from netsky_runtime.codex.base import ThreadUnavailable, TurnRunning, Unsupported
+from netsky_runtime.codex.base import StillWriting, ThreadUnavailable, TurnRunning, Unsupported
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.control import vocabulary
 from netsky_runtime.db import events, sessions
@@ -297,6 +297,19 @@ async def test_a_thread_whose_new_door_fails_is_back_at_the_old_one(tmp_path, ho
         assert (row.runtime, row.state) == (APP, SessionState.LIVE)
         assert (await fleet.reply_to(await fleet.send("SAY[here]"))).body == "here"
         assert losses(fleet) == []
+
+
+async def test_a_thread_whose_new_door_may_still_write_stays_with_that(tmp_path, house):
+    house.doors[RESIDENT].refuses = StillWriting("A process of the pane does not end.")
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        with pytest.raises(StillWriting):
+            await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
+        assert (await session_of(fleet)).runtime is RESIDENT
+        assert house.doors[APP]._writers == {}
+        house.doors[RESIDENT].refuses = None
+        assert (await fleet.reply_to(await fleet.send("SAY[there]"))).body == "there"
+        assert (await session_of(fleet)).runtime is RESIDENT
 
 
 async def test_a_thread_whose_move_cannot_be_recorded_has_one_writer_all_the_same(
