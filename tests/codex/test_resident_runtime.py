@@ -2,46 +2,123 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import json
 import os
+import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from netsky_runtime.clock import SortableIds, SystemClock
-from netsky_runtime.codex.base import HistoryUnavailable, LaunchSpec, ThreadUnavailable
-from netsky_runtime.codex.resident import ResidentRuntime
+from netsky_runtime.codex.base import (
+    HistoryUnavailable,
+    LaunchSpec,
+    NoSuchDoor,
+    StillWriting,
+    ThreadUnavailable,
+)
+from netsky_runtime.codex.events import EventKind
+from netsky_runtime.codex.resident import ResidentRuntime, bounded, processes
+from netsky_runtime.codex.resident.command import PROMPT_VARIABLE
+from netsky_runtime.codex.resident.following import Following
 from netsky_runtime.codex.resident.tmux import TmuxServer
+from netsky_runtime.errors import Unhealthy
 from netsky_runtime.paths import Home
 from netsky_runtime.settings import Settings
+from tests.support.fakes import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from netsky_runtime.clock import Clock
+    from netsky_runtime.codex.resident.session import ResidentSession
+
 THREAD = "01a00000-0000-7000-8000-000000000001"
+SECONDS = 20
 PROGRAM = '#!/bin/sh\n[ "$1" = --version ] && { echo codex-cli 0.163.0; exit; }\nexec cat\n'
 
 
-@pytest.fixture
-async def runtime(tmp_path: Path) -> AsyncIterator[ResidentRuntime]:
+def resident_door(
+    tmp_path: Path, clock: Clock, *, program: str = PROGRAM, path: str = os.environ["PATH"]
+) -> ResidentRuntime:
     codex = tmp_path / "codex"
-    codex.write_text(PROGRAM)
+    codex.write_text(program)
     codex.chmod(0o755)
     home = Home.locate({"NETSKY_HOME": str(tmp_path / "home")})
     home.prepare()
-    clock = SystemClock()
-    runtime = ResidentRuntime(
+    return ResidentRuntime(
         settings=Settings(codex_bin=str(codex)),
         home=home,
         clock=clock,
         ids=SortableIds(clock),
-        environ={"PATH": os.environ["PATH"], "CODEX_HOME": str(tmp_path / "codex-home")},
+        environ={"PATH": path, "CODEX_HOME": str(tmp_path / "codex-home")},
         log=lambda *_: None,
     )
+
+
+@pytest.fixture
+async def runtime(tmp_path: Path) -> AsyncIterator[ResidentRuntime]:
+    runtime = resident_door(tmp_path, SystemClock())
     await runtime.open()
     yield runtime
     await runtime.close(keep_engine=False)
+
+
+@pytest.fixture
+async def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def timed(tmp_path: Path, clock: ManualClock) -> AsyncIterator[ResidentRuntime]:
+    """A door whose time passes by hand."""
+    runtime = resident_door(tmp_path, clock)
+    await runtime.open()
+    yield runtime
+    await runtime.close(keep_engine=False)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> TmuxServer:
+    return TmuxServer(socket=tmp_path / "home/tmux.sock", environ=os.environ)
+
+
+def written(tmp_path: Path) -> None:
+    """Write the rollout of the thread, as Codex would have."""
+    day = tmp_path / "codex-home/sessions/2026/01/01"
+    day.mkdir(parents=True)
+    meta = {"type": "session_meta", "payload": {"id": THREAD}}
+    (day / f"rollout-2026-01-01T00-00-00-{THREAD}.jsonl").write_text(json.dumps(meta) + "\n")
+
+
+def refused(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+async def refused_too(*_: Any, **__: Any) -> Any:
+    refused()
+
+
+async def loss(session: ResidentSession, clock: ManualClock) -> str:
+    """Let time pass until the session is lost, and return why."""
+    loop = asyncio.get_running_loop()
+
+    async def reason() -> str:
+        events = [event async for event in session.events()]
+        assert events[-1].kind is EventKind.SESSION_LOST
+        return str(events[-1].data["reason"])
+
+    waiting = loop.create_task(reason())
+    async with asyncio.timeout(SECONDS):
+        while not waiting.done():
+            await clock.advance(1)
+            await asyncio.wait([waiting], timeout=0.01)
+    return waiting.result()
 
 
 def spec_in(folder: Path) -> LaunchSpec:
@@ -76,7 +153,7 @@ async def test_a_thread_that_cannot_be_looked_for_just_now_is_not_gone(
 
 
 async def test_a_thread_whose_rollout_cannot_be_read_gets_no_pane_that_stays(
-    runtime: ResidentRuntime, tmp_path: Path
+    runtime: ResidentRuntime, server: TmuxServer, tmp_path: Path
 ) -> None:
     day = tmp_path / "codex-home/sessions/2026/01/01"
     day.mkdir(parents=True)
@@ -85,5 +162,137 @@ async def test_a_thread_whose_rollout_cannot_be_read_gets_no_pane_that_stays(
     with pytest.raises(ThreadUnavailable, match="cannot be read"):
         await runtime.resume(THREAD, spec_in(tmp_path))
 
-    server = TmuxServer(socket=tmp_path / "home/tmux.sock", environ=os.environ)
     assert server.panes() == []
+
+
+async def test_a_pane_out_of_sight_lives_on_and_its_thread_is_found_in_it_again(
+    timed: ResidentRuntime,
+    clock: ManualClock,
+    server: TmuxServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written(tmp_path)
+    marks = {"@netsky_mark": "tag", "@netsky_thread": THREAD}
+    pane, pid = server.make("worker1", "exec cat", cwd="/", options=marks)
+    session = await timed.resume(THREAD, spec_in(tmp_path))
+
+    with monkeypatch.context() as full:
+        full.setattr(asyncio.get_running_loop(), "subprocess_exec", refused_too)
+        reason = await loss(session, clock)
+
+    assert "out of sight" in reason
+    assert psutil.Process(pid).is_running()
+    again = await timed.resume(THREAD, spec_in(tmp_path))
+    assert again.thread_id == THREAD
+    assert [(found.pane, found.pid) for found in server.panes()] == [(pane, pid)]
+    os.kill(pid, signal.SIGKILL)
+    assert "Codex has ended" in await loss(again, clock)
+
+
+async def test_what_outlives_its_tmux_server_is_ended(
+    timed: ResidentRuntime, clock: ManualClock, server: TmuxServer, tmp_path: Path
+) -> None:
+    written(tmp_path)
+    marks = {"@netsky_mark": "tag", "@netsky_thread": THREAD}
+    stubborn = "trap '' HUP; while :; do sleep 1; done"
+    _, pid = server.make("worker1", stubborn, cwd="/", options=marks)
+    process = psutil.Process(pid)
+    session = await timed.resume(THREAD, spec_in(tmp_path))
+
+    os.kill(int(server.instance().partition("-")[0]), signal.SIGKILL)
+    assert "with its tmux server" in await loss(session, clock)
+
+    await asyncio.to_thread(psutil.wait_procs, [process], timeout=SECONDS)
+    assert not process.is_running()
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "no"), asyncio.CancelledError()])
+async def test_whatever_goes_wrong_after_a_pane_was_launched_leaves_none(
+    error: BaseException,
+    runtime: ResidentRuntime,
+    server: TmuxServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written(tmp_path)
+
+    async def fail(*_: Any, **__: Any) -> None:
+        assert [found.thread_id for found in server.panes()] == [THREAD]
+        raise error
+
+    monkeypatch.setattr(Following, "go_on", fail)
+    with pytest.raises(type(error)):
+        await runtime.resume(THREAD, spec_in(tmp_path))
+
+    assert server.panes() == []
+
+
+async def test_whoever_is_cancelled_while_a_pane_is_made_leaves_none(
+    runtime: ResidentRuntime,
+    server: TmuxServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written(tmp_path)
+    going, may = threading.Event(), threading.Event()
+    real = TmuxServer.make
+
+    def slow(*given: Any, **more: Any) -> Any:
+        going.set()
+        may.wait(SECONDS)
+        return real(*given, **more)
+
+    monkeypatch.setattr(TmuxServer, "make", slow)
+    resuming = asyncio.get_running_loop().create_task(runtime.resume(THREAD, spec_in(tmp_path)))
+    await asyncio.to_thread(going.wait, SECONDS)
+    resuming.cancel()
+    await asyncio.wait([resuming], timeout=SECONDS)
+    assert resuming.cancelled()
+    may.set()
+    monkeypatch.setattr(Following, "go_on", refused_too)
+    with pytest.raises(OSError, match="Too many"):
+        await runtime.resume(THREAD, spec_in(tmp_path))
+
+    assert server.panes() == []
+
+
+async def test_a_pane_whose_process_does_not_end_may_still_write(
+    runtime: ResidentRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path)
+
+    with monkeypatch.context() as stuck:
+        stuck.setattr(processes, "end", lambda members, **_: False)
+        stuck.setattr(Following, "go_on", refused_too)
+        with pytest.raises(StillWriting, match="does not end"):
+            await runtime.resume(THREAD, spec_in(tmp_path))
+
+
+async def test_a_machine_without_tmux_has_no_such_door(tmp_path: Path) -> None:
+    runtime = resident_door(tmp_path, SystemClock(), path=str(tmp_path))
+
+    with pytest.raises(NoSuchDoor, match="no tmux"):
+        await runtime.open()
+
+
+async def test_a_server_that_hangs_does_not_keep_a_stop_from_ending_its_panes(
+    tmp_path: Path, server: TmuxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path)
+    runtime = resident_door(tmp_path, SystemClock())
+    await runtime.open()
+    prompt = tmp_path / "home/attach/worker1/prompt.md"
+    command = f"{PROMPT_VARIABLE}={prompt} exec cat"
+    _, pid = server.make("worker1", command, cwd="/", options={"@netsky_mark": "tag"})
+    process, hung = psutil.Process(pid), int(server.instance().partition("-")[0])
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        monkeypatch.setattr(bounded, "COMMAND_SECONDS", 0.1)
+        with pytest.raises(Unhealthy, match="do not end"):
+            await runtime.close(keep_engine=False)
+        assert not processes.lives(process)
+    finally:
+        monkeypatch.undo()
+        os.kill(hung, signal.SIGCONT)
+        server.kill_server()

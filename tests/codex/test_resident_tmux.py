@@ -61,6 +61,10 @@ class Inn:
         return await pane.paste(onto=onto)
 
 
+def ignored(_: Capture) -> None:
+    """Care for nothing that a pane shows."""
+
+
 def clients(inn: Inn) -> int:
     """Return how many connections of ours live."""
     mine = (child for child in psutil.Process().children() if str(inn.socket) in child.cmdline())
@@ -141,6 +145,7 @@ async def test_the_watch_tells_what_changed_and_nothing_twice(inn: Inn) -> None:
                 each.id,
                 seen=lambda shot, each=each: seen.append((each.session, shot.plain())),
                 gone=lambda reason: seen.append(("gone", reason)),
+                silent=lambda reason: seen.append(("silent", reason)),
             )
         )
     async with asyncio.timeout(SECONDS):
@@ -161,7 +166,7 @@ async def test_the_watch_tells_of_a_killed_pane_once(inn: Inn) -> None:
     pane = await inn.room("exec cat")
     await inn.room("exec cat", name="two")
     gone: list[str] = []
-    inn.watch.add(Watcher(pane.id, seen=lambda shot: None, gone=gone.append))
+    inn.watch.add(Watcher(pane.id, seen=ignored, gone=gone.append, silent=gone.append))
     await inn.watch.tick()
 
     inn.server.kill("one")
@@ -171,18 +176,20 @@ async def test_the_watch_tells_of_a_killed_pane_once(inn: Inn) -> None:
     assert gone == ["its pane was killed"]
 
 
-async def test_the_watch_tells_of_a_lost_server_after_some_patience(inn: Inn) -> None:
+async def test_the_watch_tells_of_a_server_that_is_silent_after_some_patience(inn: Inn) -> None:
     pane = await inn.room("exec cat")
     gone: list[str] = []
-    inn.watch.add(Watcher(pane.id, seen=lambda shot: None, gone=gone.append))
+    silent: list[str] = []
+    inn.watch.add(Watcher(pane.id, seen=ignored, gone=gone.append, silent=silent.append))
     await inn.watch.tick()
 
     inn.server.kill_server()
     for _ in range(3):
-        assert gone == []
+        assert silent == []
         await inn.watch.tick()
 
-    assert len(gone) == 1
+    assert len(silent) == 1
+    assert gone == []
 
 
 async def test_the_connection_comes_back_with_the_server_and_starts_none(inn: Inn) -> None:

@@ -16,8 +16,9 @@ from netsky_runtime.codex.base import (
     TurnRunning,
 )
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.codex.resident import launching
+from netsky_runtime.codex.resident import launching, processes
 from netsky_runtime.codex.resident.control import ControlLost
+from netsky_runtime.codex.resident.following import Following
 from netsky_runtime.codex.resident.resident import Resident, is_batch
 from netsky_runtime.codex.resident.screen import Capture
 from netsky_runtime.codex.resident.typing import Typist
@@ -26,6 +27,7 @@ from tests.support.fakes import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 READY = screens.capture("0.153.4-ready")
 BUSY = screens.capture("0.153.4-busy")
@@ -351,6 +353,28 @@ async def test_a_screen_that_only_passes_by_is_not_told() -> None:
         home.seen(shot, look_again=lambda: None)
 
     assert await told(home) == []
+
+
+async def test_a_thread_that_was_left_for_another_is_blocked_until_it_is_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shown = "another"
+    monkeypatch.setattr(processes, "open_rollout", lambda leader: (shown, tmp_path))
+    home = resident()
+    home.named("its own", tmp_path)
+    following = Following(
+        home, notify=tmp_path, codex_home=tmp_path, rollouts=None, tasks=None, named=None
+    )
+
+    home.block("another thread", READY, elsewhere=True)
+    for shot in (READY, BUSY, MODEL_GONE, MODEL_GONE, READY):
+        home.seen(shot, look_again=lambda: None)
+        await following.look()
+    assert home.reason == "another thread"
+    shown = "its own"
+    await following.look()
+
+    assert await told(home) == ["another thread", ""]
 
 
 async def test_netskys_own_typing_blocks_nothing() -> None:

@@ -59,6 +59,16 @@ class Following:
                 self._begin(*found)
         return bool(resident.thread_id) and resident.begun
 
+    async def look(self) -> None:
+        """Learn the thread's name; or, where it was left for another, whether it is back."""
+        resident = self._resident
+        if not resident.thread_id:
+            await self.learn_name()
+        elif resident.elsewhere:
+            found = await asyncio.to_thread(processes.open_rollout, resident.leader)
+            if resident.elsewhere and (found is None or found[0] == resident.thread_id):
+                resident.clear()
+
     async def go_on(self, thread_id: str, rollout: Path, *, lives: bool) -> None:
         """Follow a thread that has had turns; what it did before is not told again.
 

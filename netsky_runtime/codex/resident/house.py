@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from netsky_runtime.codex.base import LaunchSpec, ThreadUnavailable
+from netsky_runtime.codex.base import LaunchSpec, StillWriting, ThreadUnavailable
 from netsky_runtime.codex.binary import CodexBinary, codex_home
 from netsky_runtime.codex.resident import launching, processes
 from netsky_runtime.codex.resident.command import PROMPT_VARIABLE, Files
@@ -22,13 +23,15 @@ from netsky_runtime.codex.rollout import RolloutWatch
 from netsky_runtime.supervise import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     import psutil
 
     from netsky_runtime.clock import Clock
     from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
+
+_T = TypeVar("_T")
 
 QUOTED: Final = 600
 """Characters of a screen in the reason of a loss."""
@@ -60,7 +63,7 @@ class House:
         self._watch = Watch(control=self._control, clock=clock)
         self._rollouts = RolloutWatch(self._codex_home, clock=clock, log=log, roots=(home.attach,))
         self._attached: dict[str, tuple[Resident, Following]] = {}
-        self._ending: dict[str, asyncio.Task[None]] = {}
+        self._ending: dict[str, asyncio.Task[bool]] = {}
 
     def __len__(self) -> int:
         return len(self._attached)
@@ -80,7 +83,10 @@ class House:
         await self._control.close()
 
     async def launch(self, spec: LaunchSpec, thread_id: str) -> tuple[Resident, Following]:
-        """Start Codex in a pane of its own. Raises ``InputRejected``, ``ThreadUnavailable``."""
+        """Start Codex in a pane of its own. Raises ``InputRejected``, ``ThreadUnavailable``.
+
+        Whoever is cancelled over it leaves none.
+        """
         session = launching.session_name(spec)
         await self._vacated(session)
         command = await asyncio.to_thread(
@@ -92,9 +98,17 @@ class House:
             thread_id=thread_id,
         )
         marks = {"@netsky_mark": spec.mark, "@netsky_thread": thread_id}
-        pane, pid = await asyncio.to_thread(
-            self.tmux.make, session, command, cwd=spec.cwd, options=marks
-        )
+        work = asyncio.to_thread(self.tmux.make, session, command, cwd=spec.cwd, options=marks)
+        making = self._tasks.spawn("resident make", _outcome(work))
+        try:
+            made = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            unmaking = self._tasks.spawn("resident end", self._unmake(making, session))
+            self._ending[session] = unmaking
+            raise
+        if isinstance(made, ThreadUnavailable):
+            raise made
+        pane, pid = made
         return self.take(
             Found(
                 pane=pane,
@@ -134,20 +148,34 @@ class House:
 
     def watch(self, resident: Resident, following: Following) -> None:
         """Look at a pane once a second from now on, and tell what becomes of it."""
+        server = processes.parent(resident.leader)
+        looking: asyncio.Task[None] | None = None
 
         def seen(shot: Capture) -> None:
+            nonlocal looking
             if shot.dead:
                 self._lost(resident, f"Codex has ended: {_words(shot)}")
                 return
             resident.seen(shot, look_again=watcher.look_again)
-            if not resident.thread_id:
-                # A human may have answered a dialog, or begun the first turn.
-                self._tasks.spawn("resident name", following.learn_name())
+            if resident.thread_id and not resident.elsewhere:
+                return
+            if looking is not None and not looking.done():
+                watcher.look_again()
+                return
+            # A human may have answered a dialog, begun the first turn, or gone back to the thread.
+            looking = self._tasks.spawn("resident thread", following.look())
 
         def gone(reason: str) -> None:
             self._lost(resident, f"Codex is gone: {reason}")
 
-        watcher = Watcher(resident.pane.id, seen=seen, gone=gone)
+        def silent(reason: str) -> None:
+            if server is not None and not processes.lives(server):
+                self._lost(resident, f"Codex is gone with its tmux server: {reason}")
+                return
+            resident.end(f"The pane is out of sight: {reason}")
+            self._tasks.spawn("resident let go", self.let_go(resident))
+
+        watcher = Watcher(resident.pane.id, seen=seen, gone=gone, silent=silent)
         self._watch.add(watcher)
 
     def screen(self, resident: Resident) -> tuple[str, ...]:
@@ -167,28 +195,46 @@ class House:
             await held[1].close()
 
     async def end(self, resident: Resident) -> None:
-        """End a pane with every process in it. Raises ``ThreadUnavailable``."""
-        await self.let_go(resident)
-        gone = await asyncio.to_thread(self._end, resident.pane.session, resident.leader)
-        if not gone:
-            raise _stays(resident.pane.session)
+        """End a pane with every process in it, also when the caller is cancelled over it.
+
+        Raises ``StillWriting``.
+        """
+        session = resident.pane.session
+        ending = self._tasks.spawn("resident end", self._end_attached(resident))
+        self._ending[session] = ending
+        await asyncio.wait([ending])
+        if not ending.result():
+            raise _stays(session)
 
     async def end_found(self, found: Found) -> None:
-        """End a pane that nobody is attached to. Raises ``ThreadUnavailable``."""
+        """End a pane that nobody is attached to. Raises ``StillWriting``."""
         leader = None if found.dead else processes.leader(found.pid)
         if not await asyncio.to_thread(self._end, found.session, leader):
             raise _stays(found.session)
 
     def _lost(self, resident: Resident, reason: str) -> None:
         resident.end(reason)
-        ending = self._tasks.spawn("resident end", self.end(resident))
-        self._ending[resident.pane.session] = ending
+        session = resident.pane.session
+        ending = self._tasks.spawn("resident end", self._end_attached(resident))
+        self._ending[session] = ending
+
+    async def _end_attached(self, resident: Resident) -> bool:
+        await self.let_go(resident)
+        session = resident.pane.session
+        gone = await asyncio.to_thread(self._end, session, resident.leader)
+        if not gone:
+            self._log("warning", "a process of a pane does not end", {"session": session})
+        return gone
+
+    async def _unmake(self, making: asyncio.Task[Any], session: str) -> bool:
+        await asyncio.wait([making])
+        return await asyncio.to_thread(self._end, session, None)
 
     async def _vacated(self, session: str) -> None:
         """Return when nothing lives any more of earlier panes of this name.
 
         One of them would write the thread beside its successor, and its end, known by the name,
-        would take the successor along. Raises ``ThreadUnavailable``.
+        would take the successor along. Raises ``StillWriting``.
         """
         if (ending := self._ending.get(session)) is not None:
             await asyncio.wait([ending])
@@ -198,7 +244,8 @@ class House:
 
     def _end(self, session: str, leader: psutil.Process | None) -> bool:
         members = processes.family(leader)
-        self.tmux.kill(session)
+        with suppress(ThreadUnavailable):  # a tmux that hangs: they can be ended without it
+            self.tmux.kill(session)
         gone = processes.end(members)
         # What it started in its last moment, or had started when it was killed.
         return self._sweep(session) and gone
@@ -221,6 +268,14 @@ def _words(shot: Capture) -> str:
     return tail(shot)[-QUOTED:] or "it said nothing."
 
 
-def _stays(session: str) -> ThreadUnavailable:
+async def _outcome(work: Coroutine[Any, Any, _T]) -> _T | ThreadUnavailable:
+    # Not raised: the task is reported to nobody but who waits for it.
+    try:
+        return await work
+    except ThreadUnavailable as error:
+        return error
+
+
+def _stays(session: str) -> StillWriting:
     msg = f"A process of the pane {session} does not end."
-    return ThreadUnavailable(msg, hint="See what still runs: ps -ef | grep codex")
+    return StillWriting(msg, hint="See what still runs: ps -ef | grep codex")

@@ -53,6 +53,8 @@ class Resident:
         """Whether netsky itself types at this moment: then words in the composer are its own."""
         self.reason = ""
         """Why nothing can be typed, as it was told last."""
+        self.elsewhere = False
+        """Whether the screen shows another thread: no screen says that this is over."""
         self._clock = clock
         self._doubt = ""
         self._cut = ""
@@ -123,6 +125,8 @@ class Resident:
 
         A screen may be caught while it is drawn, and somebody who types may be about to send.
         """
+        if self.elsewhere:
+            return
         reading = read(shot)
         reason = "" if reading.look in _OPEN or self._is_own(reading) else _reason(reading)
         if reason == self.reason:
@@ -138,14 +142,16 @@ class Resident:
     def clear(self) -> None:
         """Tell that it is over, if something blocked."""
         self._doubt = ""
+        self.elsewhere = False
         if self.reason:
             self.reason = ""
             data = {"reason": "", "screen": ""}
             self.channel.put(self._event(EventKind.BLOCKED, data))
 
-    def block(self, reason: str, shot: Capture) -> None:
+    def block(self, reason: str, shot: Capture, *, elsewhere: bool = False) -> None:
         """Tell that nothing can be typed, why, and what the screen shows."""
         self._doubt = ""
+        self.elsewhere = elsewhere
         if reason != self.reason:
             self.reason = reason
             data = {"reason": reason, "screen": tail(shot)}

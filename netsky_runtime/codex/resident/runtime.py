@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,9 @@ from netsky_runtime.records import RuntimeName
 from netsky_runtime.settings import door_defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
+
+    import psutil
 
     from netsky_runtime.clock import Clock, Ids
     from netsky_runtime.codex.resident.following import Following
@@ -89,7 +92,7 @@ class ResidentRuntime:
     async def open(self) -> None:
         """Find tmux and Codex, and begin to watch. Starts no server: the first pane does.
 
-        Idempotent. Raises ``CodexMissing`` or ``Unhealthy``.
+        Idempotent. Raises ``NoSuchDoor`` without tmux, ``CodexMissing`` or ``Unhealthy``.
         """
         async with self._opening:
             if self._house is not None:
@@ -150,9 +153,10 @@ class ResidentRuntime:
                 resident, following = house.take(found)
             else:
                 resident, following = await house.launch(spec, "")
-        following.begin()
-        await self._come_up(house, resident, following, speaks=bool(spec.instructions))
-        return await self._session(house, resident, following)
+        async with _kept_if_well(house, resident, launched=found is None):
+            following.begin()
+            await self._come_up(resident, following, speaks=bool(spec.instructions))
+            return await self._session(house, resident, following)
 
     async def resume(self, thread_id: str, spec: LaunchSpec) -> ResidentSession:
         """Attach to a thread that has had a turn: in the pane where it lives, else in a new one.
@@ -176,15 +180,14 @@ class ResidentRuntime:
                 resident, following = house.take(found)
             else:
                 resident, following = await house.launch(spec, thread_id)
-        try:
-            await following.go_on(thread_id, rollout, lives=found is not None)
-        except HistoryUnavailable as error:
-            # One that was started for it would write beside whoever gets the thread instead.
-            await (house.let_go(resident) if found is not None else house.end(resident))
-            raise ThreadUnavailable(error.message, hint=error.hint) from error
-        if found is None:
-            await self._come_up(house, resident, following, speaks=False)
-        return await self._session(house, resident, following)
+        async with _kept_if_well(house, resident, launched=found is None):
+            try:
+                await following.go_on(thread_id, rollout, lives=found is not None)
+            except HistoryUnavailable as error:
+                raise ThreadUnavailable(error.message, hint=error.hint) from error
+            if found is None:
+                await self._come_up(resident, following, speaks=False)
+            return await self._session(house, resident, following)
 
     async def find(self, mark: str, *, since: int) -> str:
         """Return the thread that was started with this mark, living or not; empty when none.
@@ -193,7 +196,11 @@ class ResidentRuntime:
         """
         if not mark:
             return ""
-        for pane in await asyncio.to_thread(self._tmux.panes):
+        try:
+            panes = await asyncio.to_thread(self._tmux.panes)
+        except ThreadUnavailable as error:
+            raise HistoryUnavailable(error.message, hint=error.hint) from error
+        for pane in panes:
             if pane.mark == mark and not pane.dead and (thread := await _thread_in(pane)):
                 return thread
         home = Path(codex_home(self._environ))
@@ -241,21 +248,14 @@ class ResidentRuntime:
             await house.let_go(holder)
         await house.end_found(found)
 
-    async def _come_up(
-        self, house: House, resident: Resident, following: Following, *, speaks: bool
-    ) -> None:
-        try:
-            blocking = await launching.come_up(
-                resident.pane,
-                named=following.learn_name,
-                speaks=speaks,
-                seconds=self._settings.turn_start_seconds,
-                clock=self._clock,
-            )
-        except BaseException:
-            # Also when the caller was cancelled: nobody would know of this pane.
-            await house.end(resident)
-            raise
+    async def _come_up(self, resident: Resident, following: Following, *, speaks: bool) -> None:
+        blocking = await launching.come_up(
+            resident.pane,
+            named=following.learn_name,
+            speaks=speaks,
+            seconds=self._settings.turn_start_seconds,
+            clock=self._clock,
+        )
         if blocking is not None:
             resident.block(read(blocking).reason, blocking)
 
@@ -275,12 +275,16 @@ class ResidentRuntime:
         )
 
     def _end_all(self) -> bool:
-        living = [pane for pane in self._tmux.panes() if not pane.dead]
-        members = [p for pane in living for p in processes.family(processes.leader(pane.pid))]
-        self._tmux.kill_server()
+        members: list[psutil.Process] = []
+        told = False
+        with suppress(ThreadUnavailable):  # a tmux that hangs: they can be ended without it
+            living = [pane for pane in self._tmux.panes() if not pane.dead]
+            members = [p for pane in living for p in processes.family(processes.leader(pane.pid))]
+            self._tmux.kill_server()
+            told = True
         gone = processes.end(members)
         rooms = f"{self._home.attach}{os.sep}"
-        return processes.end_marked(PROMPT_VARIABLE, rooms) and gone
+        return processes.end_marked(PROMPT_VARIABLE, rooms) and gone and told
 
     def _marked(self, spec: LaunchSpec) -> LaunchSpec:
         return spec if spec.mark else replace(spec, mark=self._ids.tag())
@@ -290,6 +294,20 @@ class ResidentRuntime:
             msg = "The resident door was not opened."
             raise ThreadUnavailable(msg)
         return self._house
+
+
+@asynccontextmanager
+async def _kept_if_well(house: House, resident: Resident, *, launched: bool) -> AsyncIterator[None]:
+    """End a pane that was launched and let go of one that was found, whatever goes wrong.
+
+    Also when the caller was cancelled: nobody would know of the pane, and whoever gets the thread
+    instead would not write to it alone.
+    """
+    try:
+        yield
+    except BaseException:
+        await (house.end(resident) if launched else house.let_go(resident))
+        raise
 
 
 async def _thread_in(found: Found) -> str:

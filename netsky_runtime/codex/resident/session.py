@@ -192,7 +192,7 @@ class ResidentSession:
         if found is None or not self.thread_id or found[0] == self.thread_id:
             return
         reason = f"Somebody has opened another thread on this screen: {found[0]}."
-        self._resident.block(reason, await self._resident.pane.look())
+        self._resident.block(reason, await self._resident.pane.look(), elsewhere=True)
         raise ThreadBlocked(reason, hint=f"Go on with {self.thread_id} there: /resume")
 
     async def _type(self, text: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TICK_SECONDS: Final = 1.0
 PATIENCE: Final = 3
-"""Ticks without an answer until the server counts as gone."""
+"""Ticks without an answer until those who watch are told."""
 _LIST: Final = f"list-panes -a -F {quote(STATE)}"
 
 
@@ -28,12 +28,16 @@ class Watcher:
         *,
         seen: Callable[[Capture], None],
         gone: Callable[[str], None],
+        silent: Callable[[str], None],
     ) -> None:
         self.pane_id = pane_id
         self.seen = seen
         """Told what a pane shows when that may have changed."""
         self.gone = gone
         """Told why the pane is no more; nothing is told afterwards."""
+        self.silent = silent
+        """Told that tmux does not say what became of the pane, which may well live; nothing is
+        told afterwards."""
         self.since = 0
         """The second in which the pane was last looked at."""
         self.state = ""
@@ -83,7 +87,8 @@ class Watch:
         except ControlLost as error:
             self._silent += 1
             if self._silent >= PATIENCE:
-                self._all_gone(watchers, error.message)
+                self._silent = 0
+                self._give_up(watchers, error.message)
             return
         self._silent = 0
         states = {line.split(" ", 1)[0]: line for line in listed.text.splitlines()}
@@ -108,7 +113,8 @@ class Watch:
         watcher.since = at
         watcher.seen(screen)  # which may want to look again
 
-    def _all_gone(self, watchers: dict[str, Watcher], reason: str) -> None:
+    def _give_up(self, watchers: dict[str, Watcher], reason: str) -> None:
         for pane, watcher in watchers.items():
-            if self._watchers.pop(pane, None) is watcher:
-                watcher.gone(reason)
+            if self._watchers.get(pane) is watcher:
+                self.remove(pane)
+                watcher.silent(reason)
