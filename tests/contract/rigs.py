@@ -62,6 +62,8 @@ class Rig(Protocol):
     reads_rollout: bool
     """Its events are read from Codex's rollout, where the messages carry ids of Codex's own and
     no batch ids, of words only the end is told, no fragments, and a failure at the turn's end."""
+    says_hi: str
+    """A command all of whose output is told."""
 
     def runtime(self) -> ThreadRuntime:
         """Return a runtime as a new netsky of this home would make it, not yet open."""
@@ -85,6 +87,7 @@ class ScriptedRig:
         self.project = root / "project"
         self.launch: Mapping[str, Any] = {}
         self.reads_rollout = False
+        self.says_hi = "echo hi"
         self._directory = root / "threads"
         self._ids = CountingIds()
         self._stack = stack
@@ -115,6 +118,7 @@ class AppServerRig:
         self.project = bench.project
         self.launch: Mapping[str, Any] = {}
         self.reads_rollout = False
+        self.says_hi = "echo hi"
         self._bench = bench
 
     def runtime(self) -> ThreadRuntime:
@@ -135,6 +139,8 @@ class McpServerRig:
         self.project = bench.project
         self.launch: Mapping[str, Any] = {}
         self.reads_rollout = False
+        # 0.153.4 may lose what is written before it listens, after 150 ms.
+        self.says_hi = "sleep 0.4; echo hi"
         self._bench = bench
 
     def runtime(self) -> ThreadRuntime:
@@ -156,6 +162,7 @@ class ResidentRig:
         # Instructions would be a first turn, and no test counts it.
         self.launch: Mapping[str, Any] = {"instructions": "", "model": den.model}
         self.reads_rollout = True
+        self.says_hi = "echo hi"
         self._den = den
 
     def runtime(self) -> ThreadRuntime:

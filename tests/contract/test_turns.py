@@ -77,7 +77,7 @@ async def test_an_item_is_started_before_it_is_completed(stage: Stage) -> None:
 async def test_a_command_is_told_with_output_and_exit_code(stage: Stage) -> None:
     session, told = await stage.start()
 
-    await says(session, told, "RUN[echo hi] SAY[done]")
+    await says(session, told, f"RUN[{stage.rig.says_hi}] SAY[done]")
 
     [command] = told.items("command")
     assert "echo hi" in command.data["command"]
