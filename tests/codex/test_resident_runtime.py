@@ -26,6 +26,7 @@ from netsky_runtime.codex.events import EventKind
 from netsky_runtime.codex.resident import ResidentRuntime, bounded, processes
 from netsky_runtime.codex.resident.command import PROMPT_VARIABLE
 from netsky_runtime.codex.resident.following import Following
+from netsky_runtime.codex.resident.resident import Resident
 from netsky_runtime.codex.resident.tmux import TmuxServer
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.paths import Home
@@ -33,9 +34,10 @@ from netsky_runtime.settings import Settings
 from tests.support.fakes import ManualClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from netsky_runtime.clock import Clock
+    from netsky_runtime.codex.resident.screen import Capture
     from netsky_runtime.codex.resident.session import ResidentSession
 
 THREAD = "01a00000-0000-7000-8000-000000000001"
@@ -205,6 +207,44 @@ async def test_what_outlives_its_tmux_server_is_ended(
 
     await asyncio.to_thread(psutil.wait_procs, [process], timeout=SECONDS)
     assert not process.is_running()
+
+
+async def test_a_name_is_looked_for_by_one_job_at_a_time(
+    timed: ResidentRuntime,
+    clock: ManualClock,
+    server: TmuxServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asking = "printf '\\033[?25l'; while :; do echo pick one; sleep 0.1; done"
+    server.make("worker1", asking, cwd="/", options={"@netsky_mark": "tag"})
+    starting = asyncio.get_running_loop().create_task(timed.start(spec_in(tmp_path)))
+    async with asyncio.timeout(SECONDS):
+        while not starting.done():
+            await clock.advance(1)
+            await asyncio.wait([starting], timeout=0.01)
+    assert starting.result().thread_id == ""
+    shown, asked, may = [], [], threading.Event()
+    real = Resident.seen
+
+    def seen(home: Resident, shot: Capture, *, look_again: Callable[[], None]) -> None:
+        shown.append(shot)
+        real(home, shot, look_again=look_again)
+
+    def slow(leader: psutil.Process) -> None:
+        asked.append(leader)
+        may.wait(SECONDS)
+
+    monkeypatch.setattr(Resident, "seen", seen)
+    monkeypatch.setattr(processes, "open_rollout", slow)
+    try:
+        async with asyncio.timeout(SECONDS):
+            while len(shown) < 4:
+                await clock.advance(1)
+                await asyncio.to_thread(server.instance)
+        assert len(asked) == 1
+    finally:
+        may.set()
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "no"), asyncio.CancelledError()])

@@ -37,7 +37,10 @@ _WHERE: Final = "display-message -p '#{client_session}'"
 
 
 class ControlLost(ThreadUnavailable):
-    """tmux does not answer: its server is gone or hangs. What was asked may have been done."""
+    """tmux does not answer: its server is gone or hangs, or no client of it can be started.
+
+    What was asked may have been done, and the panes may live on.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,10 @@ class Block:
 
 
 class Control:
-    """The connection. It is made when first needed, and anew after the server was lost.
+    """The connection. It is made when first needed, and anew after any answer that did not come.
 
-    A command must be one line in tmux's own syntax: ``quote`` what is not a constant.
+    No wait is longer than its deadline and the end of an earlier client. A command must be one
+    line in tmux's own syntax: ``quote`` what is not a constant.
     """
 
     def __init__(self, *, tmux: str, socket: Path, environ: Mapping[str, str]) -> None:
