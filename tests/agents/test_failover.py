@@ -5,7 +5,13 @@ import asyncio
 import pytest
 
 from netsky_runtime.agents import dispatch, runner
-from netsky_runtime.codex.base import AnswerLost, NoSuchDoor, ThreadGone, ThreadUnavailable
+from netsky_runtime.codex.base import (
+    AnswerLost,
+    NoSuchDoor,
+    StillWriting,
+    ThreadGone,
+    ThreadUnavailable,
+)
 from netsky_runtime.db import actors, approvals, inputs, messages, sessions, turns, views
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.records import (
@@ -210,6 +216,31 @@ async def test_a_thread_goes_on_in_a_resident_codex_when_there_is_no_app_server(
         assert (await fleet.reply_to(await fleet.send("SAY[still here]"))).body == "still here"
         row = await session_of(fleet)
         assert (row.runtime, row.thread_id) == (RuntimeName.RESIDENT, thread_id)
+
+
+async def test_a_thread_that_a_door_may_still_write_to_is_asked_for_at_no_other(
+    tmp_path, house, monkeypatch
+):
+    house.app.shut = NoSuchDoor("This Codex has no app-server.")
+    house.resident.refuses = StillWriting("A process of the pane does not end.")
+    asked, enough = [], asyncio.Event()
+    async with house.crew(tmp_path) as fleet:
+        await warmed(fleet)
+        for door in (house.mcp, house.resident):
+
+            async def resume(*given, door=door, real=door.resume):
+                asked.append(door.name)
+                if asked.count(RuntimeName.RESIDENT) == 3:
+                    enough.set()
+                return await real(*given)
+
+            monkeypatch.setattr(door, "resume", resume)
+        house.mcp.kill()
+        async with asyncio.timeout(5):
+            await enough.wait()
+        house.resident.refuses = None
+        assert (await fleet.reply_to(await fleet.send("SAY[still here]"))).body == "still here"
+        assert set(asked[asked.index(RuntimeName.RESIDENT) :]) == {RuntimeName.RESIDENT}
 
 
 async def test_a_door_that_a_new_codex_has_not_any_more_is_left_for_another(tmp_path, house):

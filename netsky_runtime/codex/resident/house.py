@@ -203,7 +203,7 @@ class House:
         ending = self._tasks.spawn("resident end", self._end_attached(resident))
         self._ending[session] = ending
         await asyncio.wait([ending])
-        if not ending.result():
+        if ending.cancelled() or not ending.result():
             raise _stays(session)
 
     async def end_found(self, found: Found) -> None:
