@@ -154,6 +154,15 @@ async def test_enter_is_not_pressed_on_what_came_between_and_the_text_may_stand_
     assert pane.done == [LETTER]
 
 
+async def test_a_frame_that_is_being_drawn_is_no_dialog() -> None:
+    undrawn = [replace(shot, cursor_shown=False) for shot in (READY, LARGE)]
+    pane = FakePane(undrawn[0], READY, after=(undrawn[0], undrawn[1], LARGE))
+
+    await typist(pane).enter(LETTER)
+
+    assert pane.done == [LETTER, "C-m"]
+
+
 async def test_a_silent_pane_is_an_error_that_names_pane_and_looks() -> None:
     pane = FakePane(READY, after=(READY,))
 

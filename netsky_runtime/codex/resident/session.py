@@ -22,7 +22,7 @@ from netsky_runtime.codex.base import (
 )
 from netsky_runtime.codex.resident import processes
 from netsky_runtime.codex.resident.command import check_typable
-from netsky_runtime.codex.resident.screen import Look, read
+from netsky_runtime.codex.resident.screen import Look
 from netsky_runtime.codex.resident.typing import ATTACH
 from netsky_runtime.codex.rollout import read_history
 
@@ -118,8 +118,7 @@ class ResidentSession:
         over = self._resident.turn_over(turn_id)
         end = self._clock.monotonic() + self._seconds
         while not over.is_set():
-            shot = await self._resident.pane.look()
-            reading = read(shot)
+            shot, reading = await self._resident.typist.look()
             if reading.look in {Look.BUSY, Look.APPROVAL}:
                 await self._resident.pane.press("Escape", on=shot)
             elif reading.look in {Look.DIALOG, Look.TRUST, Look.UNREADABLE}:

@@ -22,6 +22,9 @@ SETTLE_SECONDS: Final = 2.0
 SHOW_SECONDS: Final = 5.0
 """How long Codex may take to show what was pasted; 1 MB took it 0.5 s."""
 LOOK_SECONDS: Final = 0.05
+DIALOG_LOOKS: Final = 5
+"""Looks in a row that a dialog must stand: a frame that is being drawn has no cursor either."""
+_PASSING: Final = frozenset({Look.DIALOG, Look.UNREADABLE})
 ATTEMPTS: Final = 6
 """Looks at a screen that changes under the typing, until it is given up."""
 _UNSETTLED: Final = frozenset({Look.STARTING, Look.UNREADABLE})
@@ -87,8 +90,7 @@ class Typist:
         Returns whether it stood there. Raises ``ControlLost``, ``ThreadUnavailable``.
         """
         text = typable(text)
-        shot = await self._pane.look()
-        reading = read(shot)
+        shot, reading = await self.look()
         if reading.look is not Look.TYPED or not shows(reading, text):
             return False
         await self._pane.press("C-m", on=shot)
@@ -97,7 +99,7 @@ class Typist:
     async def stands(self, text: str) -> bool:
         """Whether the text still stands in the composer; then it is remembered."""
         text = typable(text)
-        reading = read(await self._pane.look())
+        _, reading = await self.look()
         if not shows(reading, text):
             return False
         self._left = text
@@ -107,6 +109,17 @@ class Typist:
         """Whether what stands in the composer is what was pasted here and never sent."""
         return bool(self._left) and shows(reading, self._left)
 
+    async def look(self) -> tuple[Capture, Reading]:
+        """Return what the pane shows; a dialog only if it stands. Raises ``ThreadUnavailable``."""
+        looks = 0
+        while True:
+            shot = await self._pane.look()
+            reading = read(shot)
+            looks += 1
+            if reading.look not in _PASSING or looks >= DIALOG_LOOKS:
+                return shot, reading
+            await self._clock.sleep(LOOK_SECONDS)
+
     async def settled(self) -> tuple[Capture, Reading]:
         """Return what the pane shows once it has been drawn. Raises ``ThreadUnavailable``.
 
@@ -114,8 +127,7 @@ class Typist:
         """
         end = self._clock.monotonic() + SETTLE_SECONDS
         while True:
-            shot = await self._pane.look()
-            reading = read(shot)
+            shot, reading = await self.look()
             if reading.look not in _UNSETTLED | {Look.BUSY} or self._clock.monotonic() >= end:
                 return shot, reading
             await self._clock.sleep(LOOK_SECONDS)
@@ -123,8 +135,7 @@ class Typist:
     async def _shown(self, text: str) -> Capture:
         looks, end = 0, self._clock.monotonic() + SHOW_SECONDS
         while True:
-            shot = await self._pane.look()
-            reading = read(shot)
+            shot, reading = await self.look()
             looks += 1
             if reading.look is Look.TYPED and shows(reading, text):
                 return shot
