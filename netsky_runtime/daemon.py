@@ -36,8 +36,8 @@ from netsky_runtime.errors import CodexMissing, NetskyError
 from netsky_runtime.live_verbs import LiveVerbs
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
-from netsky_runtime.records import RuntimeName
 from netsky_runtime.sidecar.runs import Sidecar
+from netsky_runtime.states import RuntimeName
 from netsky_runtime.supervise import Supervisor
 from netsky_runtime.tool_verbs import ToolVerbs
 from netsky_runtime.verbs import RecordVerbs, Verb, VerbTable

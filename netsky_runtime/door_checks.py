@@ -6,11 +6,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.binary import how_to_install
-from netsky_runtime.records import DoorResult, RuntimeName
 from netsky_runtime.settings import SIDECAR, DoorDefaults, Settings, door_defaults
+from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from netsky_runtime.records import DoorResult
 
 SHUT: Final = "shut"
 """State of a door that is not open and need not be."""

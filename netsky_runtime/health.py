@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from netsky_runtime.records import (
-    Actor,
-    ActorStatus,
-    Health,
-    HealthState,
-    Session,
-    SessionState,
-    Turn,
-    TurnStatus,
-)
+from netsky_runtime.records import Actor, Health, Session, Turn
+from netsky_runtime.states import ActorStatus, HealthState, SessionState, TurnStatus
 
 LAST_TURN_FAILED = "last turn failed"
 

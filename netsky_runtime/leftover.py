@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import engines
-from netsky_runtime.records import Engine, RuntimeName
+from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from netsky_runtime.db.connection import Database, Tx
     from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
+    from netsky_runtime.records import Engine
 
 _CONNECT_SECONDS = 1.0
 _REASON = "it was stopped while no netsky used it"

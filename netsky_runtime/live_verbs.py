@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from netsky_runtime.db import inputs, messages, sessions
 from netsky_runtime.db.commits import Commits
 from netsky_runtime.errors import Conflict
-from netsky_runtime.records import OWNER, InputStatus, RuntimeName
+from netsky_runtime.records import OWNER
+from netsky_runtime.states import InputStatus, RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

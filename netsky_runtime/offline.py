@@ -13,7 +13,7 @@ from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
 from netsky_runtime.lock import HomeLock
-from netsky_runtime.records import RuntimeName
+from netsky_runtime.states import RuntimeName
 from netsky_runtime.verbs import RecordVerbs, VerbTable
 
 if TYPE_CHECKING:

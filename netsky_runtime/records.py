@@ -1,15 +1,35 @@
-"""The shared vocabulary: frozen records and the states they can be in.
+"""The shared vocabulary: frozen records of what ``states`` has the words for.
 
-Every status is spelled here and nowhere else; the database stores the text of
-the enum. Times are integer milliseconds since the epoch. An empty string means
+Times are integer milliseconds since the epoch. An empty string means
 "not known yet" for ids of other programs, ``None`` means "does not apply".
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from netsky_runtime.states import (
+    ActorKind,
+    ActorStatus,
+    ApprovalKind,
+    ApprovalStatus,
+    DeliveryStatus,
+    Direction,
+    EngineState,
+    HealthState,
+    InputMode,
+    InputStatus,
+    MessageKind,
+    MessageStatus,
+    Priority,
+    RuntimeName,
+    SessionState,
+    Source,
+    TaskStatus,
+    ToolsDoor,
+    TurnStatus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,250 +37,6 @@ if TYPE_CHECKING:
 OWNER = "owner"
 MANAGER0 = "manager0"
 MAX_BODY_BYTES = 256 * 1024
-
-
-class RuntimeName(StrEnum):
-    """Which door to Codex a session goes through."""
-
-    APP_SERVER = "app_server"
-    MCP_SERVER = "mcp_server"
-    RESIDENT = "resident"
-    SCRIPTED = "scripted"
-
-
-class ToolsDoor(StrEnum):
-    """How a thread reaches netsky's tools; a thread keeps the door it was started with."""
-
-    NONE = ""
-    """The thread has not been started."""
-    DYNAMIC = "dynamic"
-    """Codex asks netsky on the connection that carries the thread."""
-    MCP = "mcp"
-    """A small MCP server of netsky's, which Codex starts for the thread."""
-
-
-class ActorKind(StrEnum):
-    """What an actor is."""
-
-    OWNER = "owner"
-    MANAGER = "manager"
-    WORKER = "worker"
-    SIDECAR = "sidecar"
-    """A worker without a task, which lives for one turn at a time: ``netsky codex N``."""
-
-
-class ActorStatus(StrEnum):
-    """Whether an actor takes work."""
-
-    ACTIVE = "active"
-    PARKED = "parked"
-    """Waits for the owner; nothing is dispatched to it."""
-    STOPPED = "stopped"
-
-
-class SessionState(StrEnum):
-    """Where a session stands with its thread."""
-
-    STARTING = "starting"
-    LIVE = "live"
-    LOST = "lost"
-    ENDED = "ended"
-
-
-class EngineState(StrEnum):
-    """Whether an engine is believed to run."""
-
-    RUNNING = "running"
-    ENDED = "ended"
-    LOST = "lost"
-
-
-class TurnStatus(StrEnum):
-    """How a turn stands or ended."""
-
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
-
-
-class TaskStatus(StrEnum):
-    """Where a task is on its way."""
-
-    OPEN = "open"
-    BLOCKED = "blocked"
-    IN_PROGRESS = "in_progress"
-    REPORTED = "reported"
-    """The worker has reported; its manager decides."""
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing more will happen to the task by itself."""
-        return self in _CLOSED_TASKS
-
-
-_CLOSED_TASKS = frozenset({TaskStatus.DONE, TaskStatus.FAILED, TaskStatus.CANCELLED})
-
-
-class Priority(StrEnum):
-    """P0 is now, P3 whenever."""
-
-    P0 = "P0"
-    P1 = "P1"
-    P2 = "P2"
-    P3 = "P3"
-
-
-class Source(StrEnum):
-    """Where a message entered netsky."""
-
-    ROOM = "room"
-    CLI = "cli"
-    ACTOR = "actor"
-    """An actor's tool call or the end of its turn."""
-    DAEMON = "daemon"
-    """netsky itself: recovery texts and task hand-overs."""
-    CODEX = "codex"
-    """A human typing in Codex's own TUI."""
-    BUS = "bus"
-    WEB = "web"
-    IMESSAGE = "imessage"
-
-
-class Direction(StrEnum):
-    """Which way a message goes."""
-
-    INBOUND = "inbound"
-    """Towards an actor's thread."""
-    OUTBOUND = "outbound"
-    """Towards the owner."""
-
-
-class MessageKind(StrEnum):
-    """What a message is for."""
-
-    TEXT = "text"
-    TASK = "task"
-    """The text of a task, handed to its worker."""
-    REPORT = "report"
-    """An actor's final text, climbing to its manager."""
-    REPLY = "reply"
-    QUESTION = "question"
-    RECOVERY = "recovery"
-
-
-class MessageStatus(StrEnum):
-    """How far a message is."""
-
-    RECEIVED = "received"
-    ROUTED = "routed"
-    ANSWERED = "answered"
-    CLOSED = "closed"
-    """No answer is expected."""
-    FAILED = "failed"
-
-
-class InputMode(StrEnum):
-    """What the sender wants when the actor is busy."""
-
-    QUEUE = "queue"
-    STEER = "steer"
-    INTERRUPT = "interrupt"
-
-
-class InputStatus(StrEnum):
-    """How far an input is on its way into a thread."""
-
-    QUEUED = "queued"
-    HANDED = "handed"
-    """The runtime accepted it."""
-    SEEN = "seen"
-    """It is in the thread's history; provisional until its turn completes."""
-    ANSWERED = "answered"
-    INTERRUPTED = "interrupted"
-    """A human or ``cancel`` stopped its turn."""
-    CANCELLED = "cancelled"
-    """Never consumed."""
-    FAILED = "failed"
-    UNCERTAIN = "uncertain"
-    """History cannot tell; a human decides."""
-
-    @property
-    def open(self) -> bool:
-        """Whether netsky still has something to do for it."""
-        return self in OPEN_INPUTS
-
-
-OPEN_INPUTS = frozenset({InputStatus.QUEUED, InputStatus.HANDED, InputStatus.SEEN})
-
-
-class DeliveryStatus(StrEnum):
-    """A delivery's receipt."""
-
-    PENDING = "pending"
-    HANDED = "handed"
-    CONFIRMED = "confirmed"
-    INTERRUPTED = "interrupted"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-    UNCERTAIN = "uncertain"
-
-
-def delivery_status(status: InputStatus) -> DeliveryStatus:
-    """Derive a delivery's state from its input's: the one rule for it."""
-    match status:
-        case InputStatus.QUEUED:
-            return DeliveryStatus.PENDING
-        case InputStatus.SEEN | InputStatus.ANSWERED:
-            return DeliveryStatus.CONFIRMED
-        case _:
-            return DeliveryStatus(status.value)
-
-
-class ApprovalKind(StrEnum):
-    """What Codex asks for."""
-
-    COMMAND = "command"
-    FILE_CHANGE = "file_change"
-    PERMISSIONS = "permissions"
-    USER_INPUT = "user_input"
-    ELICITATION = "elicitation"
-
-
-class DecisionWord(StrEnum):
-    """What a human can say to an approval, in netsky's words."""
-
-    ACCEPT = "accept"
-    ACCEPT_FOR_SESSION = "accept_for_session"
-    DECLINE = "decline"
-    CANCEL = "cancel"
-    """Decline and interrupt the turn."""
-
-
-class ApprovalStatus(StrEnum):
-    """What became of a question."""
-
-    PENDING = "pending"
-    ACCEPTED = "accepted"
-    ACCEPTED_FOR_SESSION = "accepted_for_session"
-    DECLINED = "declined"
-    CANCELLED = "cancelled"
-    ANSWERED = "answered"
-    RESOLVED_ELSEWHERE = "resolved_elsewhere"
-    LOST = "lost"
-
-
-class HealthState(StrEnum):
-    """How an actor is, at a glance."""
-
-    HEALTHY = "healthy"
-    BUSY = "busy"
-    IDLE = "idle"
-    BLOCKED = "blocked"
-    UNHEALTHY = "unhealthy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

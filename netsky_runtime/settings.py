@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from netsky_runtime.errors import NotFound, UsageError
-from netsky_runtime.records import RuntimeName
+from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

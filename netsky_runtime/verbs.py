@@ -22,15 +22,8 @@ from netsky_runtime.errors import (
     Refused,
     UsageError,
 )
-from netsky_runtime.records import (
-    OWNER,
-    ActorInput,
-    InputMode,
-    InputStatus,
-    MessageKind,
-    Task,
-    TaskStatus,
-)
+from netsky_runtime.records import OWNER, ActorInput, Task
+from netsky_runtime.states import InputMode, InputStatus, MessageKind, TaskStatus
 
 if TYPE_CHECKING:
     from netsky_runtime.agents.delegation import Delegation

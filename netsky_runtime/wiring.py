@@ -16,19 +16,9 @@ from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.db import actors, engines, sessions
 from netsky_runtime.db import doors as door_rows
 from netsky_runtime.errors import CodexMissing, NetskyError, Unhealthy
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
-    Actor,
-    ActorKind,
-    ActorStatus,
-    DoorResult,
-    Engine,
-    EngineState,
-    RuntimeName,
-    Session,
-)
+from netsky_runtime.records import MANAGER0, OWNER, Actor, DoorResult, Engine, Session
 from netsky_runtime.settings import Settings, allowed_roots, work_dir
+from netsky_runtime.states import ActorKind, ActorStatus, EngineState, RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,8 @@ from textual.app import App
 from textual.worker import Worker, WorkerState
 
 from netsky_runtime.errors import NetskyError
-from netsky_runtime.records import MANAGER0, InputMode
+from netsky_runtime.records import MANAGER0
+from netsky_runtime.states import InputMode
 from netsky_tui import theme
 from netsky_tui.attaching import Attaching
 from netsky_tui.feed import RoomFeed

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.errors import DatabaseError, NetskyError, NoDaemon
-from netsky_runtime.records import ApprovalKind, DecisionWord
+from netsky_runtime.states import ApprovalKind, DecisionWord
 from netsky_tui.drawing.paragraphs import choices, question_id
 from netsky_tui.screens.dialogs import ChoiceScreen, Field, FormScreen, Option
 

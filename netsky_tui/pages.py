@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.records import InputStatus
+from netsky_runtime.states import InputStatus
 from netsky_tui.drawing import details
 from netsky_tui.keymap import SCOPES, pretty
 from netsky_tui.screens.approval import ApprovalScreen

@@ -28,14 +28,7 @@ if TYPE_CHECKING:
 
     from netsky_runtime.db.connection import ReadDatabase, Tx
     from netsky_runtime.db.views import ActorView
-    from netsky_runtime.records import (
-        Approval,
-        Message,
-        Note,
-        Task,
-        Turn,
-        Usage,
-    )
+    from netsky_runtime.records import Approval, Message, Note, Task, Turn, Usage
 
 _TASKS_STAMP = """
 SELECT (SELECT count(*) FROM tasks), (SELECT max(updated_at) FROM tasks),

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
         Actor,
         Approval,
         Health,
-        InputMode,
-        InputStatus,
         Message,
         Note,
         Session,
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
         Turn,
         Usage,
     )
+    from netsky_runtime.states import InputMode, InputStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,14 +7,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
-    ActorStatus,
-    Approval,
-    ApprovalStatus,
-    DecisionWord,
-)
+from netsky_runtime.records import MANAGER0, OWNER, Approval
+from netsky_runtime.states import ActorStatus, ApprovalStatus, DecisionWord
 from netsky_tui import notices
 from netsky_tui.drawing import actors, approvals, events, messages, tasks
 from netsky_tui.notices import Notice, Weight

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.records import RuntimeName
+from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from netsky_runtime.records import (
+from netsky_runtime.states import (
     ApprovalKind,
     ApprovalStatus,
     HealthState,

@@ -27,7 +27,8 @@ from netsky_runtime.errors import (
 from netsky_runtime.offline import offline
 from netsky_runtime.options import Options
 from netsky_runtime.paths import Home
-from netsky_runtime.records import MAX_BODY_BYTES, ApprovalStatus
+from netsky_runtime.records import MAX_BODY_BYTES
+from netsky_runtime.states import ApprovalStatus
 from netsky_runtime.wiring import readiness
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from netsky_runtime import door_checks, settings
-from netsky_runtime.records import DoorResult, RuntimeName
+from netsky_runtime.records import DoorResult
+from netsky_runtime.states import RuntimeName
 
 APP, MCP, RESIDENT = RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT
 

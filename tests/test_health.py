@@ -7,15 +7,13 @@ from typing import Any
 import pytest
 
 from netsky_runtime import health
-from netsky_runtime.records import (
-    Actor,
+from netsky_runtime.records import Actor, Session, Turn
+from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
     HealthState,
     RuntimeName,
-    Session,
     SessionState,
-    Turn,
     TurnStatus,
 )
 

@@ -10,7 +10,8 @@ from netsky_runtime import leftover
 from netsky_runtime.db import engines
 from netsky_runtime.db.connection import Database
 from netsky_runtime.paths import Home
-from netsky_runtime.records import Engine, EngineState, RuntimeName
+from netsky_runtime.records import Engine
+from netsky_runtime.states import EngineState, RuntimeName
 from netsky_runtime.wire.process import process_started
 from tests.support.fakes import ManualClock
 

@@ -4,8 +4,8 @@ import pytest
 
 from netsky_runtime import settings
 from netsky_runtime.errors import UsageError
-from netsky_runtime.records import RuntimeName
 from netsky_runtime.settings import DoorDefaults, door_defaults
+from netsky_runtime.states import RuntimeName
 
 WATCHED = DoorDefaults(model="", sandbox="workspace-write", approval_policy="on-request")
 RESIDENT = DoorDefaults(model="gpt-5.4", sandbox="danger-full-access", approval_policy="never")

@@ -25,19 +25,19 @@ from netsky_runtime.errors import (
 )
 from netsky_runtime.options import Options
 from netsky_runtime.paths import Home
-from netsky_runtime.records import (
+from netsky_runtime.records import DoorResult
+from netsky_runtime.settings import Settings
+from netsky_runtime.sidecar import briefs, ending
+from netsky_runtime.sidecar.ending import Endings
+from netsky_runtime.sidecar.sessions import SidecarSessions
+from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
-    DoorResult,
     InputStatus,
     MessageStatus,
     RuntimeName,
     SessionState,
 )
-from netsky_runtime.settings import Settings
-from netsky_runtime.sidecar import briefs, ending
-from netsky_runtime.sidecar.ending import Endings
-from netsky_runtime.sidecar.sessions import SidecarSessions
 
 TS = "2026-04-15T21:00:00Z"
 

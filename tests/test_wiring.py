@@ -10,7 +10,8 @@ from netsky_runtime.codex.probe import Fingerprint
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import CodexMissing, Unhealthy
 from netsky_runtime.paths import Home
-from netsky_runtime.records import DoorResult, Engine, EngineState, RuntimeName
+from netsky_runtime.records import DoorResult, Engine
+from netsky_runtime.states import EngineState, RuntimeName
 from tests.support.fakes import CountingIds, ManualClock
 
 APP, MCP, RESIDENT = RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import approvals, inputs, sessions
-from netsky_runtime.records import InputStatus
+from netsky_runtime.states import InputStatus
 
 if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx

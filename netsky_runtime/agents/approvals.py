@@ -8,7 +8,7 @@ from netsky_runtime.codex import answers
 from netsky_runtime.codex.base import ApprovalGone, Decision, RuntimeFailure, ThreadSession
 from netsky_runtime.db import approvals
 from netsky_runtime.errors import Conflict, Refused, UsageError
-from netsky_runtime.records import Approval, ApprovalKind, ApprovalStatus, DecisionWord
+from netsky_runtime.states import ApprovalKind, ApprovalStatus, DecisionWord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from netsky_runtime.codex.events import CodexEvent
     from netsky_runtime.db.connection import Database
     from netsky_runtime.log import Log
+    from netsky_runtime.records import Approval
 
 _STATUS_OF = {
     DecisionWord.ACCEPT: ApprovalStatus.ACCEPTED,

@@ -10,12 +10,13 @@ from netsky_runtime.agents import failover
 from netsky_runtime.agents.naming import learn_name, look_for_name
 from netsky_runtime.codex.base import NoSuchDoor, ThreadGone, ThreadSession
 from netsky_runtime.db import actors, approvals, inputs, sessions, turns
-from netsky_runtime.records import Actor, Session, SessionState
+from netsky_runtime.states import SessionState
 
 if TYPE_CHECKING:
     from netsky_runtime.agents.seat import Seat
     from netsky_runtime.codex.base import ThreadRuntime
     from netsky_runtime.db.connection import Tx
+    from netsky_runtime.records import Actor, Session
 
 
 async def attach(seat: Seat) -> None:

@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from netsky_runtime.errors import Refused
-from netsky_runtime.records import MANAGER0, OWNER, Actor, ActorKind, TaskStatus
+from netsky_runtime.records import MANAGER0, OWNER, Actor
+from netsky_runtime.states import ActorKind, TaskStatus
 
 if TYPE_CHECKING:
     from netsky_runtime.records import Task

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netsky_runtime.records import ActorInput, InputMode, Message, MessageKind
+from netsky_runtime.states import InputMode, MessageKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+
+    from netsky_runtime.records import ActorInput, Message
 
 BATCH_BYTES = 512 * 1024
 """Reports are merged up to this size."""

@@ -23,19 +23,15 @@ from netsky_runtime.db import (
     tasks,
 )
 from netsky_runtime.errors import Conflict, UsageError
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
-    Actor,
+from netsky_runtime.records import MANAGER0, OWNER, Actor, Session, Task
+from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
     InputStatus,
     MessageKind,
     Priority,
     RuntimeName,
-    Session,
     Source,
-    Task,
     TaskStatus,
 )
 

@@ -23,13 +23,14 @@ from netsky_runtime.codex.base import (
 )
 from netsky_runtime.db import actors, inputs, messages
 from netsky_runtime.errors import Conflict
-from netsky_runtime.records import ActorInput, ActorStatus, InputMode, InputStatus, Message
+from netsky_runtime.states import ActorStatus, InputMode, InputStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from netsky_runtime.agents.seat import Seat
     from netsky_runtime.db.connection import Tx
+    from netsky_runtime.records import ActorInput, Message
 
 RETRY_MS = (500, 1_000, 2_000, 5_000, 10_000, 30_000)
 """How long an input rests after the nth time that Codex could not take it."""

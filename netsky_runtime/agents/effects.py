@@ -9,19 +9,13 @@ from netsky_runtime.agents import authority, tools
 from netsky_runtime.agents.authority import Role, role_of
 from netsky_runtime.db import actors, lineage, notes, posting, tasks
 from netsky_runtime.errors import Conflict, UsageError
-from netsky_runtime.records import (
-    Actor,
-    ActorKind,
-    MessageKind,
-    Source,
-    Task,
-    TaskStatus,
-)
+from netsky_runtime.states import ActorKind, MessageKind, Source, TaskStatus
 
 if TYPE_CHECKING:
     from netsky_runtime.agents.delegation import Delegation
     from netsky_runtime.clock import Clock, Ids
     from netsky_runtime.db.connection import Tx
+    from netsky_runtime.records import Actor, Task
 
 OPEN_SHOWN = 100
 """How many tasks that are not closed ``list_tasks`` shows, the most urgent."""

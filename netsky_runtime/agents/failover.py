@@ -19,12 +19,13 @@ from netsky_runtime.codex.base import (
 from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.db import approvals, inputs, sessions, turns
 from netsky_runtime.errors import CodexMissing, NetskyError, Unhealthy
-from netsky_runtime.records import Actor, InputStatus, RuntimeName, Session, SessionState, ToolsDoor
+from netsky_runtime.states import InputStatus, RuntimeName, SessionState, ToolsDoor
 
 if TYPE_CHECKING:
     from netsky_runtime.agents.seat import Seat
     from netsky_runtime.codex.base import ThreadSession
     from netsky_runtime.db.connection import Tx
+    from netsky_runtime.records import Actor, Session
 
 
 async def resume_elsewhere(

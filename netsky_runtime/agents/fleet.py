@@ -14,7 +14,8 @@ from netsky_runtime.codex.base import NoActiveTurn, RuntimeFailure, ThreadSessio
 from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.db import actors, sessions
 from netsky_runtime.errors import Conflict, Refused
-from netsky_runtime.records import MANAGER0, OWNER, Actor, ActorKind, ActorStatus
+from netsky_runtime.records import MANAGER0, OWNER, Actor
+from netsky_runtime.states import ActorKind, ActorStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from netsky_runtime.agents.kit import Kit
     from netsky_runtime.codex.base import Capabilities
     from netsky_runtime.db.connection import Tx
-    from netsky_runtime.records import RuntimeName, Session
+    from netsky_runtime.records import Session
+    from netsky_runtime.states import RuntimeName
     from netsky_runtime.supervise import Supervisor
 
 DRAIN_SECONDS = 5.0

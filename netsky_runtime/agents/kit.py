@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     )
     from netsky_runtime.db.connection import Database, Tx
     from netsky_runtime.log import Log
-    from netsky_runtime.records import Actor, ActorInput, Message, RuntimeName, Session, Turn
+    from netsky_runtime.records import Actor, ActorInput, Message, Session, Turn
+    from netsky_runtime.states import RuntimeName
 
 
 class SettleTurn(Protocol):

@@ -11,16 +11,9 @@ from netsky_runtime.agents.authority import role_of
 from netsky_runtime.agents.tools_config import mcp_server_config
 from netsky_runtime.codex.base import LaunchSpec
 from netsky_runtime.errors import Unhealthy
-from netsky_runtime.records import (
-    MANAGER0,
-    Actor,
-    ActorKind,
-    RuntimeName,
-    Session,
-    SessionState,
-    ToolsDoor,
-)
+from netsky_runtime.records import MANAGER0, Actor, Session
 from netsky_runtime.settings import door_defaults
+from netsky_runtime.states import ActorKind, RuntimeName, SessionState, ToolsDoor
 from netsky_runtime.tools_door.naming import TOKEN_VARIABLE
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from netsky_runtime.codex.base import (
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.db import inputs, sessions, turns
 from netsky_runtime.errors import NetskyError
-from netsky_runtime.records import InputStatus, Thread, Turn, TurnStatus
+from netsky_runtime.records import Thread, Turn
+from netsky_runtime.states import InputStatus, TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

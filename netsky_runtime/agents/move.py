@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from netsky_runtime.agents.seat import Seat
     from netsky_runtime.codex.base import ThreadSession
     from netsky_runtime.db.connection import Tx
-    from netsky_runtime.records import RuntimeName, Session
+    from netsky_runtime.records import Session
+    from netsky_runtime.states import RuntimeName
 
 REST_SECONDS: Final = 10.0
 """How long an interrupted turn may take to end, and the actor's runner to take up the move."""

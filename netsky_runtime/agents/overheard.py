@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex.bounds import head
 from netsky_runtime.db import messages, posting
-from netsky_runtime.records import (
-    MAX_BODY_BYTES,
-    OWNER,
-    Direction,
-    Message,
-    MessageKind,
-    MessageStatus,
-    Source,
-)
+from netsky_runtime.records import MAX_BODY_BYTES, OWNER, Message
+from netsky_runtime.states import Direction, MessageKind, MessageStatus, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

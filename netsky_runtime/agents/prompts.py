@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.authority import Role, role_of
 from netsky_runtime.errors import UsageError
-from netsky_runtime.records import ToolsDoor
+from netsky_runtime.states import ToolsDoor
 
 if TYPE_CHECKING:
     from netsky_runtime.records import Actor

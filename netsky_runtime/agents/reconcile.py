@@ -9,14 +9,8 @@ from netsky_runtime.agents.naming import learn_name
 from netsky_runtime.agents.settlement import settle_turn
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.db import approvals, inputs, sessions, turns
-from netsky_runtime.records import (
-    ActorInput,
-    ApprovalStatus,
-    InputStatus,
-    Message,
-    Turn,
-    TurnStatus,
-)
+from netsky_runtime.records import ActorInput, Message, Turn
+from netsky_runtime.states import ApprovalStatus, InputStatus, TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

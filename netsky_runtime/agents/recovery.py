@@ -5,17 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import actors, inputs, messages, posting, tasks
-from netsky_runtime.records import (
-    Actor,
-    ActorInput,
+from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
     InputMode,
     InputStatus,
-    Message,
     MessageKind,
     Source,
-    Task,
 )
 
 if TYPE_CHECKING:
@@ -23,6 +19,7 @@ if TYPE_CHECKING:
 
     from netsky_runtime.agents.kit import Kit
     from netsky_runtime.db.connection import Tx
+    from netsky_runtime.records import Actor, ActorInput, Message, Task
 
 QUOTE = 400
 """Characters quoted of each message that the cut turn was about."""

@@ -22,7 +22,7 @@ from netsky_runtime.codex.base import (
 )
 from netsky_runtime.db import actors, sessions
 from netsky_runtime.errors import Conflict, NetskyError, Unhealthy
-from netsky_runtime.records import ActorStatus, SessionState
+from netsky_runtime.states import ActorStatus, SessionState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

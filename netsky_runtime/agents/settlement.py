@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.recovery import recover
 from netsky_runtime.db import actors, approvals, inputs, messages, turns
-from netsky_runtime.records import (
-    Actor,
-    ActorInput,
-    ApprovalStatus,
-    InputStatus,
-    Turn,
-    TurnStatus,
-)
+from netsky_runtime.states import ApprovalStatus, InputStatus, TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +14,7 @@ if TYPE_CHECKING:
     from netsky_runtime.agents.seat import Seat
     from netsky_runtime.codex.base import HistoricItem
     from netsky_runtime.db.connection import Tx
+    from netsky_runtime.records import Actor, ActorInput, Turn
 
 
 async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> None:

@@ -10,7 +10,8 @@ from netsky_runtime.agents.effects import Call, Effects, Outcome
 from netsky_runtime.codex.base import ToolResult
 from netsky_runtime.db import actors, sessions, tool_calls
 from netsky_runtime.errors import Conflict, NetskyError, NotFound, Refused, UsageError
-from netsky_runtime.records import ActorStatus, ToolCall
+from netsky_runtime.records import ToolCall
+from netsky_runtime.states import ActorStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from netsky_runtime.agents.authority import Role
 from netsky_runtime.codex.base import ToolSpec
 from netsky_runtime.errors import NotFound, UsageError
-from netsky_runtime.records import Priority, TaskStatus  # noqa: TC001 - pydantic reads them
+from netsky_runtime.states import Priority, TaskStatus  # noqa: TC001 - pydantic looks them up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

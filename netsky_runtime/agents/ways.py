@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.codex.base import Unsupported
 from netsky_runtime.errors import Conflict, Refused
-from netsky_runtime.records import RuntimeName
+from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Callable

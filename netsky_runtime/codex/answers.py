@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.errors import UsageError
-from netsky_runtime.records import ApprovalKind, DecisionWord
+from netsky_runtime.states import ApprovalKind, DecisionWord
 
 if TYPE_CHECKING:
     from netsky_runtime.codex.base import Decision

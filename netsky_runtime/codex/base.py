@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from netsky_runtime.codex.events import CodexEvent
-    from netsky_runtime.records import DecisionWord, RuntimeName, TurnStatus
+    from netsky_runtime.states import DecisionWord, RuntimeName, TurnStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

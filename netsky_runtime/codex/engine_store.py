@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from netsky_runtime.records import Engine, EngineState
+    from netsky_runtime.records import Engine
+    from netsky_runtime.states import EngineState
 
 
 class EngineStore(Protocol):

@@ -21,7 +21,8 @@ from netsky_runtime.codex.binary import CodexBinary, version_in
 from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.codex.members import part
 from netsky_runtime.errors import CodexMissing, NetskyError, Unhealthy
-from netsky_runtime.records import DoorResult, RuntimeName
+from netsky_runtime.records import DoorResult
+from netsky_runtime.states import RuntimeName
 from netsky_runtime.wire.errors import PeerClosed, WireError
 from netsky_runtime.wire.peer import Peer
 from netsky_runtime.wire.process import Child

@@ -14,7 +14,7 @@ from netsky_runtime.comms.bus.addresses import bus_id_of
 from netsky_runtime.comms.bus.envelope import ACK, CANCEL, ERROR, REPLY, BusEnvelope, carried, dump
 from netsky_runtime.comms.bus.folders import Channel
 from netsky_runtime.comms.bus.names import settled_name
-from netsky_runtime.records import InputStatus
+from netsky_runtime.states import InputStatus
 
 if TYPE_CHECKING:
     from pathlib import Path

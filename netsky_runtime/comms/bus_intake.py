@@ -21,7 +21,7 @@ from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, Channel
 from netsky_runtime.comms.bus.taking import Claim, claims
 from netsky_runtime.db import actors, bus_envelopes
 from netsky_runtime.errors import Conflict, DatabaseError, NetskyError, NotFound, UsageError
-from netsky_runtime.records import ActorKind
+from netsky_runtime.states import ActorKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

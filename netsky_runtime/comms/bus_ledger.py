@@ -12,7 +12,7 @@ from netsky_runtime.comms import bus_answers
 from netsky_runtime.db import bus_envelopes, posting
 from netsky_runtime.db.bus_envelopes import TakenEnvelope
 from netsky_runtime.errors import Conflict
-from netsky_runtime.records import MessageKind, Source
+from netsky_runtime.states import MessageKind, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.comms.bus.envelope import ANSWERS, TEXT
 from netsky_runtime.comms.escaping import escape
-from netsky_runtime.records import OWNER, ActorInput, Message, MessageKind, Source
+from netsky_runtime.records import OWNER, ActorInput, Message
+from netsky_runtime.states import MessageKind, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

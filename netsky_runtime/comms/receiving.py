@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import messages, posting
-from netsky_runtime.records import InputMode, MessageKind, MessageStatus, Source
+from netsky_runtime.states import InputMode, MessageKind, MessageStatus, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,19 +15,13 @@ from netsky_runtime.comms.envelope import awaits_envelope, input_ids_in, tag_of
 from netsky_runtime.db import inputs as input_rows
 from netsky_runtime.db import lineage, posting, questions, tasks
 from netsky_runtime.errors import Conflict
-from netsky_runtime.records import (
-    MANAGER0,
-    MAX_BODY_BYTES,
-    OWNER,
-    Actor,
-    ActorInput,
+from netsky_runtime.records import MANAGER0, MAX_BODY_BYTES, OWNER, Actor, ActorInput, Message, Turn
+from netsky_runtime.states import (
     ActorKind,
     InputStatus,
-    Message,
     MessageKind,
     Source,
     TaskStatus,
-    Turn,
     TurnStatus,
 )
 

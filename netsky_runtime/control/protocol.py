@@ -9,14 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from netsky_runtime.control.vocabulary import HELLO, PROTOCOL, SUBSCRIBE, WATCH
 from netsky_runtime.errors import NotFound, UsageError
-from netsky_runtime.records import (
-    DecisionWord,
-    InputMode,
-    Priority,
-    RuntimeName,
-    Source,
-    TaskStatus,
-)
+from netsky_runtime.states import DecisionWord, InputMode, Priority, RuntimeName, Source, TaskStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.db import rows
 from netsky_runtime.errors import Conflict, NotFound
-from netsky_runtime.records import Actor, ActorKind, ActorStatus
+from netsky_runtime.records import Actor
+from netsky_runtime.states import ActorKind, ActorStatus
 
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Row, Tx

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.db import rows
 from netsky_runtime.errors import Conflict, NotFound
-from netsky_runtime.records import Approval, ApprovalKind, ApprovalStatus
+from netsky_runtime.records import Approval
+from netsky_runtime.states import ApprovalKind, ApprovalStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

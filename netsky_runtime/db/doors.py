@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import rows
-from netsky_runtime.records import DoorResult, RuntimeName
+from netsky_runtime.records import DoorResult
+from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

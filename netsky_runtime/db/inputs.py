@@ -1,7 +1,7 @@
 """Rows of ``actor_inputs``: the states of an input, and what follows for delivery and message.
 
 Every change goes through one of the transitions below, so that a delivery always says what
-``records.delivery_status`` says of its input.
+``states.delivery_status`` says of its input.
 """
 
 from __future__ import annotations
@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.db import rows
 from netsky_runtime.errors import Conflict, NotFound
-from netsky_runtime.records import (
-    ActorInput,
-    InputMode,
-    InputStatus,
-    MessageStatus,
-    delivery_status,
-)
+from netsky_runtime.records import ActorInput
+from netsky_runtime.states import InputMode, InputStatus, MessageStatus, delivery_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

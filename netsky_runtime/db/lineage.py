@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import actors
-from netsky_runtime.records import OWNER, Actor, ActorStatus
+from netsky_runtime.records import OWNER, Actor
+from netsky_runtime.states import ActorStatus
 
 if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx

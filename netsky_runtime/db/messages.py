@@ -6,16 +6,8 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.db import rows
 from netsky_runtime.errors import NotFound
-from netsky_runtime.records import (
-    OWNER,
-    Delivery,
-    DeliveryStatus,
-    Direction,
-    Message,
-    MessageKind,
-    MessageStatus,
-    Source,
-)
+from netsky_runtime.records import OWNER, Delivery, Message
+from netsky_runtime.states import DeliveryStatus, Direction, MessageKind, MessageStatus, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,13 +12,15 @@ from netsky_runtime.records import (
     MAX_BODY_BYTES,
     OWNER,
     ActorInput,
-    ActorStatus,
     Delivery,
+    Message,
+)
+from netsky_runtime.states import (
+    ActorStatus,
     DeliveryStatus,
     Direction,
     InputMode,
     InputStatus,
-    Message,
     MessageKind,
     MessageStatus,
     Source,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.db import rows
 from netsky_runtime.errors import Conflict, NotFound
-from netsky_runtime.records import RuntimeName, Session, SessionState, Thread, ToolsDoor
+from netsky_runtime.records import Session, Thread
+from netsky_runtime.states import RuntimeName, SessionState, ToolsDoor
 
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Row, Tx

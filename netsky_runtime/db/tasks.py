@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.db import rows
 from netsky_runtime.errors import NotFound, UsageError
-from netsky_runtime.records import Priority, Task, TaskStatus
+from netsky_runtime.records import Task
+from netsky_runtime.states import Priority, TaskStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import rows
-from netsky_runtime.records import Turn, TurnStatus
+from netsky_runtime.records import Turn
+from netsky_runtime.states import TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import actors, approvals, inputs, messages, rows, sessions, tasks, turns
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from netsky_runtime.db import actors, bus_envelopes, inputs, sessions
 from netsky_runtime.db.commits import Commits
 from netsky_runtime.errors import NetskyError
-from netsky_runtime.records import Actor, ActorStatus, InputStatus, SessionState
+from netsky_runtime.states import ActorStatus, InputStatus, SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from netsky_runtime.agents.fleet import Fleet
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.connection import Database, Tx
-    from netsky_runtime.records import ActorInput
+    from netsky_runtime.records import Actor, ActorInput
 
 GRACE_SECONDS = 10.0
 """How long a turn that was stopped for its deadline may take to end."""

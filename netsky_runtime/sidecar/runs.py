@@ -13,10 +13,10 @@ from netsky_runtime.errors import (
     NetskyError,
     UsageError,
 )
-from netsky_runtime.records import ActorKind, ActorStatus, InputStatus, Session
 from netsky_runtime.sidecar.briefs import Briefs
 from netsky_runtime.sidecar.ending import Endings
 from netsky_runtime.sidecar.sessions import SidecarSessions
+from netsky_runtime.states import ActorKind, ActorStatus, InputStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from netsky_runtime.control import protocol
     from netsky_runtime.db.bus_envelopes import TakenEnvelope
     from netsky_runtime.db.connection import Database, Tx
-    from netsky_runtime.records import Actor, ActorInput, RuntimeName
+    from netsky_runtime.records import Actor, ActorInput, Session
     from netsky_runtime.settings import Settings
     from netsky_runtime.sidecar.briefs import Brief
+    from netsky_runtime.states import RuntimeName
     from netsky_runtime.supervise import Supervisor
 
 LEFTOVER_SECONDS = 600.0

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING
 from netsky_runtime.agents.launch import new_session
 from netsky_runtime.db import actors, sessions
 from netsky_runtime.errors import Conflict
-from netsky_runtime.records import (
-    MANAGER0,
-    Actor,
-    ActorKind,
-    ActorStatus,
-    RuntimeName,
-    Session,
-    SessionState,
-)
+from netsky_runtime.records import MANAGER0, Actor, Session
+from netsky_runtime.states import ActorKind, ActorStatus, RuntimeName, SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

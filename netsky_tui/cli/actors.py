@@ -9,7 +9,7 @@ import typer
 
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import UsageError
-from netsky_runtime.records import Priority
+from netsky_runtime.states import Priority
 from netsky_tui.cli import attaching, roster
 from netsky_tui.cli.calling import call
 from netsky_tui.cli.invocation import Invocation

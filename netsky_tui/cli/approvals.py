@@ -9,7 +9,8 @@ import typer
 
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import NotFound, UsageError
-from netsky_runtime.records import Approval, ApprovalStatus, DecisionWord
+from netsky_runtime.records import Approval
+from netsky_runtime.states import ApprovalStatus, DecisionWord
 from netsky_tui.cli import shapes
 from netsky_tui.cli.calling import call
 from netsky_tui.cli.invocation import Invocation

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netsky_runtime.records import RuntimeName
+from netsky_runtime.states import RuntimeName
 from netsky_tui.cli import opening
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.output import narrate

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.errors import UsageError
 from netsky_runtime.paths import Home
-from netsky_runtime.records import RuntimeName
+from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
     import typer

@@ -45,7 +45,7 @@ def complete_task(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
 
     async def body(tx: Tx) -> list[tuple[str, str]]:
         from netsky_runtime.db import tasks
-        from netsky_runtime.records import TaskStatus
+        from netsky_runtime.states import TaskStatus
 
         wanted = [status for status in TaskStatus if not status.closed]
         found = await tasks.list_(tx, statuses=wanted, limit=_COMPLETIONS)
@@ -59,7 +59,7 @@ def complete_approval(ctx: typer.Context, incomplete: str) -> list[tuple[str, st
 
     async def body(tx: Tx) -> list[tuple[str, str]]:
         from netsky_runtime.db import approvals
-        from netsky_runtime.records import ApprovalStatus
+        from netsky_runtime.states import ApprovalStatus
 
         pending = [ApprovalStatus.PENDING]
         found = await approvals.list_(tx, statuses=pending, limit=_COMPLETIONS)

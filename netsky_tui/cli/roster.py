@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from netsky_runtime import health
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.errors import NotFound
-from netsky_runtime.records import ActorKind
+from netsky_runtime.states import ActorKind
 from netsky_tui.cli import shapes
 
 if TYPE_CHECKING:

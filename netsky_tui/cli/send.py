@@ -9,7 +9,7 @@ import typer
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import DeadlineExceeded, NetskyError, UsageError
 from netsky_runtime.health import LAST_TURN_FAILED
-from netsky_runtime.records import ActorStatus, HealthState, InputMode, InputStatus, Source
+from netsky_runtime.states import ActorStatus, HealthState, InputMode, InputStatus, Source
 from netsky_tui.cli import roster
 from netsky_tui.cli.calling import call_or_store, daemon
 from netsky_tui.cli.invocation import Invocation

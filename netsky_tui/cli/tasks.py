@@ -8,7 +8,8 @@ import typer
 
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import NotFound, UsageError
-from netsky_runtime.records import Priority, Task, TaskStatus
+from netsky_runtime.records import Task
+from netsky_runtime.states import Priority, TaskStatus
 from netsky_tui.cli import shapes
 from netsky_tui.cli.calling import call_or_store
 from netsky_tui.cli.invocation import Invocation

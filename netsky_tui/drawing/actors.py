@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from netsky_runtime.records import OWNER, ActorKind, ActorStatus, HealthState
+from netsky_runtime.records import OWNER
+from netsky_runtime.states import ActorKind, ActorStatus, HealthState
 from netsky_tui.text import Line, Span, beside, line_width, one_line, pad, short_age, truncate, wrap
 from netsky_tui.words import HEALTH, PARKED, STOPPED, Mark
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netsky_runtime.records import Approval, ApprovalStatus
+from netsky_runtime.states import ApprovalStatus
 from netsky_tui.drawing.paragraphs import diff_stat
 from netsky_tui.text import Line, Span, beside, one_line, short_age
 from netsky_tui.words import APPROVAL, ASKS, KIND_SHORT, Mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from netsky_runtime.records import Approval
 
 
 @dataclass(frozen=True, slots=True)

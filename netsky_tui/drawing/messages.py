@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netsky_runtime.records import OWNER, InputMode, Message, MessageKind, MessageStatus
+from netsky_runtime.records import OWNER, Message
+from netsky_runtime.states import InputMode, MessageKind, MessageStatus
 from netsky_tui.text import Line, Span, beside, clock_time, harmless, one_line, wrap
 from netsky_tui.words import INPUT, KIND_WORD, MESSAGE, QUESTION, SOURCE_WORD, UNREAD, Mark
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.records import Approval, ApprovalKind, DecisionWord
+from netsky_runtime.states import ApprovalKind, DecisionWord
 from netsky_tui.text import Line, Span, cells, harmless, one_line, pad, wrap
 from netsky_tui.words import APPROVAL, ASKS
+
+if TYPE_CHECKING:
+    from netsky_runtime.records import Approval
 
 
 @dataclass(frozen=True, slots=True)

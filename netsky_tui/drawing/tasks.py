@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netsky_runtime.records import Priority, TaskStatus
+from netsky_runtime.states import Priority, TaskStatus
 from netsky_tui.text import Line, beside, columns, one_line, pad
 from netsky_tui.words import FAILED_TURN, PRIORITY_TONE, TASK, Mark
 

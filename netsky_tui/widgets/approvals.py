@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.message import Message
 
-from netsky_runtime.records import Approval, DecisionWord
+from netsky_runtime.states import DecisionWord
 from netsky_tui.drawing import approvals, paragraphs
 from netsky_tui.drawing.approvals import ApprovalRow
 from netsky_tui.keymap import bindings
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
     from textual.binding import BindingType
+
+    from netsky_runtime.records import Approval
 
 SETTLE = 0.7
 """Seconds a question must have been in view before a key that was meant for another can hit it."""

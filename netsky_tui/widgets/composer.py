@@ -8,7 +8,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import TextArea
 
-from netsky_runtime.records import MANAGER0, MAX_BODY_BYTES, InputMode
+from netsky_runtime.records import MANAGER0, MAX_BODY_BYTES
+from netsky_runtime.states import InputMode
 from netsky_tui.keymap import SCOPES, Keymap, bindings
 from netsky_tui.text import one_line
 

@@ -9,7 +9,7 @@ from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.db import actors
 from netsky_runtime.errors import Conflict, Unhealthy, UsageError
-from netsky_runtime.records import ActorStatus, ApprovalStatus, DecisionWord, InputStatus
+from netsky_runtime.states import ActorStatus, ApprovalStatus, DecisionWord, InputStatus
 from tests.support.crew import crew, scripted
 
 

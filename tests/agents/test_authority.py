@@ -14,7 +14,8 @@ from netsky_runtime.agents.authority import (
     role_of,
 )
 from netsky_runtime.errors import Refused
-from netsky_runtime.records import MANAGER0, OWNER, Actor, ActorKind, ActorStatus, Task, TaskStatus
+from netsky_runtime.records import MANAGER0, OWNER, Actor, Task
+from netsky_runtime.states import ActorKind, ActorStatus, TaskStatus
 
 
 def actor(actor_id: str, kind: ActorKind, manager_id: str | None) -> Actor:

@@ -1,10 +1,9 @@
 from netsky_runtime.agents.batching import BATCH_BYTES, next_batch
-from netsky_runtime.records import (
-    ActorInput,
+from netsky_runtime.records import ActorInput, Message
+from netsky_runtime.states import (
     Direction,
     InputMode,
     InputStatus,
-    Message,
     MessageKind,
     MessageStatus,
     Source,

@@ -10,7 +10,7 @@ from netsky_runtime.codex.base import AnswerLost, ThreadBlocked, Unsupported
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.db import actors, approvals, events, sessions, views
 from netsky_runtime.errors import Conflict, NotFound
-from netsky_runtime.records import ApprovalStatus, HealthState, InputMode, InputStatus
+from netsky_runtime.states import ApprovalStatus, HealthState, InputMode, InputStatus
 from tests.support.crew import crew
 from tests.support.doors import DoorSession, app_server, mcp_server, resident, times_heard
 from tests.support.fakes import ManualClock

@@ -10,22 +10,17 @@ from netsky_runtime.agents.delegation import Delegation, Limits, Started
 from netsky_runtime.agents.launch import new_session
 from netsky_runtime.db import inputs, messages, notes, sessions, tasks
 from netsky_runtime.errors import Conflict, NetskyError, NotFound, Refused, UsageError
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
-    Actor,
+from netsky_runtime.records import MANAGER0, OWNER, Actor, Message, Session, Task
+from netsky_runtime.settings import Settings
+from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
     InputStatus,
-    Message,
     MessageKind,
     Priority,
     RuntimeName,
-    Session,
-    Task,
     TaskStatus,
 )
-from netsky_runtime.settings import Settings
 from tests.support.society import Society, society
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from netsky_runtime.codex.base import (
 )
 from netsky_runtime.db import actors, approvals, inputs, messages, sessions, turns, views
 from netsky_runtime.errors import Unhealthy
-from netsky_runtime.records import (
+from netsky_runtime.states import (
     ActorStatus,
     ApprovalKind,
     ApprovalStatus,

@@ -10,7 +10,7 @@ from netsky_runtime.codex.scripted import engine
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.db import actors, inputs, messages, sessions, tasks, turns
-from netsky_runtime.records import ActorStatus, InputStatus, MessageKind, SessionState, TaskStatus
+from netsky_runtime.states import ActorStatus, InputStatus, MessageKind, SessionState, TaskStatus
 from tests.support.crew import crew, scripted
 from tests.support.fakes import ManualClock
 

@@ -8,7 +8,7 @@ from netsky_runtime.agents import dispatch, runner
 from netsky_runtime.codex.base import AnswerLost, HistoryUnavailable
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.db import inputs, sessions
-from netsky_runtime.records import InputStatus, SessionState, ToolsDoor
+from netsky_runtime.states import InputStatus, SessionState, ToolsDoor
 from tests.support.crew import crew
 from tests.support.doors import DoorSession, resident, times_heard
 

@@ -14,18 +14,9 @@ from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.comms.bus.folders import prepare_channel
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.paths import Home
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
-    Actor,
-    ActorKind,
-    ActorStatus,
-    RuntimeName,
-    Session,
-    SessionState,
-    ToolsDoor,
-)
+from netsky_runtime.records import MANAGER0, OWNER, Actor, Session
 from netsky_runtime.settings import DoorDefaults, Settings, door_defaults
+from netsky_runtime.states import ActorKind, ActorStatus, RuntimeName, SessionState, ToolsDoor
 from tests.support.fakes import CountingIds
 
 if TYPE_CHECKING:

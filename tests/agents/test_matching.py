@@ -1,6 +1,7 @@
 from netsky_runtime.agents import matching
 from netsky_runtime.codex.base import HistoricItem, HistoricTurn
-from netsky_runtime.records import ActorInput, InputMode, InputStatus, TurnStatus
+from netsky_runtime.records import ActorInput
+from netsky_runtime.states import InputMode, InputStatus, TurnStatus
 
 
 def sent(input_id: str, batch_id: str) -> ActorInput:

@@ -11,7 +11,7 @@ from netsky_runtime.codex.events import EventKind
 from netsky_runtime.control import vocabulary
 from netsky_runtime.db import events, sessions
 from netsky_runtime.errors import Conflict, DeadlineExceeded, NotFound, Refused, Unhealthy
-from netsky_runtime.records import InputMode, InputStatus, RuntimeName, SessionState, ToolsDoor
+from netsky_runtime.states import InputMode, InputStatus, RuntimeName, SessionState, ToolsDoor
 from tests.support.crew import crew, scripted
 from tests.support.doors import DoorSession, app_server, mcp_server, resident, times_heard
 

@@ -6,8 +6,8 @@ from netsky_runtime.codex.base import Batch
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.db import actors, inputs, messages, sessions, turns
-from netsky_runtime.records import (
-    OWNER,
+from netsky_runtime.records import OWNER
+from netsky_runtime.states import (
     Direction,
     InputStatus,
     MessageKind,

@@ -11,16 +11,8 @@ from netsky_runtime.agents.authority import role_of
 from netsky_runtime.agents.tools import TOOLS
 from netsky_runtime.comms.envelope import Letter, input_ids_in, render
 from netsky_runtime.errors import UsageError
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
-    Actor,
-    ActorKind,
-    ActorStatus,
-    MessageKind,
-    Source,
-    ToolsDoor,
-)
+from netsky_runtime.records import MANAGER0, OWNER, Actor
+from netsky_runtime.states import ActorKind, ActorStatus, MessageKind, Source, ToolsDoor
 from netsky_runtime.tools_door.naming import SERVER
 
 

@@ -6,17 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.recovery import QUOTE, SHOWN, compose, recovery_text
-from netsky_runtime.records import (
-    MANAGER0,
-    Actor,
+from netsky_runtime.records import MANAGER0, Actor, Message, Task
+from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
     Direction,
-    Message,
     MessageKind,
     MessageStatus,
     Source,
-    Task,
     TaskStatus,
 )
 from tests.support.society import society

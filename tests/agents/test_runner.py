@@ -6,7 +6,7 @@ import pytest
 
 from netsky_runtime.db import actors, approvals, inputs, messages, sessions, tasks, turns
 from netsky_runtime.errors import Conflict
-from netsky_runtime.records import (
+from netsky_runtime.states import (
     ActorStatus,
     ApprovalStatus,
     DecisionWord,

@@ -8,12 +8,7 @@ from netsky_runtime.agents.settlement import settle_turn
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.comms.replies import ReplyDesk
 from netsky_runtime.db import inputs, messages, sessions, tasks
-from netsky_runtime.records import (
-    InputMode,
-    InputStatus,
-    MessageKind,
-    TaskStatus,
-)
+from netsky_runtime.states import InputMode, InputStatus, MessageKind, TaskStatus
 from tests.support.crew import crew
 from tests.support.fakes import ManualClock, settle
 

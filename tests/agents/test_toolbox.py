@@ -13,20 +13,16 @@ from netsky_runtime.agents.launch import new_session
 from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.codex.base import ToolResult
 from netsky_runtime.db import actors, messages, notes, tasks, tool_calls
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
-    Actor,
+from netsky_runtime.records import MANAGER0, OWNER, Actor, Message, Session
+from netsky_runtime.settings import Settings
+from netsky_runtime.states import (
     ActorStatus,
     Direction,
-    Message,
     MessageKind,
     MessageStatus,
     RuntimeName,
-    Session,
     TaskStatus,
 )
-from netsky_runtime.settings import Settings
 from tests.support.society import Society, society
 
 if TYPE_CHECKING:

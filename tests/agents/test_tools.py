@@ -10,7 +10,7 @@ import pytest
 from netsky_runtime.agents import tools
 from netsky_runtime.agents.authority import Role
 from netsky_runtime.errors import NotFound, UsageError
-from netsky_runtime.records import Priority, TaskStatus
+from netsky_runtime.states import Priority, TaskStatus
 
 every_tool = pytest.mark.parametrize("tool", tools.TOOLS.values(), ids=lambda tool: tool.name)
 PLAIN = {

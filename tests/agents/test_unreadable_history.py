@@ -6,7 +6,7 @@ from netsky_runtime.agents import runner
 from netsky_runtime.codex.base import Decision, HistoryUnavailable, LaunchSpec
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.codex.scripted.session import ScriptedSession
-from netsky_runtime.records import DecisionWord, InputMode, InputStatus
+from netsky_runtime.states import DecisionWord, InputMode, InputStatus
 from tests.support.crew import crew, scripted
 
 

@@ -17,7 +17,7 @@ import pytest
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.options import Options
 from netsky_runtime.paths import Home
-from netsky_runtime.records import InputStatus
+from netsky_runtime.states import InputStatus
 from netsky_tui.app import RoomApp
 from netsky_tui.keymap import Keymap
 from netsky_tui.room import HomeConnector

@@ -14,7 +14,8 @@ from netsky_runtime.clock import iso
 from netsky_runtime.db import engines
 from netsky_runtime.errors import Conflict, DeadlineExceeded
 from netsky_runtime.lock import HomeLock
-from netsky_runtime.records import Engine, EngineState, RuntimeName
+from netsky_runtime.records import Engine
+from netsky_runtime.states import EngineState, RuntimeName
 from netsky_runtime.wire.process import process_started
 from netsky_tui.cli.doctor import home_check, sqlite_check
 from tests.cli import world

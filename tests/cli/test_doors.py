@@ -12,7 +12,8 @@ import pytest
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.db import events, sessions
 from netsky_runtime.errors import Refused
-from netsky_runtime.records import RuntimeName, Session, SessionState, ToolsDoor
+from netsky_runtime.records import Session
+from netsky_runtime.states import RuntimeName, SessionState, ToolsDoor
 from netsky_tui.cli import opening
 from netsky_tui.terminal import screen
 from tests.cli import world

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from netsky_runtime.db import posting, turns
-from netsky_runtime.records import MessageKind, Source, TurnStatus
+from netsky_runtime.states import MessageKind, Source, TurnStatus
 from tests.cli import world
 from tests.cli.world import EVIL, PATCH, STORED
 from tests.support.fakes import CountingIds

@@ -19,8 +19,8 @@ from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.comms.bus.envelope import parse
 from netsky_runtime.comms.bus.folders import Channel
 from netsky_runtime.paths import Home
-from netsky_runtime.records import RuntimeName
 from netsky_runtime.settings import ENVIRONMENT, Settings, own_defaults
+from netsky_runtime.states import RuntimeName
 from netsky_tui.cli import root
 from netsky_tui.cli.invocation import take_common
 from netsky_tui.keymap import SCOPES, pretty

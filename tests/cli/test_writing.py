@@ -10,7 +10,8 @@ import pytest
 
 from netsky_runtime.db import actors
 from netsky_runtime.errors import Conflict, NotFound, UsageError
-from netsky_runtime.records import MAX_BODY_BYTES, ActorStatus
+from netsky_runtime.records import MAX_BODY_BYTES
+from netsky_runtime.states import ActorStatus
 from tests.cli import world
 
 if TYPE_CHECKING:

@@ -16,21 +16,18 @@ from netsky_runtime.db import (
     tasks,
     turns,
 )
-from netsky_runtime.records import (
-    Actor,
+from netsky_runtime.records import Actor, LogRow, Session, Turn
+from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
     ApprovalKind,
-    LogRow,
     MessageKind,
     Priority,
     RuntimeName,
-    Session,
     SessionState,
     Source,
     TaskStatus,
     ToolsDoor,
-    Turn,
     TurnStatus,
 )
 from tests.support.fakes import START_MS

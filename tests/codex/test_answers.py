@@ -8,7 +8,7 @@ from netsky_runtime.codex import answers
 from netsky_runtime.codex.app_server import approvals
 from netsky_runtime.codex.base import Decision
 from netsky_runtime.errors import UsageError
-from netsky_runtime.records import ApprovalKind, DecisionWord
+from netsky_runtime.states import ApprovalKind, DecisionWord
 
 ACCEPT, SESSION, DECLINE, CANCEL = DecisionWord
 ASKED: dict[str, Any] = {

@@ -8,7 +8,7 @@ from netsky_runtime.codex.app_server import approvals
 from netsky_runtime.codex.app_server.approvals import answer, available, requested
 from netsky_runtime.codex.base import Decision, ToolResult
 from netsky_runtime.errors import UsageError
-from netsky_runtime.records import DecisionWord
+from netsky_runtime.states import DecisionWord
 from tests.codex.recorded import VERSIONS, notifications, requests
 
 ACCEPT, SESSION, DECLINE, CANCEL = DecisionWord

@@ -17,16 +17,8 @@ from netsky_runtime.codex.scripted.demo import DemoScript
 from netsky_runtime.codex.scripted.orders import Call, Order, Outcome, Patch, Prompt, Run, Say
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.comms.envelope import Letter, join, render
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
-    Actor,
-    ActorKind,
-    ActorStatus,
-    DecisionWord,
-    MessageKind,
-    Source,
-)
+from netsky_runtime.records import MANAGER0, OWNER, Actor
+from netsky_runtime.states import ActorKind, ActorStatus, DecisionWord, MessageKind, Source
 from tests.support.fakes import CountingIds, ManualClock
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from tests.support.fakes import CountingIds
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from netsky_runtime.records import Engine, EngineState
+    from netsky_runtime.records import Engine
+    from netsky_runtime.states import EngineState
 
 
 class Watch(SystemClock):

@@ -27,8 +27,8 @@ from netsky_runtime.codex.mcp_server import McpServerRuntime, process, tool
 from netsky_runtime.codex.mcp_server.door import MISSED, PULSE_SECONDS
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.paths import Home
-from netsky_runtime.records import DecisionWord, EngineState
 from netsky_runtime.settings import Settings
+from netsky_runtime.states import DecisionWord, EngineState
 from netsky_runtime.wire.process import group_alive
 from tests.real_codex.conftest import MemoryStore, Told
 from tests.support.fake_mcp_server import BROKEN, LAST_WORDS, VERSION, heard, install

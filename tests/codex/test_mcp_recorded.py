@@ -14,7 +14,7 @@ from netsky_runtime.codex.mcp_server import approvals, tool
 from netsky_runtime.codex.mcp_server.calls import Call
 from netsky_runtime.codex.mcp_server.hub import Hub
 from netsky_runtime.codex.mcp_server.thread import Thread
-from netsky_runtime.records import ApprovalKind, DecisionWord
+from netsky_runtime.states import ApprovalKind, DecisionWord
 from tests.codex.recorded import FOLDER
 from tests.support.fakes import ManualClock
 

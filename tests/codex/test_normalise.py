@@ -12,7 +12,7 @@ from netsky_runtime.codex.app_server.normalise import (
     status_of,
 )
 from netsky_runtime.codex.events import CodexEvent, EventKind
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 from tests.codex.recorded import VERSIONS, answers, notifications
 
 PLAIN = "plain turn with a client message id"

@@ -13,7 +13,8 @@ from netsky_runtime.clock import SystemClock
 from netsky_runtime.codex.binary import CodexBinary
 from netsky_runtime.codex.probe import Doors, Fingerprint, Forgetful, try_door
 from netsky_runtime.errors import CodexMissing
-from netsky_runtime.records import DoorResult, RuntimeName
+from netsky_runtime.records import DoorResult
+from netsky_runtime.states import RuntimeName
 from netsky_runtime.wire.process import group_alive
 
 if TYPE_CHECKING:

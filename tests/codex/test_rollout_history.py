@@ -7,7 +7,7 @@ import pytest
 
 from netsky_runtime.codex.base import HistoricTurn, HistoryUnavailable
 from netsky_runtime.codex.rollout import fold, read_history
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 from tests.codex.rollout_files import THREADS, app_server_history, events, line, path
 
 

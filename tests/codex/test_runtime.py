@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from netsky_runtime.records import Engine, EngineState
+    from netsky_runtime.records import Engine
+    from netsky_runtime.states import EngineState
 
 CODEX = """\
 import json, sys

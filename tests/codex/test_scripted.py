@@ -25,7 +25,7 @@ from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.scripted.language import OrdersInText
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.errors import Unhealthy, UsageError
-from netsky_runtime.records import DecisionWord, TurnStatus
+from netsky_runtime.states import DecisionWord, TurnStatus
 from tests.support.fakes import CountingIds, ManualClock, settle
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from netsky_runtime.codex.scripted.orders import (
     Say,
 )
 from netsky_runtime.comms.envelope import Letter, join, render
-from netsky_runtime.records import MessageKind, Source
+from netsky_runtime.states import MessageKind, Source
 
 
 def enveloped(body: str, *, sender: str = "owner", kind: MessageKind = MessageKind.TEXT) -> str:

@@ -20,15 +20,13 @@ from netsky_runtime.comms.post_office import POLL_SECONDS, PRUNE_SECONDS, PostOf
 from netsky_runtime.comms.replies import NO_WORDS
 from netsky_runtime.db import actors, bus_envelopes, inputs, messages
 from netsky_runtime.errors import DatabaseError
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
+from netsky_runtime.records import MANAGER0, OWNER, Message
+from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
     DeliveryStatus,
     Direction,
     InputStatus,
-    Message,
     MessageKind,
     Source,
     TaskStatus,

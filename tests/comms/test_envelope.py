@@ -15,7 +15,7 @@ from netsky_runtime.comms.envelope import (
     tag_of,
 )
 from netsky_runtime.comms.escaping import escape
-from netsky_runtime.records import MessageKind, Source
+from netsky_runtime.states import MessageKind, Source
 
 TAG = "k3v9x2mq"
 ids = st.from_regex(r"i-[0-9a-z]{16}", fullmatch=True)

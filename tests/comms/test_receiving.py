@@ -11,10 +11,8 @@ import pytest
 from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.db import messages
 from netsky_runtime.errors import Conflict, NetskyError, NotFound, UsageError
-from netsky_runtime.records import (
-    MANAGER0,
-    MAX_BODY_BYTES,
-    OWNER,
+from netsky_runtime.records import MANAGER0, MAX_BODY_BYTES, OWNER
+from netsky_runtime.states import (
     ActorStatus,
     InputMode,
     InputStatus,

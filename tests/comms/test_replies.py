@@ -7,17 +7,13 @@ import pytest
 from netsky_runtime.codex.base import HistoricItem
 from netsky_runtime.comms.envelope import Envelopes
 from netsky_runtime.comms.replies import Addressee, addressee, words_for
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
-    Actor,
-    ActorInput,
+from netsky_runtime.records import MANAGER0, OWNER, Actor, ActorInput, Message
+from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
     Direction,
     InputMode,
     InputStatus,
-    Message,
     MessageKind,
     MessageStatus,
     Source,

@@ -9,10 +9,8 @@ import pytest
 from netsky_runtime.comms.replies import NO_WORDS
 from netsky_runtime.db import inputs
 from netsky_runtime.errors import Conflict
-from netsky_runtime.records import (
-    MANAGER0,
-    MAX_BODY_BYTES,
-    OWNER,
+from netsky_runtime.records import MANAGER0, MAX_BODY_BYTES, OWNER
+from netsky_runtime.states import (
     ActorStatus,
     InputStatus,
     MessageKind,

@@ -24,7 +24,7 @@ from netsky_runtime.codex.base import (
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.scripted.language import OrdersInText
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
-from netsky_runtime.records import DecisionWord
+from netsky_runtime.states import DecisionWord
 from tests.real_codex.conftest import Bench, Told
 from tests.support.den import Den
 from tests.support.fakes import CountingIds

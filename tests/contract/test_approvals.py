@@ -6,7 +6,7 @@ import pytest
 
 from netsky_runtime.codex.base import ApprovalGone
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 from tests.contract.rigs import (
     ACCEPT,
     ACCEPT_FOR_SESSION,

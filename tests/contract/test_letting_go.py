@@ -8,7 +8,7 @@ import pytest
 
 from netsky_runtime.codex.base import RuntimeFailure, TurnRunning, Unsupported
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 from tests.contract.rigs import DECLINE, Stage, batch, says
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from netsky_runtime.codex.base import (
     TurnRunning,
 )
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.records import RuntimeName, TurnStatus
+from netsky_runtime.states import RuntimeName, TurnStatus
 from tests.contract.rigs import (
     CANCEL,
     Stage,

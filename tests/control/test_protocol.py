@@ -8,7 +8,7 @@ from netsky_runtime.clock import iso
 from netsky_runtime.control import protocol
 from netsky_runtime.control.vocabulary import error_from_wire, error_to_wire
 from netsky_runtime.errors import BY_CODE, NetskyError, NotFound, UsageError
-from netsky_runtime.records import DecisionWord, InputMode, Priority, Source, TaskStatus
+from netsky_runtime.states import DecisionWord, InputMode, Priority, Source, TaskStatus
 
 
 def test_every_verb_has_a_shape_and_words_become_enums() -> None:

@@ -8,15 +8,12 @@ from typing import Any, TypeVar
 from netsky_runtime.clock import Clock, Ids
 from netsky_runtime.db import actors, posting, sessions
 from netsky_runtime.db.connection import Database, Tx
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
-    Actor,
+from netsky_runtime.records import MANAGER0, OWNER, Actor, Session
+from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
     MessageKind,
     RuntimeName,
-    Session,
     SessionState,
     Source,
 )

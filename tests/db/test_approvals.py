@@ -6,7 +6,8 @@ import pytest
 
 from netsky_runtime.db import approvals
 from netsky_runtime.errors import Conflict, NotFound
-from netsky_runtime.records import OWNER, ApprovalKind, ApprovalStatus
+from netsky_runtime.records import OWNER
+from netsky_runtime.states import ApprovalKind, ApprovalStatus
 
 
 async def ask(making, request_id: str = "7", **fields):

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from netsky_runtime.db import doors
-from netsky_runtime.records import DoorResult, RuntimeName
+from netsky_runtime.records import DoorResult
+from netsky_runtime.states import RuntimeName
 
 OPEN = DoorResult(
     door=RuntimeName.APP_SERVER,

@@ -19,22 +19,15 @@ from netsky_runtime.db import (
     usage,
 )
 from netsky_runtime.errors import Conflict, NotFound, UsageError
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
+from netsky_runtime.records import MANAGER0, OWNER, Engine, LogRow, Thread, ToolCall, Turn, Usage
+from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
-    Engine,
     EngineState,
-    LogRow,
     RuntimeName,
     SessionState,
-    Thread,
-    ToolCall,
     ToolsDoor,
-    Turn,
     TurnStatus,
-    Usage,
 )
 from tests.db.making import actor, session
 

@@ -14,13 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from netsky_runtime.db import actors, inputs, messages, turns
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import Conflict, NotFound
-from netsky_runtime.records import (
-    MANAGER0,
+from netsky_runtime.records import MANAGER0, Turn
+from netsky_runtime.states import (
     InputStatus,
     MessageKind,
     MessageStatus,
     Source,
-    Turn,
     TurnStatus,
     delivery_status,
 )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from netsky_runtime.db import lineage
-from netsky_runtime.records import MANAGER0, OWNER, ActorStatus
+from netsky_runtime.records import MANAGER0, OWNER
+from netsky_runtime.states import ActorStatus
 from tests.support.society import Society, society
 
 if TYPE_CHECKING:

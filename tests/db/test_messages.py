@@ -6,7 +6,8 @@ import pytest
 
 from netsky_runtime.db import messages
 from netsky_runtime.errors import NotFound
-from netsky_runtime.records import MANAGER0, OWNER, MessageKind, MessageStatus
+from netsky_runtime.records import MANAGER0, OWNER
+from netsky_runtime.states import MessageKind, MessageStatus
 
 
 async def test_pages_join_without_gap_or_repetition(making):

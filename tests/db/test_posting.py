@@ -6,10 +6,8 @@ import pytest
 
 from netsky_runtime.db import actors, inputs, messages
 from netsky_runtime.errors import Conflict, NotFound, UsageError
-from netsky_runtime.records import (
-    MANAGER0,
-    MAX_BODY_BYTES,
-    OWNER,
+from netsky_runtime.records import MANAGER0, MAX_BODY_BYTES, OWNER
+from netsky_runtime.states import (
     ActorStatus,
     DeliveryStatus,
     Direction,

@@ -6,14 +6,14 @@ import pytest
 
 from netsky_runtime.db import approvals, inputs, sessions, turns
 from netsky_runtime.errors import NotFound
-from netsky_runtime.records import (
+from netsky_runtime.records import Turn
+from netsky_runtime.states import (
     ApprovalKind,
     ApprovalStatus,
     InputStatus,
     RuntimeName,
     SessionState,
     ToolsDoor,
-    Turn,
     TurnStatus,
 )
 from tests.db.making import session

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from netsky_runtime.db import migrate, readiness, tasks
 from netsky_runtime.errors import NotFound, UsageError
-from netsky_runtime.records import MANAGER0, Priority, TaskStatus
+from netsky_runtime.records import MANAGER0
+from netsky_runtime.states import Priority, TaskStatus
 
 
 async def add(making, title: str = "a task", **fields) -> str:

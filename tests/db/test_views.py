@@ -22,9 +22,8 @@ from netsky_runtime.db import (
     views,
 )
 from netsky_runtime.db.connection import Tx
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
+from netsky_runtime.records import MANAGER0, OWNER, Turn
+from netsky_runtime.states import (
     ActorStatus,
     ApprovalKind,
     ApprovalStatus,
@@ -33,7 +32,6 @@ from netsky_runtime.records import (
     Priority,
     TaskStatus,
     ToolsDoor,
-    Turn,
     TurnStatus,
 )
 from tests.db.making import actor, session

@@ -18,8 +18,9 @@ from netsky_runtime.codex.base import LaunchSpec, ThreadSession, ToolSpec
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.mcp_server import McpServerRuntime
 from netsky_runtime.paths import Home
-from netsky_runtime.records import Engine, EngineState
+from netsky_runtime.records import Engine
 from netsky_runtime.settings import Settings
+from netsky_runtime.states import EngineState
 from tests.support.model_server import ModelServer
 from tests.support.netsky import Netsky
 

@@ -12,7 +12,7 @@ import pytest
 
 from netsky_runtime.codex.base import Batch, Decision, ThreadUnavailable, ToolResult
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.records import DecisionWord, EngineState
+from netsky_runtime.states import DecisionWord, EngineState
 from netsky_runtime.wire.process import group_alive, is_same_process
 from tests.real_codex.conftest import Bench, Told
 

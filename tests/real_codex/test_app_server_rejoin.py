@@ -10,7 +10,7 @@ import pytest
 from netsky_runtime.codex.app_server.connection import connect
 from netsky_runtime.codex.base import Batch, Decision, ThreadGone, ThreadUnavailable
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.records import DecisionWord
+from netsky_runtime.states import DecisionWord
 from tests.real_codex.conftest import PATIENCE, Bench, Told
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.codex.base import Batch, Decision, LaunchSpec
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.records import DecisionWord
+from netsky_runtime.states import DecisionWord
 from tests.real_codex.conftest import Bench, Told
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from netsky_runtime.codex.base import (
     TurnRunning,
 )
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.records import DecisionWord, TurnStatus
+from netsky_runtime.states import DecisionWord, TurnStatus
 from tests.real_codex.conftest import Bench, Told
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.codex.probe import Doors, Forgetful
-from netsky_runtime.records import RuntimeName
+from netsky_runtime.states import RuntimeName
 
 APP, MCP, RESIDENT = RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT
 

@@ -17,7 +17,7 @@ import pytest
 from netsky_runtime.codex.base import Batch, ThreadGone, ThreadUnavailable, TurnRunning
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.codex.rollout import find_thread, read_history
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 from tests.real_codex.conftest import Told
 from tests.support.den import MODELS
 from tests.support.netsky import PATIENCE, Netsky

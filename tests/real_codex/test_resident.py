@@ -20,7 +20,7 @@ from netsky_runtime.codex.base import (
     Unsupported,
 )
 from netsky_runtime.codex.events import CodexEvent, EventKind
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 from tests.real_codex.conftest import PATIENCE, Told, installed
 from tests.support.den import Den, batch, den_over
 

@@ -22,7 +22,7 @@ from netsky_runtime.codex.rollout import (
     read_head,
     read_history,
 )
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 from tests.real_codex.conftest import PATIENCE, Bench, Told, bench_over
 from tests.support.model_server import ModelServer
 

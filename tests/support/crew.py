@@ -26,19 +26,16 @@ from netsky_runtime.comms.replies import ReplyDesk
 from netsky_runtime.db import approvals, inputs, messages
 from netsky_runtime.db.connection import Database, Tx
 from netsky_runtime.paths import Home
-from netsky_runtime.records import (
-    OWNER,
-    ActorInput,
-    Approval,
+from netsky_runtime.records import OWNER, ActorInput, Approval, Message
+from netsky_runtime.settings import Settings
+from netsky_runtime.states import (
     ApprovalStatus,
     DecisionWord,
     InputMode,
     InputStatus,
-    Message,
     RuntimeName,
     Source,
 )
-from netsky_runtime.settings import Settings
 from netsky_runtime.supervise import Supervisor
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from netsky_runtime.codex.mcp_server.runtime import McpServerRuntime
 from netsky_runtime.codex.scripted.files import ThreadFile
 from netsky_runtime.codex.scripted.language import OrdersInText
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
-from netsky_runtime.records import RuntimeName
+from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

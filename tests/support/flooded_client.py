@@ -20,7 +20,8 @@ from netsky_runtime.paths import Home
 from netsky_runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from netsky_runtime.records import Engine, EngineState
+    from netsky_runtime.records import Engine
+    from netsky_runtime.states import EngineState
 
 
 class OneEngine:

@@ -13,25 +13,18 @@ from netsky_runtime.comms.envelope import Envelopes
 from netsky_runtime.comms.replies import ReplyDesk
 from netsky_runtime.db import actors, inputs, messages, posting, sessions, tasks, turns
 from netsky_runtime.db.connection import Database, Tx
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
-    Actor,
-    ActorInput,
+from netsky_runtime.records import MANAGER0, OWNER, Actor, ActorInput, Message, Task, Thread, Turn
+from netsky_runtime.settings import Settings
+from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
     InputMode,
-    Message,
     MessageKind,
     RuntimeName,
     Source,
-    Task,
     TaskStatus,
-    Thread,
-    Turn,
     TurnStatus,
 )
-from netsky_runtime.settings import Settings
 from tests.support.fakes import CountingIds, ManualClock
 
 if TYPE_CHECKING:

@@ -18,16 +18,9 @@ from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.control import protocol
 from netsky_runtime.db import notes, sessions
 from netsky_runtime.errors import NetskyError, Refused, UsageError
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
-    Actor,
-    ActorStatus,
-    RuntimeName,
-    Session,
-    ToolsDoor,
-)
+from netsky_runtime.records import MANAGER0, OWNER, Actor, Session
 from netsky_runtime.settings import Settings
+from netsky_runtime.states import ActorStatus, RuntimeName, ToolsDoor
 from netsky_runtime.tool_verbs import ToolVerbs
 from netsky_runtime.verbs import VerbTable
 from tests.support.society import Society, society

@@ -13,13 +13,12 @@ from netsky_runtime.codex.mcp_server import McpServerRuntime
 from netsky_runtime.codex.resident.runtime import ResidentRuntime
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.errors import NetskyError, NoDaemon, NotFound
-from netsky_runtime.records import (
-    OWNER,
+from netsky_runtime.records import OWNER, Message
+from netsky_runtime.states import (
     ApprovalStatus,
     Direction,
     InputMode,
     InputStatus,
-    Message,
     MessageKind,
     MessageStatus,
     RuntimeName,

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from netsky_runtime.errors import Conflict
-from netsky_runtime.records import ApprovalKind, ApprovalStatus
+from netsky_runtime.states import ApprovalKind, ApprovalStatus
 from netsky_tui.screens.approval import ApprovalScreen
 from netsky_tui.screens.dialogs import ChoiceScreen
 from netsky_tui.screens.room import pane_of

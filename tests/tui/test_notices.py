@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netsky_runtime.records import HealthState
+from netsky_runtime.states import HealthState
 from netsky_tui import keymap, palette
 from netsky_tui.screens.notices import NoticesScreen
 from tests.tui import story

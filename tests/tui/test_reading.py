@@ -8,10 +8,8 @@ from netsky_runtime.clock import SortableIds
 from netsky_runtime.db import actors, approvals, events, inputs, posting, tasks, turns
 from netsky_runtime.db.connection import Database, ReadDatabase
 from netsky_runtime.errors import NotFound
-from netsky_runtime.records import (
-    MANAGER0,
-    OWNER,
-    Actor,
+from netsky_runtime.records import MANAGER0, OWNER, Actor, Turn
+from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
     ApprovalKind,
@@ -22,7 +20,6 @@ from netsky_runtime.records import (
     Priority,
     Source,
     TaskStatus,
-    Turn,
     TurnStatus,
 )
 from netsky_tui.reading import DatabaseSource

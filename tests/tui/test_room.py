@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.errors import CodexMissing, NoDaemon
-from netsky_runtime.records import HealthState, TaskStatus
+from netsky_runtime.states import HealthState, TaskStatus
 from netsky_tui import keymap
 from netsky_tui.drawing import events
 from netsky_tui.screens.dialogs import ChoiceScreen, FormScreen

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.comms.envelope import Letter, render
-from netsky_runtime.records import ApprovalKind, MessageKind, Source
+from netsky_runtime.states import ApprovalKind, MessageKind, Source
 from netsky_tui.drawing import approvals, events, messages, paragraphs
 from netsky_tui.text import beside, cells, clock_time, line_width, pad, short_age, truncate, wrap
 from tests.tui import story

@@ -14,7 +14,7 @@ from netsky_runtime.codex import answers
 from netsky_runtime.codex.app_server.items import patch
 from netsky_runtime.codex.app_server.normalise import turn_id
 from netsky_runtime.codex.events import CodexEvent, EventKind
-from netsky_runtime.records import ApprovalKind, DecisionWord
+from netsky_runtime.states import ApprovalKind, DecisionWord
 
 if TYPE_CHECKING:
     from netsky_runtime.codex.base import Decision, ToolResult

@@ -23,7 +23,8 @@ from netsky_runtime.codex.binary import (
     version_tuple,
 )
 from netsky_runtime.errors import Unhealthy
-from netsky_runtime.records import Engine, EngineState, RuntimeName
+from netsky_runtime.records import Engine
+from netsky_runtime.states import EngineState, RuntimeName
 from netsky_runtime.wire.process import end_group, is_same_process, process_started
 
 if TYPE_CHECKING:

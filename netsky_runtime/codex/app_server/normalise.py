@@ -14,7 +14,7 @@ from netsky_runtime.codex.base import HistoricItem, HistoricTurn
 from netsky_runtime.codex.bounds import bounded, head
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.members import moment, part
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 
 Params = Mapping[str, Any]
 Maker = Callable[[Params, int], CodexEvent | None]

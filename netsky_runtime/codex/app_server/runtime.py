@@ -28,7 +28,7 @@ from netsky_runtime.codex.binary import CodexBinary, find, version_of, version_t
 from netsky_runtime.codex.channel import ThreadChannel
 from netsky_runtime.codex.members import part
 from netsky_runtime.errors import NetskyError, Unhealthy
-from netsky_runtime.records import RuntimeName
+from netsky_runtime.states import RuntimeName
 from netsky_runtime.wire.errors import WireError
 
 if TYPE_CHECKING:

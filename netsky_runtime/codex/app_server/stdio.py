@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex.app_server.connection import Connection
 from netsky_runtime.errors import Unhealthy
-from netsky_runtime.records import Engine, EngineState, RuntimeName
+from netsky_runtime.records import Engine
+from netsky_runtime.states import EngineState, RuntimeName
 from netsky_runtime.wire.errors import WireError
 from netsky_runtime.wire.process import Child, process_started
 

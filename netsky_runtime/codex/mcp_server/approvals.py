@@ -15,7 +15,7 @@ from netsky_runtime.codex.events import CodexEvent, EventKind, well_formed
 from netsky_runtime.codex.mcp_server import normalise
 from netsky_runtime.codex.patches import unified
 from netsky_runtime.codex.rollout import items
-from netsky_runtime.records import ApprovalKind, DecisionWord
+from netsky_runtime.states import ApprovalKind, DecisionWord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,7 +20,7 @@ from netsky_runtime.codex.bounds import bounded, head
 from netsky_runtime.codex.events import CodexEvent, EventKind, well_formed
 from netsky_runtime.codex.members import moment, part
 from netsky_runtime.codex.rollout import items, tokens
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 
 Message = Mapping[str, Any]
 Made = tuple[EventKind, dict[str, Any], str]

@@ -11,7 +11,8 @@ from netsky_runtime.codex.base import NoSuchDoor
 from netsky_runtime.codex.binary import codex_home, make_codex_home
 from netsky_runtime.codex.mcp_server import tool
 from netsky_runtime.errors import Unhealthy
-from netsky_runtime.records import Engine, EngineState, RuntimeName
+from netsky_runtime.records import Engine
+from netsky_runtime.states import EngineState, RuntimeName
 from netsky_runtime.wire.errors import PeerClosed, WireError
 from netsky_runtime.wire.peer import OnNotification, OnRequest, Peer
 from netsky_runtime.wire.process import Child, end_group, is_same_process, process_started

@@ -21,7 +21,7 @@ from netsky_runtime.codex.mcp_server.process import Host, Server
 from netsky_runtime.codex.mcp_server.session import McpServerSession
 from netsky_runtime.codex.mcp_server.thread import Thread
 from netsky_runtime.errors import NetskyError
-from netsky_runtime.records import RuntimeName
+from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

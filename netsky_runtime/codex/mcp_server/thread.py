@@ -23,7 +23,7 @@ from netsky_runtime.codex.channel import ThreadChannel
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.mcp_server import approvals, normalise
 from netsky_runtime.codex.mcp_server.calls import Calls
-from netsky_runtime.records import DecisionWord, TurnStatus
+from netsky_runtime.states import DecisionWord, TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

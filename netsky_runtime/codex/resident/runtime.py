@@ -26,8 +26,8 @@ from netsky_runtime.codex.resident.session import ResidentSession
 from netsky_runtime.codex.resident.tmux import Found, TmuxServer
 from netsky_runtime.codex.rollout import find_mark, find_thread
 from netsky_runtime.errors import Unhealthy
-from netsky_runtime.records import RuntimeName
 from netsky_runtime.settings import door_defaults
+from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from netsky_runtime.codex.base import HistoricItem, HistoricTurn, HistoryUnavailable
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.rollout.reader import RolloutReader
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

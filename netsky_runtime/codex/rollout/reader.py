@@ -26,7 +26,7 @@ from netsky_runtime.codex.members import moment, text
 from netsky_runtime.codex.rollout import calls, items, tokens
 from netsky_runtime.codex.rollout.lines import Head, Line, Payload, head_of, parse
 from netsky_runtime.codex.rollout.turns import OpenTurn
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable

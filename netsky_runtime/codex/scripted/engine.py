@@ -17,7 +17,7 @@ from netsky_runtime.codex.scripted.perform import (
     StoppedError,
 )
 from netsky_runtime.codex.scripted.thread import ScriptedThread
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 from netsky_runtime.supervise import Supervisor
 
 if TYPE_CHECKING:

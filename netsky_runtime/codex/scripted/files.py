@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from netsky_runtime.codex.base import HistoricItem, HistoricTurn
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

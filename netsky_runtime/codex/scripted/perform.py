@@ -25,7 +25,7 @@ from netsky_runtime.codex.scripted.orders import (
     Say,
     Think,
 )
-from netsky_runtime.records import ApprovalKind, DecisionWord
+from netsky_runtime.states import ApprovalKind, DecisionWord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from netsky_runtime.codex.scripted.engine import ScriptedEngine
 from netsky_runtime.codex.scripted.files import ThreadFile
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.errors import Unhealthy
-from netsky_runtime.records import RuntimeName
+from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
     from pathlib import Path

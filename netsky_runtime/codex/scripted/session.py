@@ -13,7 +13,7 @@ from netsky_runtime.codex.base import (
 )
 from netsky_runtime.codex.channel import ThreadChannel
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.records import ApprovalKind
+from netsky_runtime.states import ApprovalKind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -19,7 +19,7 @@ from netsky_runtime.codex.base import (
 )
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.scripted.files import Remembered, ThreadFile, TurnRecord
-from netsky_runtime.records import TurnStatus
+from netsky_runtime.states import TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
