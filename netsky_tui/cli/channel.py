@@ -1,6 +1,7 @@
 """``netsky channel``: the file bus, by which actors and other programs write to each other.
 
-Only files are read and written: it works with and without a daemon.
+Only files are read and written, and of a name that only the database knows its row is read: it
+works with and without a daemon.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ import typer
 
 from netsky_runtime.clock import SortableIds, SystemClock, iso
 from netsky_runtime.errors import NotFound, UsageError
+from netsky_runtime.records import MANAGER0
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import AsJson, body_text, examples
 from netsky_tui.cli.output import emit, narrate, say
+from netsky_tui.cli.reading import read, run
 
 if TYPE_CHECKING:
     from netsky_runtime.comms.bus.envelope import BusEnvelope
     from netsky_runtime.comms.bus.folders import Channel
+    from netsky_runtime.db.connection import Tx
+    from netsky_runtime.records import Actor
 
 app = typer.Typer(
     name="channel",
@@ -73,7 +78,8 @@ def send(
 ) -> None:
     """Put an envelope into an inbox and print its id.
 
-    The answer comes to the sender's own inbox: `netsky channel drain` takes it from there.
+    The answer comes to the sender's own inbox: `netsky channel drain` takes it from there. A
+    name that is nobody's is refused, exit status 3; a worker may be written to before it is there.
     """
     from netsky_runtime.comms.bus.addresses import bus_id_of
     from netsky_runtime.comms.bus.envelope import BusEnvelope, dump
@@ -94,6 +100,8 @@ def send(
         requires_ack=requires_ack,
     )
     data = dump(envelope)
+    for name in filter(None, (target, sender)):
+        run(_check_somebody(here, name))
     here.home.prepare()
     channel = Channel(here.home.channels, target)
     file = channel.write_new(data, sender=envelope.sender, names=Names())
@@ -165,6 +173,26 @@ def forward_outbox(
         msg = "--once does not wait for any session."
         raise UsageError(msg, hint="Leave out --tmux-session.")
     serve(Invocation.of(ctx), address, once=once, tmux_session=tmux_session)
+
+
+async def _check_somebody(here: Invocation, address: str) -> None:
+    """Raise ``NotFound`` for an actor that is none: nobody would ever read what comes to it."""
+    from netsky_runtime.comms.bus.addresses import folder_of, is_actors, is_workers, program_like
+
+    folder = folder_of(address)
+    if folder == MANAGER0 or is_workers(folder) or not is_actors(folder):
+        return
+
+    async def body(tx: Tx) -> Actor | None:
+        from netsky_runtime.db import actors
+
+        return await actors.get(tx, folder)
+
+    if await read(here.home, body, empty=None) is None:
+        msg = f"There is no actor {folder!r}."
+        program = program_like(address)
+        meant = f"Did you mean {program}, a program of its own? " if program else ""
+        raise NotFound(msg, hint=f"{meant}`netsky actors list` names the actors.")
 
 
 def _own_id(here: Invocation) -> str:

@@ -15,15 +15,20 @@ from watchfiles import watch
 
 from netsky_runtime.comms.bus import following
 from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, OUTBOX, POISON, Channel
+from netsky_runtime.db import actors
+from netsky_runtime.records import Actor
+from netsky_runtime.states import ActorKind, ActorStatus
 from netsky_tui.cli import channel as channel_verbs
 from netsky_tui.cli.opening import FORWARDER
+from tests.cli import world
+from tests.support.fakes import START_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from netsky_runtime.paths import Home
-    from tests.cli.conftest import Netsky
+    from tests.cli.conftest import Netsky, Seed
 
 TS = "2026-04-15T21:00:00Z"
 PATIENCE = 60
@@ -174,6 +179,55 @@ def test_what_no_reader_would_take_is_not_sent(
     assert ran.status == 2
     assert told in ran.err
     assert not home.channels.exists()
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["bogus", "hi"], "Did you mean agentbogus"),
+        (["agent3", "hi", "--from", "ci"], "Did you mean agentci"),
+        (["agentmanagerdocs", "hi"], "`netsky actors list`"),
+        (["docs-api", "hi"], "`netsky actors list`"),
+    ],
+)
+def test_who_is_nobody_is_not_written_to_and_does_not_sign(
+    netsky: Netsky, home: Home, seed: Seed, arguments: list[str], meant: str, stored: bool
+) -> None:
+    if stored:
+        seed(world.build)
+    ran = netsky("channel", "send", *arguments, "--json")
+    assert (ran.status, ran.out) == (3, "")
+    assert "There is no actor" in ran.error["message"]
+    assert ran.error["hint"].startswith(meant)
+    assert not home.channels.exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "folder"),
+    [
+        ("agentbogus", "agentbogus"),
+        ("agent0", "manager0"),
+        ("worker77", "worker77"),
+        ("agentmanagerdocs", "docs"),
+    ],
+)
+def test_a_program_a_worker_to_come_and_a_named_actor_are_somebody(
+    netsky: Netsky, home: Home, seed: Seed, target: str, folder: str
+) -> None:
+    docs = Actor(
+        id="docs",
+        kind=ActorKind.MANAGER,
+        status=ActorStatus.ACTIVE,
+        manager_id=None,
+        objective="",
+        cwd="/src",
+        created_at=START_MS,
+        updated_at=START_MS,
+    )
+    seed(lambda tx: actors.insert(tx, docs))
+    assert netsky("channel", "send", target, "hi", "--from", target).status == 0
+    assert len(files(home, folder, INBOX)) == 1
 
 
 @pytest.mark.parametrize("verb", ["send", "drain"])

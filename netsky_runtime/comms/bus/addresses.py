@@ -70,6 +70,13 @@ def is_workers(folder: str) -> bool:
     return _WORKER.fullmatch(folder) is not None
 
 
+def program_like(name: str) -> str:
+    """Return the program that who wrote ``name`` may have meant, agentci for ci; or nothing."""
+    program = f"{_PREFIX}{name}"
+    known = not name.startswith(_PREFIX) and is_bus_id(program)
+    return program if known and not is_actors(folder_of(program)) else ""
+
+
 def bus_id_of(address: str) -> str:
     """Return the name that the address signs its envelopes with.
 
