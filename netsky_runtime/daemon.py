@@ -186,7 +186,7 @@ class Daemon:
             session_of=self._session_of,
         )
         sessions = wiring.Sessions(
-            settings=self.settings, runtime=self.runtimes.chosen, clock=clock, ids=ids
+            settings=self.settings, door=lambda: self.runtimes.chosen, clock=clock, ids=ids
         )
         self.delegation = Delegation(
             clock=clock,

@@ -45,7 +45,7 @@ async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbT
 
         # None of these verbs makes a session, so nobody asks here which door is open.
         sessions = wiring.Sessions(
-            settings=chosen, runtime=RuntimeName.APP_SERVER, clock=clock, ids=ids
+            settings=chosen, door=lambda: RuntimeName.APP_SERVER, clock=clock, ids=ids
         )
         delegation = Delegation(
             clock=clock, ids=ids, limits=wiring.limits(chosen, here), new_session=sessions

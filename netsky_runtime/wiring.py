@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import leftover
 from netsky_runtime.agents import launch
 from netsky_runtime.agents.delegation import Limits
-from netsky_runtime.codex.base import RuntimeInfo, ThreadRuntime
+from netsky_runtime.codex.base import NoSuchDoor, RuntimeInfo, ThreadRuntime
+from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.codex.scripted.demo import DemoScript
 from netsky_runtime.codex.scripted.language import OrdersInText
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
@@ -177,7 +179,6 @@ class Runtimes:
         ids: Ids,
         log: Log,
     ) -> None:
-        self._choice = choice
         self._environ = environ
         self._demo = demo
         self._settings = settings
@@ -189,6 +190,7 @@ class Runtimes:
         self._made: dict[RuntimeName, ThreadRuntime] = {}
         self._shut = ""
         """Why the chosen door did not open at the start."""
+        self._told = list(choice.notices)
         self.chosen = choice.runtime
         """The door of new actors."""
 
@@ -250,15 +252,29 @@ class Runtimes:
     async def open_chosen(self, *, seconds: float) -> None:
         """Open the door of new actors, also where those that there are have others.
 
-        One that does not open within ``seconds`` is told by ``info``.
+        For one that this Codex or machine does not have at all, new actors get the best that
+        opens. That, and one that does not open within ``seconds``, is told by ``info``.
         """
         try:
             async with asyncio.timeout(seconds):
-                await self.get(self.chosen).open()
+                await self._open_chosen()
         except TimeoutError:
             self._shut = f"{self.chosen.value} did not open within {seconds:g} s."
         except NetskyError as error:
             self._shut = str(error)
+
+    async def _open_chosen(self) -> None:
+        asked = self.chosen
+        try:
+            await self.get(asked).open()
+        except NoSuchDoor as error:
+            for name in ORDER:
+                with suppress(Unhealthy):  # it tells why where it is asked for itself
+                    await self.get(name).open()
+                    self.chosen = name
+                    self._told.insert(0, f"{_instead(asked, name)} {error.message}")
+                    return
+            raise
 
     async def info(self) -> RuntimeInfo:
         """Describe the door of new actors; one that cannot open says why in its notices."""
@@ -266,7 +282,7 @@ class Runtimes:
             info = await self.get(self.chosen).info()
         except NetskyError as error:
             info = RuntimeInfo(name=self.chosen, version="", notices=(str(error),))
-        notices = [*info.notices, *self._choice.notices]
+        notices = [*info.notices, *self._told]
         if not info.version and self._shut and self._shut not in notices:
             notices.insert(0, self._shut)
         return replace(info, notices=tuple(notices))
@@ -305,7 +321,8 @@ class Sessions:
     """Makes session rows with this daemon's settings and door."""
 
     settings: Settings
-    runtime: RuntimeName
+    door: Callable[[], RuntimeName]
+    """The door of new actors just now."""
     clock: Clock
     ids: Ids
 
@@ -316,11 +333,15 @@ class Sessions:
         return launch.new_session(
             actor,
             self.settings,
-            runtime=runtime or self.runtime,
+            runtime=runtime or self.door(),
             ids=self.ids,
             now=self.clock.now(),
             model=model,
         )
+
+
+def _instead(asked: RuntimeName, taken: RuntimeName) -> str:
+    return f"New actors get {taken.value}: {asked.value}, which was asked for, is not there."
 
 
 def limits(settings: Settings, cwd: Path) -> Limits:

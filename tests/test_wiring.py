@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from netsky_runtime import settings, wiring
+from netsky_runtime.codex.base import RuntimeInfo
 from netsky_runtime.codex.probe import Fingerprint
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import CodexMissing, Unhealthy
@@ -119,6 +120,36 @@ async def test_why_the_door_of_new_actors_did_not_open_is_told_first(runtimes):
     assert info.version == ""
     assert "tmux" in info.notices[0]
     assert (await runtimes.info()).notices == info.notices
+
+
+async def test_for_a_door_that_this_codex_does_not_have_another_is_taken_and_told(
+    runtimes, monkeypatch
+):
+    opened = []
+
+    async def shut():
+        raise Unhealthy("It does not start.")
+
+    async def open_it():
+        opened.append(MCP)
+
+    async def described():
+        return RuntimeInfo(name=MCP, version="0.145.0")
+
+    monkeypatch.setattr(runtimes.get(APP), "open", shut)
+    monkeypatch.setattr(runtimes.get(MCP), "open", open_it)
+    monkeypatch.setattr(runtimes.get(MCP), "info", described)
+    await runtimes.open_chosen(seconds=5.0)
+    assert (runtimes.chosen, opened) == (MCP, [MCP])
+    info = await runtimes.info()
+    told = (
+        "New actors get mcp_server: resident, which was asked for, is not there. There is no tmux"
+    )
+    assert info.notices[0].startswith(told)
+    runtime = {"name": info.name, "codex_version": info.version, "notices": info.notices}
+    ready, notice, *_ = wiring.readiness(runtime, 7)
+    assert ready == "ready: mcp_server 0.145.0, pid 7"
+    assert notice.startswith(f"notice: {told}")
 
 
 async def test_a_door_that_takes_too_long_to_open_holds_up_no_start(runtimes, monkeypatch):

@@ -121,7 +121,8 @@ async def _left(seat: Seat, row: Session, to: RuntimeName, why: NetskyError) -> 
         "thread": row.thread_id,
         "reason": why.message,
     }
-    seat.kit.log("warning", "thread goes on through another door", fields)
+    line = "thread goes on" if row.thread_id else "an actor without a thread begins"
+    seat.kit.log("warning", f"{line} through another door", fields)
 
 
 async def _begin_anew(seat: Seat, actor: Actor, row: Session, why: NetskyError) -> None:

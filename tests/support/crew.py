@@ -74,7 +74,7 @@ class Crew:
         database.on_commit(self._commits.set)
         settings = Settings(runtime="scripted", approval_policy="on-request", max_live_workers=4)
         sessions = wiring.Sessions(
-            settings=settings, runtime=runtime.name, clock=self.clock, ids=self.ids
+            settings=settings, door=lambda: runtime.name, clock=self.clock, ids=self.ids
         )
         self.delegation = Delegation(
             clock=self.clock,
