@@ -52,6 +52,11 @@ class Inn:
                 if text in shot.plain() and shot.dead is dead:
                     return shot
 
+    async def until_gone(self) -> None:
+        async with asyncio.timeout(SECONDS):
+            while await asyncio.to_thread(self.server.instance):
+                pass
+
     async def by_hand(self, *words: str) -> None:
         command = [self.server.program(), "-S", str(self.socket), *words]
         await asyncio.to_thread(subprocess.run, command, check=True)
@@ -351,6 +356,15 @@ async def test_a_server_that_has_lost_its_last_session_has_no_panes(inn: Inn) ->
     await inn.by_hand("set-option", "-s", "exit-empty", "off", ";", "kill-session", "-t", "=one")
 
     assert inn.server.panes() == []
+
+
+async def test_a_server_that_goes_while_it_is_asked_has_no_panes(inn: Inn) -> None:
+    for _ in range(20):  # one asking in ten meets the end itself
+        await inn.room("exec cat")
+        asked = (asyncio.to_thread(inn.server.panes) for _ in range(4))
+        _, *told = await asyncio.gather(inn.by_hand("kill-session", "-t", "=one"), *asked)
+        assert all(len(panes) <= 1 for panes in told)
+        await inn.until_gone()
 
 
 async def test_panes_are_found_again_by_what_they_were_marked_with(inn: Inn) -> None:

@@ -176,5 +176,5 @@ _FIRST: Final = "netsky-first"
 _SILENT: Final = "it does not say why"
 _NO_SERVER: Final = re.compile(
     r"^no server running|^error connecting .*\(No such file"
-    r"|^no current target"  # one that has lost its last session and is about to go
+    r"|^no current target|^server exited"  # one that has lost its last session and goes
 )
