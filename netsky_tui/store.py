@@ -255,10 +255,15 @@ class Store:
         return self.daemon.doors.get(session.runtime.value, _NOTHING) if session else _NOTHING
 
     @property
+    def blocked_actors(self) -> frozenset[str]:
+        """Who waits because nobody but a human may type on its screen."""
+        working = [f for f in self.snapshot.actors if f.actor.status is ActorStatus.ACTIVE]
+        return frozenset(f.actor.id for f in working if f.session is not None and f.session.blocked)
+
+    @property
     def screens_blocked(self) -> int:
         """How many actors wait because nobody but a human may type on their screens."""
-        sessions = [f.session for f in self.snapshot.actors if f.actor.status is ActorStatus.ACTIVE]
-        return sum(bool(session.blocked) for session in sessions if session is not None)
+        return len(self.blocked_actors)
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import AsJson
 from netsky_tui.cli.output import Column, emit, narrate, say, table
 from netsky_tui.cli.reading import present, read, reader, run
-from netsky_tui.cli.status import engine, in_words
+from netsky_tui.cli.status import behind, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -165,28 +165,13 @@ async def database_check(home: Home) -> Check:
 
 
 async def engine_checks(home: Home) -> list[Check]:
-    """Name what works on without a daemon: the engine, resident Codexes."""
-    from netsky_runtime import leftover
-
-    async def body(tx: Tx) -> tuple[dict[str, Any] | None, int]:
-        from netsky_runtime.db import turns
-
-        return await engine(tx), len(await turns.running(tx))
-
+    """Name what works on without a daemon: the engine, an mcp-server, resident Codexes."""
     try:
-        found, running = await read(home, body, empty=(None, 0))
+        working = in_words(await behind(home), alone=True)
     except NetskyError:  # the database has a check of its own
         return []
-    checks = []
-    if found is not None:
-        detail = in_words(found, running, alone=True)
-        hint = "`netsky` takes it over, `netsky stop` ends it."
-        checks.append(Check("engine", "warn", detail, hint))
-    if leftover.residents(home):
-        hint = "`netsky` takes them over, `netsky stop` ends them."
-        detail = "Codexes in tmux work on without netsky"
-        checks.append(Check("residents", "warn", detail, hint))
-    return checks
+    hint = "`netsky` takes up what works on, `netsky stop` ends it."
+    return [Check(name, "warn", detail, hint) for name, detail in working.items()]
 
 
 async def door_checks(here: Invocation) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from netsky_tui.cli.text import age
 
 if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx
+    from netsky_runtime.paths import Home
 
 _PATIENCE = 5.0
 _COUNTED = (
@@ -51,7 +53,7 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> Exit:
 async def _present(here: Invocation) -> dict[str, Any]:
     try:
         told = await call(here.home, "status", {}, deadline=_PATIENCE)
-        return {**told, "engine": await read(here.home, engine, empty=None)}
+        return {**told, **await behind(here.home)}
     except NoDaemon:
         state = "stopped"
     except DeadlineExceeded as error:
@@ -60,12 +62,25 @@ async def _present(here: Invocation) -> dict[str, Any]:
     return await _stored(here, state)
 
 
-async def engine(tx: Tx) -> dict[str, Any] | None:
-    """Return which engine works, with a daemon or without one."""
+async def behind(home: Home) -> dict[str, Any]:
+    """Return what works behind the doors, with a daemon or without one."""
     from netsky_runtime import leftover
 
-    found = await leftover.working(tx)
-    return shapes.engine(found) if found else None
+    async def body(tx: Tx) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        from netsky_runtime.db import counts
+
+        found, server = await leftover.working(tx), await leftover.server(tx)
+        return {
+            "engine": shapes.engine(found) if found else None,
+            "mcp_server": shapes.engine(server) if server else None,
+            "doors": {door: asdict(there) for door, there in (await counts.by_door(tx)).items()},
+        }
+
+    nothing = {"engine": None, "mcp_server": None, "doors": {}}
+    known = await read(home, body, empty=nothing)
+    return {**known, "residents": await asyncio.to_thread(leftover.residents, home)}
 
 
 async def _stored(here: Invocation, state: str) -> dict[str, Any]:
@@ -87,16 +102,34 @@ async def _stored(here: Invocation, state: str) -> dict[str, Any]:
         "counts": counted,
         "rooms": 0,
         "home": str(here.home.root),
-        "engine": await read(here.home, engine, empty=None),
+        **await behind(here.home),
     }
 
 
-def in_words(engine: dict[str, Any], turns: int, *, alone: bool) -> str:
-    """Say which engine works; what runs in one that is ``alone`` nobody has looked at since."""
+def in_words(present: dict[str, Any], *, alone: bool) -> dict[str, str]:
+    """Say what works behind each door, by its name in words.
+
+    What runs where nobody looks (``alone``) is told as it was last known, and what it may do.
+    """
+    working = {}
+    if engine := present["engine"]:
+        working["engine"] = (f"pid {engine['pid']}", "app_server")
+    if server := present["mcp_server"]:
+        working["mcp-server"] = (f"pid {server['pid']}", "mcp_server")
+    if present["residents"]:
+        working["tmux"] = ("resident Codex", "resident")
     if not alone:
-        return f"pid {engine['pid']}"
-    some = f"{turns} turn{'' if turns == 1 else 's'} running as far as known"
-    return f"pid {engine['pid']} works on without netsky, {some}"
+        return {name: who for name, (who, _) in working.items()}
+    return {
+        name: f"{who} works on without netsky, {_running(present['doors'].get(door))}"
+        for name, (who, door) in working.items()
+    }
+
+
+def _running(there: dict[str, Any] | None) -> str:
+    turns = there["turns"] if there else 0
+    told = f"{turns} turn{'' if turns == 1 else 's'} running as far as known"
+    return f"{told}, with danger-full-access" if there and there["full_access"] else told
 
 
 def _show(present: dict[str, Any]) -> None:
@@ -108,8 +141,8 @@ def _show(present: dict[str, Any]) -> None:
         since = age(round(started.timestamp() * 1000), SystemClock().now())
         lines["process"] = f"pid {daemon['pid']}, for {since}, epoch {daemon['epoch']}"
         lines["rooms"] = present["rooms"]
-    if present["engine"]:
-        lines["engine"] = in_words(present["engine"], counts["turns_running"], alone=not running)
+    working = in_words(present, alone=not running)
+    lines |= working
     lines["runtime"] = runtime["name"]
     if runtime["codex_version"]:
         lines["codex"] = runtime["codex_version"]
@@ -119,8 +152,9 @@ def _show(present: dict[str, Any]) -> None:
         narrate(notice)
     if daemon["state"] == "stopped":
         narrate("No daemon runs. Start one: netsky, or netsky --no-tui")
-        if present["engine"]:
-            narrate("The next one takes the engine over; `netsky stop` ends it.")
+        if working:
+            narrate(f"What works on ({', '.join(working)}) the next one takes up.")
+            narrate("`netsky stop` ends it.")
     if counts["approvals_pending"]:
         narrate("Approvals wait: netsky approvals list")
     if counts["screens_blocked"]:

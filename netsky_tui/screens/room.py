@@ -160,6 +160,15 @@ class RoomScreen(Screen[None]):
         if Part.EVENTS in parts:
             self.events_pane.of(store.ask.actor_id)
             self.events_pane.show(store.events)
+        if parts & {Part.ACTORS, Part.APPROVALS}:
+            blocked = self.store.screens_blocked
+            key = self._keymap_shown.say("room.decide")
+            self.approvals.view.empty = (
+                f"No approval waits. Blocked screens: {blocked}, {key} goes to them."
+                if blocked
+                else "Nothing waits for you."
+            )
+            self.approvals.view.refresh()
         if Part.APPROVALS in parts:
             self.approvals.show_approvals(
                 store.approvals, lambda key: (store.approval(key), store.doing(key))
@@ -302,11 +311,28 @@ class RoomScreen(Screen[None]):
             self.composer.focus()
             return
         if name == "approvals" and not self.store.approvals and not self.has_class("-one"):
-            self.notify("Nothing waits for you.", timeout=2)
+            self.notify(self.approvals.view.empty, timeout=2)
             return
         self._activate(name)
         self._draw_bars()
         self._pane(name).view.focus(scroll_visible=False)
+
+    async def action_waits(self) -> None:
+        """Go to what waits for the operator: approvals first, then blocked screens in turn."""
+        blocked = self.store.blocked_actors
+        if self.store.waiting or not blocked:
+            self.action_go("approvals")
+            return
+        if self.actors.filtering:  # it may hide the very row
+            await self.actors.end_filter()
+        self.action_go("actors")
+        view = self.actors.view
+        after = view.cursor + 1
+        rows = [*view.rows[after:], *view.rows[:after]]
+        actor_id = next(row.key for row in rows if row.key in blocked)
+        view.select(actor_id)
+        attach = self._keymap_shown.say("actors.attach")
+        self.notify(f"{actor_id}: its screen waits for a human. {attach} shows it.", timeout=4)
 
     def _pane(self, name: str) -> Pane:
         return self.query_one(f"#{name}", Pane)

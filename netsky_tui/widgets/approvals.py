@@ -76,10 +76,7 @@ class ApprovalsPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = bindings("approvals")
 
     def __init__(self, *, monotonic: Callable[[], float]) -> None:
-        empty = "Nothing waits for you."
-        view = ApprovalList(
-            approvals.draw, height=approvals.height, empty=empty, id="approvals-view"
-        )
+        view = ApprovalList(approvals.draw, height=approvals.height, id="approvals-view")
         super().__init__(view, id="approvals")
         self.detail: RowsView[Any] = RowsView(paragraphs.draw, cursor=False, id="approval-detail")
         self.detail.can_focus = False

@@ -86,6 +86,38 @@ async def test_a_screen_that_blocks_an_actor_is_seen_from_everywhere(size, badge
         assert "screen blocked" not in room.text()
 
 
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+async def test_f5_goes_to_a_screen_that_waits_when_no_approval_does(size):
+    idle = story.actor("worker1", "manager0", HealthState.IDLE, "nothing to do", 1)
+    other = replace(story.blocked_resident(), actor=replace(idle.actor, id="worker2"))
+    async with open_room(
+        Snapshot(actors=(story.blocked_resident(), idle, other)), size=size
+    ) as room:
+        for actor_id in ("worker2", "manager0"):
+            await room.press("f5")
+            assert room.app.focused is room.app.room.actors.view
+            assert room.app.room.actors.view.current.key == actor_id
+            await room.until(lambda who=actor_id: f"{who}: its screen waits" in room.text())
+        assert "Nothing waits for you" not in room.text()
+
+
+async def test_f5_finds_a_blocked_actor_behind_a_filter_and_approvals_go_first():
+    snapshot = Snapshot(actors=(story.blocked_resident(),))
+    async with open_room(snapshot) as room:
+        await room.press("escape", "1", "slash", *"zzz", "enter", "f5")
+        assert room.app.room.actors.view.current.key == "manager0"
+    waits = story.day(approvals=story.approvals()[:1])
+    async with open_room(replace(snapshot, approvals=waits.approvals)) as room:
+        await room.press("f5")
+        assert room.app.focused is room.app.room.approvals.view
+
+
+async def test_an_empty_list_of_approvals_does_not_hide_that_a_screen_waits():
+    async with open_room(Snapshot(actors=(story.blocked_resident(),)), size=NARROW) as room:
+        await room.press("escape", "5")
+        assert "No approval waits. Blocked screens: 1, F5 goes to them." in room.text()
+
+
 async def test_why_an_actor_is_blocked_is_told_whole():
     why = "Somebody's words stand in Codex's composer: send them or delete them."
     fact = story.actor("manager0", "owner", HealthState.BLOCKED, why, 1, runtime=RESIDENT)
