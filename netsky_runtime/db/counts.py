@@ -24,6 +24,27 @@ SELECT
     (SELECT count(*) FROM turns WHERE status = 'in_progress') AS turns_running
 """
 
+BY_DOOR = """
+SELECT s.runtime,
+       count(t.id) AS turns,
+       max(s.sandbox = 'danger-full-access') AS full_access
+FROM sessions AS s INDEXED BY sessions_current
+LEFT JOIN turns AS t INDEXED BY turns_running
+    ON t.actor_id = s.actor_id AND t.status = 'in_progress'
+WHERE s.ended_at IS NULL
+GROUP BY s.runtime
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """What the sessions behind one door do."""
+
+    turns: int
+    """Those that run."""
+    full_access: bool
+    """Whether one of the sessions has no sandbox: danger-full-access."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
@@ -50,3 +71,11 @@ async def status_counts(tx: Tx) -> Counts:
         screens_blocked=row["screens_blocked"],
         turns_running=row["turns_running"],
     )
+
+
+async def by_door(tx: Tx) -> dict[str, Behind]:
+    """Return what is behind each door that a session has, by the door's name."""
+    return {
+        row["runtime"]: Behind(turns=row["turns"], full_access=bool(row["full_access"]))
+        for row in await rows.many(tx, BY_DOOR)
+    }

@@ -20,7 +20,7 @@ from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import AsJson
 from netsky_tui.cli.output import Column, emit, narrate, say, table
 from netsky_tui.cli.reading import present, read, reader, run
-from netsky_tui.cli.status import behind, in_words
+from netsky_tui.cli.status import MCP_SERVER, behind, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -170,8 +170,11 @@ async def engine_checks(home: Home) -> list[Check]:
         working = in_words(await behind(home), alone=True)
     except NetskyError:  # the database has a check of its own
         return []
-    hint = "`netsky` takes up what works on, `netsky stop` ends it."
-    return [Check(name, "warn", detail, hint) for name, detail in working.items()]
+    taken_over = "`netsky` takes it over, `netsky stop` ends it."
+    return [
+        Check(name, "warn", detail, "`netsky stop` ends it." if name == MCP_SERVER else taken_over)
+        for name, detail in working.items()
+    ]
 
 
 async def door_checks(here: Invocation) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

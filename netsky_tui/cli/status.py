@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx
     from netsky_runtime.paths import Home
 
+MCP_SERVER = "mcp-server"
+"""Of those who work on alone the one that is not taken over: only its own netsky hears it."""
 _PATIENCE = 5.0
 _COUNTED = (
     "actors",
@@ -78,7 +80,7 @@ async def behind(home: Home) -> dict[str, Any]:
             "doors": {door: asdict(there) for door, there in (await counts.by_door(tx)).items()},
         }
 
-    nothing = {"engine": None, "mcp_server": None, "doors": {}}
+    nothing: dict[str, Any] = {"engine": None, "mcp_server": None, "doors": {}}
     known = await read(home, body, empty=nothing)
     return {**known, "residents": await asyncio.to_thread(leftover.residents, home)}
 
@@ -111,13 +113,13 @@ def in_words(present: dict[str, Any], *, alone: bool) -> dict[str, str]:
 
     What runs where nobody looks (``alone``) is told as it was last known, and what it may do.
     """
-    working = {}
+    working: dict[str, tuple[str, str]] = {}
     if engine := present["engine"]:
         working["engine"] = (f"pid {engine['pid']}", "app_server")
     if server := present["mcp_server"]:
-        working["mcp-server"] = (f"pid {server['pid']}", "mcp_server")
+        working[MCP_SERVER] = (f"pid {server['pid']}", "mcp_server")
     if present["residents"]:
-        working["tmux"] = ("resident Codex", "resident")
+        working["residents"] = ("Codex in tmux", "resident")
     if not alone:
         return {name: who for name, (who, _) in working.items()}
     return {
@@ -153,8 +155,9 @@ def _show(present: dict[str, Any]) -> None:
     if daemon["state"] == "stopped":
         narrate("No daemon runs. Start one: netsky, or netsky --no-tui")
         if working:
-            narrate(f"What works on ({', '.join(working)}) the next one takes up.")
-            narrate("`netsky stop` ends it.")
+            narrate(f"`netsky stop` ends what works on: {', '.join(working)}.")
+        if taken := [name for name in working if name != MCP_SERVER]:
+            narrate(f"The next start takes over: {', '.join(taken)}.")
     if counts["approvals_pending"]:
         narrate("Approvals wait: netsky approvals list")
     if counts["screens_blocked"]:

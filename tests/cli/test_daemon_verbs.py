@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -48,7 +49,8 @@ READY = {
 def test_status_is_what_the_daemon_says(netsky: Netsky, daemon: FakeDaemon) -> None:
     daemon.answers["status"] = READY
     ran = netsky("status", "--json")
-    assert (ran.status, ran.data, ran.err) == (0, READY | {"engine": None}, "")
+    nothing: dict[str, Any] = {"engine": None, "mcp_server": None, "residents": False, "doors": {}}
+    assert (ran.status, ran.data, ran.err) == (0, READY | nothing, "")
 
 
 def test_status_for_people_names_what_waits_for_them(netsky: Netsky, daemon: FakeDaemon) -> None:
@@ -105,11 +107,22 @@ def left(seed: Seed) -> Iterator[subprocess.Popen[bytes]]:
 
         async def rows(tx: Tx) -> None:
             await world.build(tx)
+            await tx.execute("UPDATE sessions SET runtime = 'app_server'")
             await engines.insert(tx, engine)
 
         seed(rows)
         yield process
         process.kill()
+
+
+@pytest.fixture
+def tmux(home: Home) -> Iterator[None]:
+    """A tmux server where this home's residents live."""
+    home.prepare()
+    tmux = ["tmux", "-S", str(home.tmux_socket), "-f", os.devnull]
+    subprocess.run([*tmux, "new-session", "-d", "sleep 600"], check=True, timeout=30)
+    yield
+    subprocess.run([*tmux, "kill-server"], check=False, capture_output=True, timeout=30)
 
 
 def test_an_engine_left_working_is_named_without_a_daemon(
@@ -124,6 +137,46 @@ def test_an_engine_left_working_is_named_without_a_daemon(
     assert "netsky stop" in netsky("status").err
     checks = {check["name"]: check for check in netsky("doctor", "--json").data["checks"]}
     assert (checks["engine"]["state"], checks["engine"]["detail"]) == ("warn", words)
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "told"),
+    [
+        ("workspace-write", "1 turn running as far as known"),
+        ("danger-full-access", "1 turn running as far as known, with danger-full-access"),
+    ],
+)
+@pytest.mark.usefixtures("tmux")
+def test_what_residents_and_an_mcp_server_go_on_with_is_told_of_each_door(
+    netsky: Netsky, seed: Seed, left: subprocess.Popen[bytes], sandbox: str, told: str
+) -> None:
+    async def moved(tx: Tx) -> None:
+        await tx.execute("UPDATE sessions SET runtime = 'resident', sandbox = ?", (sandbox,))
+        await tx.execute("UPDATE engines SET runtime = 'mcp_server'")
+
+    seed(moved)
+    nothing = f"pid {left.pid} works on without netsky, 0 turns running as far as known"
+    residents = f"Codex in tmux works on without netsky, {told}"
+    ran = netsky("status")
+    assert f"mcp-server:        {nothing}\n" in ran.out
+    assert f"residents:         {residents}\n" in ran.out
+    assert "`netsky stop` ends what works on: mcp-server, residents." in ran.err
+    assert "The next start takes over: residents." in ran.err
+    data = netsky("status", "--json").data
+    assert (data["engine"], data["mcp_server"]["pid"], data["residents"]) == (None, left.pid, True)
+    full_access = sandbox == "danger-full-access"
+    assert data["doors"] == {"resident": {"turns": 1, "full_access": full_access}}
+    checks = {check["name"]: check["detail"] for check in netsky("doctor", "--json").data["checks"]}
+    assert (checks["mcp-server"], checks["residents"]) == (nothing, residents)
+
+
+@pytest.mark.usefixtures("tmux")
+def test_an_engine_is_not_said_to_do_what_residents_do(
+    netsky: Netsky, seed: Seed, left: subprocess.Popen[bytes]
+) -> None:
+    seed(lambda tx: tx.execute("UPDATE sessions SET runtime = 'resident'"))
+    engine = f"pid {left.pid} works on without netsky, 0 turns running as far as known"
+    assert engine in netsky("status").out
 
 
 def test_stop_without_a_daemon_ends_the_engine_that_was_left(

@@ -187,6 +187,7 @@ SMALL = (
 )
 DRAWN: dict[str, Callable[[Tx], Awaitable[Any]]] = {
     "counts": counts.status_counts,
+    "what is behind each door": counts.by_door,
     "all actors": views.actor_views,
     "a page of actors": lambda tx: views.actor_views(tx, limit=5, after=actor("worker1")),
     "live actors": views.live_actor_views,
