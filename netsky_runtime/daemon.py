@@ -216,6 +216,7 @@ class Daemon:
             start_ready=self.delegation.start_ready,
             give_back=self.delegation.give_back,
             wake=self._wake,
+            tell=self.runtimes.tell,
         )
         self.fleet = Fleet(kit=kit, supervisor=self.tasks)
         self.office = PostOffice(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime import leftover
 from netsky_runtime.agents import launch
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from netsky_runtime.db.connection import Database, Tx
     from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
+
+
+TOLD_KEPT: Final = 10
+"""Notices about threads and doors that are remembered."""
 
 
 async def first_rows(tx: Tx, cwd: Path, now: int) -> None:
@@ -190,7 +194,8 @@ class Runtimes:
         self._made: dict[RuntimeName, ThreadRuntime] = {}
         self._shut = ""
         """Why the chosen door did not open at the start."""
-        self._told = list(choice.notices)
+        self._choice = choice
+        self._told: list[str] = []
         self.chosen = choice.runtime
         """The door of new actors."""
 
@@ -272,9 +277,14 @@ class Runtimes:
                 with suppress(Unhealthy):  # it tells why where it is asked for itself
                     await self.get(name).open()
                     self.chosen = name
-                    self._told.insert(0, f"{_instead(asked, name)} {error.message}")
+                    self.tell(f"{_instead(asked, name)} {error.message}")
                     return
             raise
+
+    def tell(self, notice: str) -> None:
+        """Have ``info`` tell the operator of something too, the latest ``TOLD_KEPT`` of them."""
+        kept = [told for told in self._told if told != notice]
+        self._told = [*kept, notice][-TOLD_KEPT:]
 
     async def info(self) -> RuntimeInfo:
         """Describe the door of new actors; one that cannot open says why in its notices."""
@@ -282,7 +292,7 @@ class Runtimes:
             info = await self.get(self.chosen).info()
         except NetskyError as error:
             info = RuntimeInfo(name=self.chosen, version="", notices=(str(error),))
-        notices = [*info.notices, *self._told]
+        notices = [*self._told, *info.notices, *self._choice.notices]
         if not info.version and self._shut and self._shut not in notices:
             notices.insert(0, self._shut)
         return replace(info, notices=tuple(notices))

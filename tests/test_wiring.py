@@ -152,6 +152,14 @@ async def test_for_a_door_that_this_codex_does_not_have_another_is_taken_and_tol
     assert notice.startswith(f"notice: {told}")
 
 
+async def test_what_the_operator_is_told_of_doors_is_among_the_notices_once_and_bounded(runtimes):
+    for number in [0, *range(wiring.TOLD_KEPT), 3]:
+        runtimes.tell(f"Threads of engine {number} are elsewhere.")
+    told = [each for each in (await runtimes.info()).notices if each.startswith("Threads")]
+    numbers = [*range(3), *range(4, wiring.TOLD_KEPT), 3]
+    assert told == [f"Threads of engine {number} are elsewhere." for number in numbers]
+
+
 async def test_a_door_that_takes_too_long_to_open_holds_up_no_start(runtimes, monkeypatch):
     monkeypatch.setattr(runtimes.get(RESIDENT), "open", asyncio.Event().wait)
     await runtimes.open_chosen(seconds=0.0)

@@ -58,7 +58,7 @@ async def attach(seat: Seat) -> None:
             return
     thread = await failover.resume_elsewhere(seat, actor, row, gone)
     if thread is not None:
-        await attached(seat, thread)
+        await attached(seat, thread, also=failover.came_from(row, gone))
 
 
 async def start_thread(seat: Seat) -> ThreadSession:
@@ -92,11 +92,14 @@ async def session_row(seat: Seat, actor: Actor) -> Session:
     return await kit.database.write(body)
 
 
-async def attached(seat: Seat, thread: ThreadSession) -> None:
-    """Seat the thread, and record that its session is live and what came back different."""
+async def attached(seat: Seat, thread: ThreadSession, *, also: str = "") -> None:
+    """Seat the thread, and record that its session is live and what came back different.
+
+    ``also`` is what else is different that the thread itself does not know.
+    """
     seat.thread = thread  # before all: the runner lets go of it, whatever fails from here on
     row = seat.session
-    differences = "; ".join(thread.differences)
+    differences = "; ".join((*thread.differences, *filter(None, (also,))))
     now = seat.kit.clock.now()
 
     async def body(tx: Tx) -> None:

@@ -123,6 +123,18 @@ async def _left(seat: Seat, row: Session, to: RuntimeName, why: NetskyError) -> 
     }
     line = "thread goes on" if row.thread_id else "an actor without a thread begins"
     seat.kit.log("warning", f"{line} through another door", fields)
+    died = row.engine_id or row.runtime.value
+    if died not in seat.kit.left:  # a process has many threads, and the operator one screen
+        seat.kit.left.add(died)
+        seat.kit.tell(
+            f"{seat.actor_id}, and whoever else was there, goes on through {to.value}: "
+            f"{row.runtime.value} cannot continue it. {why.message}"
+        )
+
+
+def came_from(row: Session, why: NetskyError) -> str:
+    """Say of a session what it had been through before; ``row`` is as it was then."""
+    return f"It came here from {row.runtime.value}, which could not go on: {why.message}"
 
 
 async def _begin_anew(seat: Seat, actor: Actor, row: Session, why: NetskyError) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -117,3 +117,7 @@ class Kit:
     """Take the work off an actor that was stopped and tell its manager; return who to wake."""
     wake: Callable[[str], None]
     """Tell another actor's runner that something waits for it."""
+    tell: Callable[[str], None]
+    """Say a sentence to the operator, among the notices."""
+    left: set[str] = field(default_factory=set)
+    """The engines, by id, of which the operator was told that their threads are elsewhere."""

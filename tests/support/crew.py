@@ -73,6 +73,8 @@ class Crew:
         self._commits = asyncio.Event()
         database.on_commit(self._commits.set)
         settings = Settings(runtime="scripted", approval_policy="on-request", max_live_workers=4)
+        self.told: list[str] = []
+        """What the operator is told of beside messages."""
         sessions = wiring.Sessions(
             settings=settings, door=lambda: runtime.name, clock=self.clock, ids=self.ids
         )
@@ -116,6 +118,7 @@ class Crew:
             start_ready=self.delegation.start_ready,
             give_back=self.delegation.give_back,
             wake=self.wake,
+            tell=self.told.append,
         )
         self.fleet = Fleet(kit=self.kit, supervisor=self.supervisor)
         self.inbox = Inbox(database=database, clock=self.clock, ids=self.ids, wake=self.wake)
