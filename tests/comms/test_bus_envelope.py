@@ -226,6 +226,24 @@ def test_a_model_reads_an_element_with_the_body_escaped() -> None:
     )
 
 
+def test_an_answer_says_what_it_is_and_to_what_it_belongs() -> None:
+    envelope = parse(file(text="no", kind="error", id="e-2", in_reply_to='a"><b', thread="x & y"))
+    assert channel_element(envelope) == (
+        '<channel source="agent" chat_id="agent0" from="agent0" ts="2026-04-15T21:00:00Z"'
+        ' kind="error" id="e-2" in_reply_to="a&quot;&gt;&lt;b" thread="x &amp; y">\n'
+        "no\n"
+        "</channel>"
+    )
+
+
+def test_an_ack_without_words_is_one_line() -> None:
+    envelope = parse(file(text="", kind="ack", in_reply_to="e-1"))
+    assert channel_element(envelope) == (
+        '<channel source="agent" chat_id="agent0" from="agent0" ts="2026-04-15T21:00:00Z"'
+        ' kind="ack" in_reply_to="e-1"></channel>'
+    )
+
+
 @given(st.text(min_size=1, max_size=200))
 def test_no_body_ends_the_element_it_stands_in(text: str) -> None:
     envelope = BusEnvelope(sender="agentci", text=text, ts=OLD["ts"])
