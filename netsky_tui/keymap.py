@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual.binding import Binding, BindingType
 from textual.keys import _character_to_key
+
+from netsky_runtime.states import DecisionWord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,6 +148,11 @@ _PRETTY = {
 }
 
 
+def decides(key: Key) -> DecisionWord:
+    """Return what a key of the approvals decides."""
+    return DecisionWord(key.action.split("'")[1])
+
+
 def bindings(scope: str) -> list[BindingType]:
     """Return Textual bindings of a scope; each can be remapped by its id."""
     return [
@@ -177,6 +184,11 @@ class Keymap:
     def of(self, key: Key) -> str:
         """Return the keys in force for an entry of the table."""
         return self.keys.get(key.id, key.keys)
+
+    def deciding(self, offered: Collection[DecisionWord]) -> str:
+        """Say which keys decide a question that offers these words."""
+        entries = [key for key in SCOPES["approvals"] if decides(key) in offered]
+        return " · ".join(f"{pretty(self.of(entry))} {entry.label}" for entry in entries)
 
     def say(self, name: str) -> str:
         """Return the keys in force for the entry of that name, as people say them."""

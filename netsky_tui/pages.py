@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.states import InputStatus
 from netsky_tui.drawing import details
+from netsky_tui.drawing.paragraphs import offered
 from netsky_tui.keymap import SCOPES, pretty
 from netsky_tui.screens.approval import ApprovalScreen
 from netsky_tui.screens.notices import NoticesScreen
@@ -64,9 +65,7 @@ class Pages:
         approval = self._app.store.approval(approval_id)
         if approval is None:
             return
-        keys = " · ".join(
-            f"{pretty(self._app.own_keys.of(entry))} {entry.label}" for entry in SCOPES["approvals"]
-        )
+        keys = self._app.own_keys.deciding(offered(approval))
         foot = f"{keys} · Esc closes"
         self._app.push_screen(ApprovalScreen(approval, self._lookup, foot=foot))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
+from netsky_runtime.states import DecisionWord
 from netsky_tui.keymap import SCOPES, pretty
 from netsky_tui.store import LinkState
 
@@ -50,8 +51,7 @@ def _start(app: RoomApp, work: Callable[[], Awaitable[None]], name: str) -> None
 
 def _deciding(app: RoomApp) -> str:
     """Say which keys decide; a command that decides could hit what was not read."""
-    keys = (f"{pretty(app.own_keys.of(key))} {key.label}" for key in SCOPES["approvals"])
-    return "decide there: " + " · ".join(keys)
+    return "decide there: " + app.own_keys.deciding(tuple(DecisionWord))
 
 
 class RoomCommands(Provider):

@@ -151,9 +151,14 @@ class ApprovalDesk:
 def _check(approval: Approval, decision: Decision) -> None:
     word = decision.word
     if approval.available_decisions and word.value not in approval.available_decisions:
-        offered = ", ".join(approval.available_decisions)
-        msg = f"Approval {approval.id} does not offer {word.value}."
+        offered = ", ".join(_typed(each) for each in approval.available_decisions)
+        msg = f"Approval {approval.id} does not offer {_typed(word.value)}."
         raise Refused(msg, hint=f"It offers: {offered}.")
     answers.check(
         kind=approval.kind, questions=approval.questions, raw=approval.raw, decision=decision
     )
+
+
+def _typed(word: str) -> str:
+    """Return a decision as the command line takes it."""
+    return word.replace("_", "-")

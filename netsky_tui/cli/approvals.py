@@ -102,13 +102,18 @@ def show(ctx: typer.Context, approval_id: ApprovalId, as_json: AsJson = False) -
             "questions": "\n".join(
                 json.dumps(dict(q), ensure_ascii=False) for q in approval.questions
             ),
-            "answers": " ".join(word.replace("_", "-") for word in approval.available_decisions),
+            "answers": " ".join(_offered(approval)),
         }
     )
     if approval.patch:
         say(f"\n{approval.patch}")
     if approval.status is ApprovalStatus.PENDING:
-        say(f"\nDecide: netsky approvals decide {approval.id} {'|'.join(_WORDS)}")
+        say(f"\nDecide: netsky approvals decide {approval.id} {'|'.join(_offered(approval))}")
+
+
+def _offered(approval: Approval) -> list[str]:
+    """Return the words that ``decide`` takes for it; all when Codex does not say."""
+    return [word.replace("_", "-") for word in approval.available_decisions] or _WORDS
 
 
 @app.command(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netsky_tui.keymap import SCOPES, Keymap, pretty
+from netsky_tui.keymap import SCOPES, Key, Keymap, pretty
 from netsky_tui.text import Line, Span, line_width
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 TABS = ("actors", "tasks", "messages", "events", "approvals")
 
@@ -33,8 +33,15 @@ def tabs(active: str, *, blocked: int, waiting: int, unread: int, width: int) ->
     return tuple(out)
 
 
-def keys(scopes: Sequence[str], keymap: Keymap, width: int, *, typing: bool = False) -> Line:
-    """Draw as many keys of these scopes as fit, whole ones only.
+def keys(
+    scopes: Sequence[str],
+    keymap: Keymap,
+    width: int,
+    *,
+    typing: bool = False,
+    without: Collection[Key] = (),
+) -> Line:
+    """Draw as many keys of these scopes as fit, whole ones only; ``without`` do nothing now.
 
     While ``typing``, keys that are a character are left out: they would be typed.
     """
@@ -43,7 +50,7 @@ def keys(scopes: Sequence[str], keymap: Keymap, width: int, *, typing: bool = Fa
     for scope in scopes:
         for entry in SCOPES[scope]:
             key = pretty(keymap.of(entry).split(",")[0])
-            if not entry.label or (typing and len(key) == 1):
+            if not entry.label or entry in without or (typing and len(key) == 1):
                 continue
             spans = ((f" {key}", "key"), (f" {entry.label} ", "dim"))
             used += line_width(spans)

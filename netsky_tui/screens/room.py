@@ -15,7 +15,7 @@ from netsky_tui.drawing import approvals as approval_lines
 from netsky_tui.drawing import bars, paragraphs, status
 from netsky_tui.drawing.bars import TABS
 from netsky_tui.drawing.paragraphs import Writer
-from netsky_tui.keymap import SCOPES, Keymap, bindings, pretty
+from netsky_tui.keymap import SCOPES, Keymap, bindings, decides
 from netsky_tui.notices import NO_CODEX
 from netsky_tui.store import LinkState, Part, Store
 from netsky_tui.text import one_line
@@ -58,10 +58,7 @@ class RoomScreen(Screen[None]):
         self._look_at = look_at
         self.actors, self.tasks = ActorsPane(), TasksPane()
         self.messages, self.events_pane = MessagesPane(), EventsPane()
-        self.approvals = ApprovalsPane(monotonic=monotonic)
-        self.approvals.hint = " · ".join(
-            f"{pretty(keymap.of(entry))} {entry.label}" for entry in SCOPES["approvals"]
-        )
+        self.approvals = ApprovalsPane(keymap=keymap, monotonic=monotonic)
         self.composer = Composer(
             keymap=keymap, no_steer=lambda target: store.lacks(target).get("steer", "")
         )
@@ -251,7 +248,10 @@ class RoomScreen(Screen[None]):
         )
         self.status.set_line(status.draw(self.store, width))
         typing = isinstance(self.focused, (Composer, Input))
-        self.keys.set_line(bars.keys(self._scopes(), self._keymap_shown, width, typing=typing))
+        idle = [key for key in SCOPES["approvals"] if decides(key) in self.approvals.refused]
+        self.keys.set_line(
+            bars.keys(self._scopes(), self._keymap_shown, width, typing=typing, without=idle)
+        )
 
     def _draw_alarm(self) -> None:
         alarm, why = self.store.alarm, self.store.no_codex
@@ -369,6 +369,10 @@ class RoomScreen(Screen[None]):
     @on(RowsView.Moved, "#actors-view")
     def _actor_selected(self, event: RowsView.Moved) -> None:
         self._look_at(event.key)
+
+    @on(RowsView.Moved, "#approvals-view")
+    def _question_selected(self) -> None:
+        self._draw_bars()
 
     @on(RowsView.Chosen)
     def _open(self, event: RowsView.Chosen) -> None:

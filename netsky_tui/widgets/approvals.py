@@ -10,7 +10,7 @@ from textual.message import Message
 from netsky_runtime.states import DecisionWord
 from netsky_tui.drawing import approvals, paragraphs
 from netsky_tui.drawing.approvals import ApprovalRow
-from netsky_tui.keymap import bindings
+from netsky_tui.keymap import SCOPES, Keymap, bindings, decides
 from netsky_tui.widgets.panes import Pane
 from netsky_tui.widgets.rows import RowsView
 
@@ -47,11 +47,12 @@ def objection(approval: Approval | None, row: ApprovalRow | None, word: Decision
     if approval is None or row is None:
         return "Nothing is selected."
     if not row.waits:
-        return f"{approval.id} is decided already: {row.mark.word}."
+        return f"The question of {row.actor} is decided already: {row.mark.word}."
     offered = paragraphs.offered(approval)
     if word not in offered:
-        names = ", ".join(choice.value.replace("_", " ") for choice in offered)
-        return f"{approval.id} does not offer that. It offers: {names}."
+        label = {decides(key): key.label for key in SCOPES["approvals"]}
+        names = ", ".join(label[choice] for choice in offered)
+        return f"The question of {row.actor} does not offer {label[word]!r}. It offers: {names}."
     return ""
 
 
@@ -75,18 +76,16 @@ class ApprovalsPane(Pane):
     number, name_shown = "5", "approvals"
     BINDINGS: ClassVar[list[BindingType]] = bindings("approvals")
 
-    def __init__(self, *, monotonic: Callable[[], float]) -> None:
+    def __init__(self, *, keymap: Keymap, monotonic: Callable[[], float]) -> None:
         view = ApprovalList(approvals.draw, height=approvals.height, id="approvals-view")
         super().__init__(view, id="approvals")
         self.detail: RowsView[Any] = RowsView(paragraphs.draw, cursor=False, id="approval-detail")
         self.detail.can_focus = False
         view.detail = self.detail
-        self._monotonic = monotonic
+        self._keymap_shown, self._monotonic = keymap, monotonic
         self._came_up = float("-inf")
         self._lookup: Callable[[str], tuple[Approval | None, str]] = lambda _: (None, "")
         self._shown = ""
-        self.hint = ""
-        """Which keys decide; shown in the frame while something waits."""
 
     def compose(self) -> ComposeResult:
         """Lay out list and question."""
@@ -103,7 +102,8 @@ class ApprovalsPane(Pane):
         waiting = sum(row.waits for row in rows)
         self.set_class(not rows, "-nothing")
         self.set_class(bool(waiting), "-waiting")
-        self.show(rows, self.hint if waiting else "")
+        self.show(rows, self.note)
+        self._label_keys()
         self.view.styles.height = max(1, min(6, len(rows)))
         self._show_detail()
 
@@ -112,7 +112,24 @@ class ApprovalsPane(Pane):
         if event.view is self.view:
             if not event.by_hand:
                 self._came_up = self._monotonic()
+            self._label_keys()
             self._show_detail()
+
+    @property
+    def refused(self) -> frozenset[DecisionWord]:
+        """What the selected question does not offer."""
+        row = self.view.current
+        approval = self._lookup(row.key)[0] if row is not None else None
+        return (
+            frozenset(DecisionWord) - {*paragraphs.offered(approval)} if approval else frozenset()
+        )
+
+    def _label_keys(self) -> None:
+        """Say in the frame which keys decide the selected question, while one waits."""
+        waits = any(row.waits for row in self._all)
+        offered = frozenset(DecisionWord) - self.refused
+        self.note = self._keymap_shown.deciding(offered) if waits else ""
+        self._pour()
 
     def _show_detail(self) -> None:
         row = self.view.current

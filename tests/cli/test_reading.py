@@ -213,7 +213,7 @@ def test_approvals_have_the_shape_that_scripts_rely_on(netsky: Netsky) -> None:
 def test_an_approval_is_shown_with_its_patch_and_the_command_that_decides(netsky: Netsky) -> None:
     out = netsky("approvals", "show", "a1").out
     assert "+new" in out
-    assert "netsky approvals decide a1 accept|" in out
+    assert "netsky approvals decide a1 accept|decline\n" in out
 
 
 @pytest.mark.usefixtures("built")

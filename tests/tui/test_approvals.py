@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from netsky_runtime.errors import Conflict
 from netsky_runtime.states import ApprovalKind, ApprovalStatus
 from netsky_tui.screens.approval import ApprovalScreen
@@ -126,8 +128,30 @@ async def test_what_is_not_offered_is_refused_with_what_is():
     only = replace(story.approvals()[0], available_decisions=("accept", "decline"))
     async with open_room(story.day(approvals=(only,))) as room:
         await room.press("f5", "s")
-        await room.until(lambda: "It offers: accept, decline." in room.text())
+        words = "The question of worker3 does not offer 'for session'. It offers: accept, decline."
+        await room.until(lambda: words in {told.message for told in room.app._notifications})
         assert room.connector.handle.asked("approvals.decide") == []
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+async def test_only_keys_that_the_selected_question_offers_are_named(size):
+    first, second = story.approvals()
+    only = replace(first, available_decisions=("accept", "decline"))
+    async with open_room(story.day(approvals=(only, second)), size=size) as room:
+        await room.press("f5")
+        pane, keys = room.app.room.approvals, room.app.room.keys
+
+        def named():
+            return str(pane.border_subtitle), "".join(text for text, _ in keys.line)
+
+        assert named()[0] == "y accept · n decline"
+        assert "for session" not in named()[1]
+        await room.press("down")
+        assert named()[0] == "y accept · s for session · n decline · c cancel"
+        assert "for session" in named()[1]
+        await room.press("up", "enter")
+        (page,) = room.app.screen.query("#page")
+        assert str(page.border_subtitle) == "y accept · n decline · Esc closes"
 
 
 async def test_a_question_with_choices_is_answered_by_its_id():
