@@ -58,7 +58,7 @@ def codex(
     ] = 600.0,
     as_json: AsJson = False,
 ) -> None:
-    """Run one turn of worker N and put its reply on the bus.
+    """Run one turn of worker N, print its reply and put it on the bus.
 
     The reply goes to whom the brief came from: to agent0 (manager0), unless it was drained from
     another. The next call goes on in the same conversation. Nobody watches: unless set otherwise
@@ -92,7 +92,9 @@ def codex(
         emit(outcome)
     else:
         size, thread_id = outcome["bytes"], outcome["thread_id"]
-        say(f"agent{number}: answered on thread {thread_id} ({size} bytes of reply)")
+        narrate(f"agent{number}: answered on thread {thread_id} ({size} bytes of reply)")
+        if outcome["reply"]:
+            say(outcome["reply"])
 
 
 async def _run(here: Invocation, params: dict[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,8 @@ def test_with_a_daemon_up_the_daemon_does_it(netsky: Netsky, daemon: FakeDaemon)
     daemon.answers["codex.run"] = OUTCOME
     ran = netsky("codex", "3", "--prompt", "hi", "--fresh", "--timeout", "5")
     assert ran.status == 0
-    assert ran.out == "agent3: answered on thread new-thread (5 bytes of reply)\n"
+    assert ran.out == "hello\n"
+    assert "agent3: answered on thread new-thread (5 bytes of reply)\n" in ran.err
     assert daemon.calls[-1] == (
         "codex.run",
         {
@@ -74,6 +75,15 @@ def test_with_a_daemon_up_the_daemon_does_it(netsky: Netsky, daemon: FakeDaemon)
     )
     assert netsky("codex", "3", "--drain", "--json").data == OUTCOME
     assert daemon.calls[-1][1]["prompt"] is None
+
+
+def test_a_turn_without_words_prints_nothing_as_its_reply(
+    netsky: Netsky, daemon: FakeDaemon
+) -> None:
+    daemon.answers["codex.run"] = OUTCOME | {"reply": "", "bytes": 0}
+    ran = netsky("codex", "3", "--drain")
+    assert (ran.status, ran.out) == (0, "")
+    assert "(0 bytes of reply)" in ran.err
 
 
 def test_the_flag_wins_over_the_environment_for_the_model(
