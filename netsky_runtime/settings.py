@@ -128,24 +128,35 @@ def load(
         key = str(first["loc"][0])
         value, origin = values.get(key, ("", "?"))
         msg = f"Setting {key} = {value!r} (from {origin}) is not valid: {first['msg']}."
-        raise UsageError(msg) from error
+        raise UsageError(msg, hint=_way_out(key, origin)) from error
+
+
+def _way_out(key: str, origin: str) -> str:
+    if origin in ENVIRONMENT:
+        return f"Give {origin} one that is, or unset it."
+    if origin == "settings":
+        return f'Give one that is; `netsky settings set {key} ""` takes the default again.'
+    return "Give one that is, or leave it out."
 
 
 def check(key: str, value: str) -> None:
     """Raise ``NotFound`` for an unknown key, ``UsageError`` for a bad value.
 
-    What a value names must be there when it is set; a folder may vanish later.
+    An empty value is the default, so it is never bad. What a value names must
+    be there when it is set; a folder may vanish later.
     """
     if key not in Settings.model_fields:
         known = ", ".join(sorted(Settings.model_fields))
         msg = f"There is no setting {key!r}."
         raise NotFound(msg, hint=f"Settings are: {known}.")
+    if not value:
+        return
     load({key: value}, environ={})
-    if key == "codex_bin" and value and shutil.which(Path(value).expanduser()) is None:
+    if key == "codex_bin" and shutil.which(Path(value).expanduser()) is None:
         msg = f"There is no Codex at {value}, or it cannot be executed."
         raise UsageError(msg, hint='Give the path of a Codex, or "" for the one on PATH.')
     if key in {"work_dir", "allowed_roots"}:
-        for part in _parts(value) if key == "allowed_roots" else filter(None, [value]):
+        for part in _parts(value) if key == "allowed_roots" else [value]:
             _check_folder(key, Path(part).expanduser())
 
 

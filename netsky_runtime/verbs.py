@@ -245,12 +245,20 @@ class RecordVerbs:
         return {"note_id": await self._database.write(body)}
 
     async def set_setting(self, request: protocol.SetSetting) -> dict[str, Any]:
-        """Store a setting; it holds for what starts from now on."""
+        """Store a setting, or take its default again when the value is empty.
+
+        It holds for what starts from now on.
+        """
         settings_file.check(request.key, request.value)
         now = self._clock.now()
-        await self._database.write(
-            lambda tx: setting_rows.set_(tx, request.key, request.value, now=now)
-        )
+
+        async def body(tx: Tx) -> None:
+            if request.value:
+                await setting_rows.set_(tx, request.key, request.value, now=now)
+            else:
+                await setting_rows.clear(tx, request.key)
+
+        await self._database.write(body)
         return {}
 
     def _wake_all(self, actor_ids: frozenset[str]) -> None:

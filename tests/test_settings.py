@@ -58,8 +58,9 @@ def test_a_default_that_was_set_on_purpose_is_no_default():
 def test_every_door_can_be_set_and_nothing_else():
     for word in ("auto", *RuntimeName):
         assert settings.load({"runtime": str(word)}, {}).runtime == word
-    with pytest.raises(UsageError, match="AGENT_RUNTIME"):
+    with pytest.raises(UsageError, match="AGENT_RUNTIME") as refused:
         settings.load({}, {"AGENT_RUNTIME": "tmux"})
+    assert refused.value.hint == "Give AGENT_RUNTIME one that is, or unset it."
 
 
 def test_a_setting_tells_the_doors_where_its_default_is_another():

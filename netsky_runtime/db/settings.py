@@ -14,6 +14,7 @@ _SET = """
 INSERT INTO settings (key, value, updated_at) VALUES (?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
 """
+_CLEAR = "DELETE FROM settings WHERE key = ?"
 
 
 async def get_all(tx: Tx) -> dict[str, str]:
@@ -24,3 +25,8 @@ async def get_all(tx: Tx) -> dict[str, str]:
 async def set_(tx: Tx, key: str, value: str, *, now: int) -> None:
     """Store a value."""
     await rows.many(tx, _SET, key, value, now)
+
+
+async def clear(tx: Tx, key: str) -> None:
+    """Forget a value, if there is one."""
+    await rows.many(tx, _CLEAR, key)

@@ -52,12 +52,13 @@ def get(ctx: typer.Context, key: SettingKey, as_json: AsJson = False) -> None:
     epilog=examples(
         "netsky settings set sandbox read-only",
         "netsky settings set runtime resident",
+        'netsky settings set runtime ""',
     ),
 )
 def set_(
     ctx: typer.Context,
     key: SettingKey,
-    value: Annotated[str, typer.Argument(metavar="VALUE", help='"" empties it.')],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help='"" takes the default again.')],
     as_json: AsJson = False,
 ) -> None:
     """Set one setting.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from netsky_runtime.db import actors
+from netsky_runtime.db import actors, settings
 from netsky_runtime.errors import Conflict, NotFound, UsageError
 from netsky_runtime.records import MAX_BODY_BYTES
+from netsky_runtime.settings import Settings
 from netsky_runtime.states import ActorStatus
 from tests.cli import world
 
@@ -356,6 +357,24 @@ def test_a_wrong_word_is_refused_before_the_daemon_hears_of_it(
 ) -> None:
     ran = netsky(*line)
     assert (ran.status, daemon.calls) == (2, [])
+
+
+@pytest.mark.parametrize("key", sorted(Settings.model_fields))
+def test_an_empty_value_takes_the_default_again(netsky: Netsky, seed: Seed, key: str) -> None:
+    async def store(tx: Tx) -> None:
+        value = str(Settings.model_fields[key].default) or "something"
+        await settings.set_(tx, key, value, now=world.NOW)
+
+    seed(store)
+    assert netsky("settings", "set", key, "").status == 0
+    (row,) = [row for row in netsky("settings", "list", "--json").data if row["key"] == key]
+    assert (row["value"], row["origin"]) == (row["default"], "default")
+
+
+def test_a_value_that_is_not_valid_is_refused_with_the_way_out(netsky: Netsky) -> None:
+    ran = netsky("settings", "set", "sandbox", "none")
+    assert "'read-only', 'workspace-write' or 'danger-full-access'" in ran.err
+    assert 'hint: Give one that is; `netsky settings set sandbox ""`' in ran.err
 
 
 def test_an_unknown_setting_is_not_found(netsky: Netsky, daemon: FakeDaemon) -> None:
