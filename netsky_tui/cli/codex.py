@@ -58,11 +58,11 @@ def codex(
     ] = 600.0,
     as_json: AsJson = False,
 ) -> None:
-    """Run one turn of worker N, print its reply and put it on the bus.
+    """Run one turn of worker N and put its reply on the bus.
 
-    The reply goes to whom the brief came from: to agent0 (manager0), unless it was drained from
-    another. The next call goes on in the same conversation. Nobody watches: unless set otherwise
-    its commands may do anything (danger-full-access) and nothing is asked.
+    The reply is printed, and goes to whom the brief came from: to agent0 (manager0), unless it
+    was drained from another. The next call goes on in the same conversation. Nobody watches:
+    unless set otherwise its commands may do anything (danger-full-access) and nothing is asked.
     """
     here = Invocation.of(ctx)
     if number < 1:
