@@ -11,7 +11,7 @@ from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import UsageError
 from netsky_runtime.states import Priority
 from netsky_tui.cli import attaching, roster
-from netsky_tui.cli.calling import call
+from netsky_tui.cli.calling import call, listened_to
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import (
     ActorId,
@@ -21,7 +21,7 @@ from netsky_tui.cli.options import (
     complete_task,
     examples,
 )
-from netsky_tui.cli.output import Column, emit, fields, say, table
+from netsky_tui.cli.output import Column, emit, fields, narrate, say, table
 from netsky_tui.cli.reading import read, run
 from netsky_tui.cli.text import age, cut, one_line
 
@@ -61,6 +61,13 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
     else:
         now = SystemClock().now()
         table(_COLUMNS, [_row(actor, now) for actor in found])
+        _say_how_old(Invocation.of(ctx))
+
+
+def _say_how_old(here: Invocation) -> None:
+    """Say that nobody looks, while no daemon runs: what was busy then need not be now."""
+    if not listened_to(here.home):
+        narrate("No daemon runs: this is what was last known. `netsky` starts one.")
 
 
 def _row(actor: dict[str, Any], now: int) -> tuple[object, ...]:

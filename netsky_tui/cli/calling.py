@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ from netsky_tui.cli.reading import present
 if TYPE_CHECKING:
     from netsky_runtime.control.handle import Handle
     from netsky_runtime.paths import Home
+
+_KNOCK = 1.0
+"""Seconds to see whether anybody listens."""
 
 
 @asynccontextmanager
@@ -27,6 +31,19 @@ async def daemon(home: Home) -> AsyncIterator[Handle]:
         yield handle
     finally:
         await handle.close()
+
+
+def listened_to(home: Home) -> bool:
+    """Whether a daemon listens for this home; what cannot be told is taken for one."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(_KNOCK)
+        try:
+            line.connect(str(home.control_socket))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:
+            return True
+    return True
 
 
 def no_daemon() -> NoDaemon:

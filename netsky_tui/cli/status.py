@@ -153,7 +153,8 @@ def _show(present: dict[str, Any]) -> None:
     for notice in runtime["notices"]:
         narrate(notice)
     if daemon["state"] == "stopped":
-        narrate("No daemon runs. Start one: netsky, or netsky --no-tui")
+        narrate("No daemon runs: this is what was last known.")
+        narrate("Start one: netsky, or netsky --no-tui")
         if working:
             narrate(f"`netsky stop` ends what works on: {', '.join(working)}.")
         if taken := [name for name in working if name != MCP_SERVER]:

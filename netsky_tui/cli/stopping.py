@@ -51,7 +51,8 @@ def stop(
     except NoDaemon:
         ended = None if keep_engine else run(_end_left(here))
         if ended is None:
-            raise
+            hint = "" if keep_engine else "Nothing is left to stop: no engine, no resident Codex."
+            raise NoDaemon("No daemon runs for this home.", hint=hint) from None
         stopped = {"pid": None, "state": "stopped", **ended}
         told = f"No daemon ran. {_in_words(ended)}"
     if as_json:

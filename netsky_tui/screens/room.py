@@ -256,10 +256,14 @@ class RoomScreen(Screen[None]):
     def _draw_alarm(self) -> None:
         alarm, why = self.store.alarm, self.store.no_codex
         key = self.store.notices_key
-        if alarm != self._alarm_shown:
-            self._alarm_shown = alarm
-            self.alarm.update(Content(f"✗ {one_line(alarm)}  ({key} notices)"))
-            self.alarm.set_class(bool(alarm), "-shown")
+        text = f"✗ {one_line(alarm)}  ({key} notices)" if alarm else ""
+        if self.store.daemon.link is LinkState.RECONNECTING:
+            leave = self._keymap_shown.say("room.quit")
+            text = f"✗ No daemon answers. `netsky` elsewhere starts one, {leave} leaves."
+        if text != self._alarm_shown:
+            self._alarm_shown = text
+            self.alarm.update(Content(text))
+            self.alarm.set_class(bool(text), "-shown")
         kept = ", what you send is kept" if why == NO_CODEX else ""
         self.composer.explain(f"{why}{kept}: {key} notices" if why else "")
 

@@ -88,6 +88,32 @@ def test_a_socket_left_by_a_dead_daemon_is_no_daemon(netsky: Netsky, home: Home)
     assert netsky("stop").status == 4
 
 
+@pytest.mark.parametrize("line", [["actors", "list"], ["status"]])
+def test_without_a_daemon_it_is_said_that_nobody_has_looked_since(
+    netsky: Netsky, seed: Seed, home: Home, line: list[str]
+) -> None:
+    seed(world.build)
+    assert "this is what was last known" in netsky(*line).err
+    assert netsky(*line, "--json").err == ""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(home.control_socket))
+    assert "this is what was last known" in netsky(*line).err
+
+
+def test_with_a_daemon_the_list_of_actors_is_the_present(
+    netsky: Netsky, seed: Seed, daemon: FakeDaemon
+) -> None:
+    seed(world.build)
+    assert netsky("actors", "list").err == ""
+
+
+def test_a_stop_with_nothing_to_stop_advises_no_start(netsky: Netsky) -> None:
+    ran = netsky("stop")
+    assert ran.status == 4
+    assert "Nothing is left to stop" in ran.err
+    assert "Start" not in ran.err
+
+
 @pytest.fixture
 def left(seed: Seed) -> Iterator[subprocess.Popen[bytes]]:
     """An engine that works, as the database knows it, and a turn that runs in it."""

@@ -45,9 +45,12 @@ async def test_an_attached_room_reconnects_and_says_so_meanwhile():
         room.connector.trouble = NoDaemon("No daemon runs on this home.")
         room.connector.handle.vanish()
         await room.until(lambda: "reconnecting…" in room.text())
+        advice = "No daemon answers. `netsky` elsewhere starts one, Ctrl+Q leaves."
+        await room.until(lambda: advice in room.text())
         room.connector.trouble = None
         room.connector.handle.closed = False
         await room.until(lambda: room.app.store.daemon.link is LinkState.ATTACHED)
+        await room.until(lambda: advice not in room.text())
 
 
 async def test_a_text_that_was_not_sent_is_no_problem_any_more_after_the_reconnection():
