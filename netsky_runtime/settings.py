@@ -133,10 +133,10 @@ def load(
 
 def _way_out(key: str, origin: str) -> str:
     if origin in ENVIRONMENT:
-        return f"Give {origin} one that is, or unset it."
+        return f"Give {origin} a valid value, or unset it."
     if origin == "settings":
-        return f'Give one that is; `netsky settings set {key} ""` takes the default again.'
-    return "Give one that is, or leave it out."
+        return f'Give a valid one; `netsky settings set {key} ""` takes the default again.'
+    return "Give a valid one, or leave it out."
 
 
 def check(key: str, value: str) -> None:

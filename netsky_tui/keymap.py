@@ -66,7 +66,7 @@ SCOPES: dict[str, tuple[Key, ...]] = {
         Key("actors.stop", "S", "stop", "", "stop this actor"),
         Key("actors.resume", "R", "resume", "", "resume this actor"),
         Key("actors.attach", "a", "attach", "attach", "Codex's own screen of this actor"),
-        Key("actors.move", "M", "move", "", "take this actor's thread to another door"),
+        Key("actors.move", "M", "move", "move", "take this actor's thread to another door"),
     ),
     "tasks": (
         Key("tasks.add", "a", "add", "add", "add a task"),

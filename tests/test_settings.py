@@ -60,7 +60,7 @@ def test_every_door_can_be_set_and_nothing_else():
         assert settings.load({"runtime": str(word)}, {}).runtime == word
     with pytest.raises(UsageError, match="AGENT_RUNTIME") as refused:
         settings.load({}, {"AGENT_RUNTIME": "tmux"})
-    assert refused.value.hint == "Give AGENT_RUNTIME one that is, or unset it."
+    assert refused.value.hint == "Give AGENT_RUNTIME a valid value, or unset it."
 
 
 def test_a_setting_tells_the_doors_where_its_default_is_another():

@@ -78,6 +78,10 @@ def message_page(fact: MessageFacts, path: Sequence[str], now: int) -> tuple[Par
     return out.done()
 
 
+_SCREEN_LINES = 12
+"""Of the foot of a screen, where Codex asks and listens: with it a question fits into 24 rows."""
+
+
 def actor_page(
     fact: ActorFacts,
     turns: Sequence[Turn],
@@ -95,6 +99,16 @@ def actor_page(
     """
     out = Writer()
     actor, session, health = fact.actor, fact.session, fact.health
+    lines = harmless(screen).strip("\n").splitlines()
+    if session is not None and session.blocked:
+        out.heading("What blocks it")
+        since = clock_time(session.blocked_at, now) if session.blocked_at else ""
+        out.add(session.blocked, "warn", label=f"{since} ▲ ".lstrip())
+        for line in lines[-_SCREEN_LINES:]:
+            out.add(line, "text", indent=2)
+        out.add("netsky types nothing there and answers nothing: that is yours to do.", "soft")
+        out.add(f"{attach} on its row, or netsky actors attach {actor.id}", "soft")
+        out.heading("Actor")
     mark = HEALTH[health.state]
     out.field("health", f"{mark.glyph} {mark.word}: {health.reason}", mark.tone)
     out.field("since", clock_time(health.since, now) if health.since else "")
@@ -102,14 +116,6 @@ def actor_page(
     out.field("reports to", actor.manager_id or "")
     out.field("objective", actor.objective)
     out.field("folder", actor.cwd)
-    if session is not None and session.blocked:
-        out.heading("What blocks it")
-        since = clock_time(session.blocked_at, now) if session.blocked_at else ""
-        out.add(session.blocked, "warn", label=f"{since} ▲ ".lstrip())
-        out.add("netsky types nothing there and answers nothing: that is yours to do.", "soft")
-        out.add(f"{attach} on its row, or netsky actors attach {actor.id}", "soft")
-        for line in harmless(screen).strip("\n").splitlines():
-            out.add(line, "dim", indent=2)
     if session is not None:
         out.heading("Session")
         out.field("runtime", f"{session.runtime.value}, {session.state.value}")
@@ -137,6 +143,10 @@ def actor_page(
         for turn in turns:
             text = one_line(turn.error or turn.final_text)[:300]
             out.add(f"{turn.status.value.replace('_', ' ')}  {text}", label=_when(turn, now))
+    if len(lines) > _SCREEN_LINES:
+        out.heading("Its screen, whole")
+        for line in lines:
+            out.add(line, "dim", indent=2)
     return out.done()
 
 

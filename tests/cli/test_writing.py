@@ -374,7 +374,7 @@ def test_an_empty_value_takes_the_default_again(netsky: Netsky, seed: Seed, key:
 def test_a_value_that_is_not_valid_is_refused_with_the_way_out(netsky: Netsky) -> None:
     ran = netsky("settings", "set", "sandbox", "none")
     assert "'read-only', 'workspace-write' or 'danger-full-access'" in ran.err
-    assert 'hint: Give one that is; `netsky settings set sandbox ""`' in ran.err
+    assert 'hint: Give a valid one; `netsky settings set sandbox ""`' in ran.err
 
 
 def test_an_unknown_setting_is_not_found(netsky: Netsky, daemon: FakeDaemon) -> None:
@@ -392,7 +392,6 @@ def test_an_unknown_setting_is_not_found(netsky: Netsky, daemon: FakeDaemon) -> 
         ["actors", "resume", "worker1"],
         ["actors", "start-manager", "Docs"],
         ["actors", "start-worker", "Fix"],
-        ["stop"],
     ],
 )
 def test_verbs_that_need_threads_exit_4_without_a_daemon_and_leave_nothing(
@@ -402,4 +401,13 @@ def test_verbs_that_need_threads_exit_4_without_a_daemon_and_leave_nothing(
     assert (ran.status, ran.out) == (4, "")
     assert ran.error["code"] == "no_daemon"
     assert "netsky --no-tui" in ran.error["hint"]
+    assert not home.root.exists()
+
+
+def test_a_stop_with_nothing_to_stop_is_not_told_to_start_something(
+    netsky: Netsky, home: Any
+) -> None:
+    ran = netsky("stop", "--json")
+    assert (ran.status, ran.out, ran.error["code"]) == (4, "", "no_daemon")
+    assert "Nothing is left to stop" in ran.error["hint"]
     assert not home.root.exists()

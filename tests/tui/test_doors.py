@@ -76,6 +76,21 @@ async def test_an_actor_s_page_tells_old_and_new_thread_and_the_screen_that_bloc
         assert "1. Try the new model" in text
 
 
+async def test_a_blocked_actor_s_page_begins_with_what_codex_asks():
+    talk = "".join(f"  • line {number} of the conversation\n" for number in range(60))
+
+    def show(connector):
+        connector.reader.screen = talk + story.DIALOG
+
+    snapshot = Snapshot(actors=(story.blocked_resident(),))
+    async with open_room(snapshot, prepare=show, size=NARROW) as room:
+        await room.press("escape", "1", "enter")
+        await room.until(lambda: "1. Try the new model" in room.text())
+        assert "Press enter to confirm" in room.text()
+        await room.press("end")
+        await room.until(lambda: "line 59 of the conversation" in room.text())
+
+
 @pytest.mark.parametrize(("size", "badge"), [(NARROW, "1 actors ▲1"), (WIDE, "▲ blocked")])
 async def test_a_screen_that_blocks_an_actor_is_seen_from_everywhere(size, badge):
     async with open_room(Snapshot(actors=(story.blocked_resident(),)), size=size) as room:

@@ -330,3 +330,11 @@ async def test_help_lists_every_key_with_its_name():
         text = "\n".join(para.text for para in view.rows)
         names = [key.id for keys in keymap.SCOPES.values() for key in keys]
         assert all(f"({name})" in text for name in names)
+
+
+async def test_the_keys_of_an_actor_s_row_fit_into_eighty_columns():
+    async with open_room(size=NARROW) as room:
+        await room.press("escape", "1")
+        shown = "".join(text for text, _ in room.app.room.keys.line)
+        for key in ("t talk to", "x interrupt", "a attach", "M move", "Enter open", "F1 help"):
+            assert key in shown
