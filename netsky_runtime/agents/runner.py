@@ -129,8 +129,8 @@ class ActorRunner:
                     continue  # the first input has just made the thread
                 await self._wait(listening, again)
                 if listening is not None and listening.done():
-                    reason = listening.result()
-                    msg = f"The thread of {self.seat.actor_id} was lost: {reason or 'closed'}."
+                    reason = listening.result().rstrip(".") or "closed"
+                    msg = f"The thread of {self.seat.actor_id} was lost: {reason}."
                     raise Unhealthy(msg)
         finally:
             if listening is not None:

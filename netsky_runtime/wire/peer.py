@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
@@ -51,6 +51,8 @@ class Peer:
         self._on_garbage = on_garbage
         self._on_closed = on_closed
         self._diagnosis = diagnosis
+        self.fate: Callable[[], Awaitable[str]] | None = None
+        """Says in bounded time how the other side's process has ended, first in the reason."""
         self._version: dict[str, Any] = {"jsonrpc": "2.0"} if version_member else {}
         self._waiting: dict[RequestId, asyncio.Future[Any]] = {}
         self._writing = asyncio.Lock()
@@ -78,8 +80,10 @@ class Peer:
         try:
             while (data := await receive()) is not None:
                 handle(data)
+            reason = await self._told_first() + reason
         except WireError as error:
             reason = error.message
+            reason = await self._told_first() + reason
         except asyncio.CancelledError:
             reason = "The connection was closed by netsky."
             raise
@@ -262,12 +266,18 @@ class Peer:
         if self._on_closed is not None:
             self._on_closed(self._reason)
 
+    async def _told_first(self) -> str:
+        if self.fate is None or self._reason:
+            return ""
+        said = await self.fate()
+        return f"{said} " if said else ""
+
     def _told(self) -> str:
         parts = []
         if self._first_garbage:
             parts.append(f" It wrote: {self._first_garbage.decode(errors='replace')}")
         if self._diagnosis is not None and (said := self._diagnosis()):
-            parts.append(f" It said: {said}")
+            parts.append(f" It said: {' '.join(said.split())}")
         return "".join(parts)
 
 

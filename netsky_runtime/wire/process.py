@@ -16,6 +16,7 @@ import psutil
 
 from netsky_runtime.wire.errors import WireError
 from netsky_runtime.wire.framing import MAX_LINE, LineFraming
+from netsky_runtime.wire.last_words import how_ended, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -115,6 +116,13 @@ class Child:
         await self._protocol.exited.wait()
         return self.returncode
 
+    async def fate(self) -> str:
+        """Say how the process has ended, if it has or does within ``STDERR_SECONDS``."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STDERR_SECONDS):
+                await self._protocol.exited.wait()
+        return how_ended(self.returncode)
+
     async def end(self, *, grace: float = 2.0) -> int | None:
         """End the process and its group; return the exit code.
 
@@ -206,7 +214,7 @@ class _Protocol(SubprocessStreamProtocol):
                 kept.append(text[size - TAIL_CHARACTERS :])
                 break
             kept.append(text)
-        return "\n".join(reversed(kept)).strip()
+        return plain("\n".join(reversed(kept))).strip()
 
 
 class _ChildFraming(LineFraming):

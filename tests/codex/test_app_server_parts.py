@@ -261,6 +261,17 @@ def test_a_log_over_its_cap_moves_aside_and_the_writer_goes_on(tmp_path: Path) -
     assert (tmp_path / "engine-stderr.old.log").stat().st_mode & 0o077 == 0
 
 
+def test_only_what_is_said_from_a_mark_on_is_quoted_and_without_colours(tmp_path: Path) -> None:
+    log = StderrLog(tmp_path / "engine-stderr.log")
+    with log.open() as engine:
+        engine.write(b"of an engine before\n")
+        mark = log.size()
+        assert log.tail(mark) == ""
+        engine.write(b"\x1b[2mnow\x1b[0m \x1b[31mERROR\x1b[0m\n")
+    assert log.tail(mark) == "now ERROR"
+    assert log.tail(10_000) == "of an engine before\nnow ERROR"  # it was cut since
+
+
 def test_a_log_that_is_not_there_says_nothing(tmp_path: Path) -> None:
     log = StderrLog(tmp_path / "none.log")
 

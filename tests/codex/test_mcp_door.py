@@ -25,6 +25,7 @@ from netsky_runtime.codex.base import (
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.codex.mcp_server import McpServerRuntime, process, tool
 from netsky_runtime.codex.mcp_server.door import MISSED, PULSE_SECONDS
+from netsky_runtime.codex.mcp_server.thread import REST_SECONDS
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.paths import Home
 from netsky_runtime.settings import Settings
@@ -323,6 +324,34 @@ async def test_a_process_that_dies_is_told_to_every_session_and_once_to_the_oper
     assert line == "mcp-server ended, its threads look for other doors"
     assert fields["threads"] == 5
     assert fields["reason"].endswith(f"It said: {LAST_WORDS}")  # and nothing it always says
+    assert fields["reason"].startswith("It ended with code ")
+
+
+async def test_a_process_that_is_killed_is_lost_by_that_and_not_by_what_it_said_before(
+    stage: Stage,
+) -> None:
+    await stage.runtime.open()
+    _, told = await stage.started()
+    stage.kill()
+    reason = (await told.next(EventKind.SESSION_LOST)).data["reason"]
+    assert reason == "Its process was killed by signal 9. The other side ended the connection."
+
+
+async def test_nothing_is_said_to_a_thread_right_after_a_failed_turn(stage: Stage) -> None:
+    await stage.runtime.open()
+    session, told = await stage.started()
+    await session.submit(batch("FAIL", 2))
+    assert (await told.turn_end()).data["status"] == "failed"
+    resting = stage.clock.sleepers
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(session.submit(batch("SAY[again]", 3)))
+        await stage.until(lambda: stage.clock.sleepers > resting)
+        assert "SAY[again]" not in stage.prompts()
+        await stage.clock.advance(REST_SECONDS)
+    await told.turn_end()
+
+    assert told.words()[-1] == "again"
 
 
 async def test_a_process_that_nobody_attends_dies_unnoticed_and_is_replaced(stage: Stage) -> None:

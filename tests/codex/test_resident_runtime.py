@@ -189,7 +189,7 @@ async def test_a_pane_out_of_sight_lives_on_and_its_thread_is_found_in_it_again(
     assert again.thread_id == THREAD
     assert [(found.pane, found.pid) for found in server.panes()] == [(pane, pid)]
     os.kill(pid, signal.SIGKILL)
-    assert "Codex has ended" in await loss(again, clock)
+    assert await loss(again, clock) == "Codex has ended: its process was killed by signal 9."
 
 
 async def test_what_outlives_its_tmux_server_is_ended(

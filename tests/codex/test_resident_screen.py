@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsky_runtime.codex.resident.screen import Capture, Look, Reading, plain, read, shows, tail
+from netsky_runtime.codex.resident.screen import (
+    Capture,
+    Look,
+    Reading,
+    how_ended,
+    plain,
+    read,
+    shows,
+    tail,
+)
 from tests.codex import screens
 
 LOOKS = {
@@ -178,3 +187,20 @@ def test_a_screen_that_nobody_knows_is_never_ready(text: str, x: int, y: int, sh
     reading = read(Capture(text=garbage, cursor_x=x, cursor_y=y, cursor_shown=shown))
 
     assert reading.look not in {Look.READY, Look.TYPED, Look.BUSY}
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ("signal 9, Sat", "Codex has ended: its process was killed by signal 9."),
+        ("status 137, Sat", "Codex has ended: its process was killed by signal 9."),
+        ("status 0, Sat", "Codex has ended."),
+        ("status 1, Sat", "Codex has ended with code 1: bad config."),
+    ],
+)
+def test_how_a_program_has_ended_is_said_and_its_screen_quoted_only_when_it_failed(
+    told: str, reason: str
+) -> None:
+    text = f"\x1b[31mbad config.\x1b[0m\nPane is dead ({told} Nov 21)\n"
+    shot = Capture(text=text, cursor_x=0, cursor_y=0, cursor_shown=False, dead=True)
+    assert how_ended(shot) == reason

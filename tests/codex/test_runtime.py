@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import stat
 import sys
 from contextlib import asynccontextmanager, suppress
@@ -159,6 +160,17 @@ async def test_who_asks_for_news_does_not_wait_for_an_engine_that_hangs(stand: S
     told = [n for n in first.notices if "not logged in" in n]
     assert told
     assert first.notices == again.notices == more.notices
+
+
+async def test_an_engine_that_is_killed_is_lost_by_that_and_not_by_what_it_said_before(
+    stand: Stand,
+) -> None:
+    session = await stand.runtime.start(SPEC)
+    [engine] = stand.rows.engines
+    os.killpg(engine.pid, signal.SIGKILL)
+    lost = await until(session.events(), EventKind.SESSION_LOST)
+    assert lost.data["reason"].startswith("Its process was killed by signal 9. ")
+    assert "It said" not in lost.data["reason"]
 
 
 async def test_the_engine_is_ended_though_its_reader_had_failed(

@@ -328,3 +328,13 @@ def test_a_process_that_is_gone_has_no_start_and_no_group() -> None:
         process_started(process.pid)
     assert not is_same_process(process.pid, 0)
     assert not group_alive(process.pid)
+
+
+async def test_what_a_child_said_is_quoted_without_colours_and_its_end_is_told() -> None:
+    said = "\\x1b[2mat\\x1b[0m \\x1b[31mERROR\\x1b[0m"
+    script = f"import sys; print('{said}', file=sys.stderr); sys.exit(3)"
+    async with child(script) as started:
+        await started.exited()
+        assert await started.fate() == "It ended with code 3."
+        assert await started.framing.receive() is None
+        assert started.stderr_tail() == "at ERROR"

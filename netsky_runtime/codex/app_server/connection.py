@@ -12,7 +12,7 @@ from netsky_runtime.wire.framing import Framing, connect_unix_websocket
 from netsky_runtime.wire.peer import OnNotification, OnRequest, Peer, RequestId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
 LEAVE_SECONDS = 1.0
@@ -49,6 +49,7 @@ class Connection:
         on_notification: OnNotification,
         on_closed: Callable[[str], None] | None = None,
         diagnosis: Callable[[], str] | None = None,
+        fate: Callable[[], Awaitable[str]] | None = None,
     ) -> Connection:
         """Shake hands within ``deadline`` seconds. Raises ``WireError``; then all is closed."""
         peer = Peer(
@@ -64,6 +65,7 @@ class Connection:
                 hello.METHOD, hello.to_app_server(opt_out), deadline=deadline
             )
             await peer.notify("initialized", deadline=deadline)
+            peer.fate = fate  # of one that has answered: before, its words are all that counts
         except BaseException:
             await _end(peer, reader)
             raise
@@ -100,6 +102,7 @@ async def connect(
     on_notification: OnNotification,
     on_closed: Callable[[str], None] | None = None,
     diagnosis: Callable[[], str] | None = None,
+    fate: Callable[[], Awaitable[str]] | None = None,
 ) -> Connection:
     """Open a connection to the engine on a Unix socket. Raises ``WireError``."""
     framing = await connect_unix_websocket(socket, deadline=deadline)
@@ -111,6 +114,7 @@ async def connect(
         on_notification=on_notification,
         on_closed=on_closed,
         diagnosis=diagnosis,
+        fate=fate,
     )
 
 

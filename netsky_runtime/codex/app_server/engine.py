@@ -25,6 +25,7 @@ from netsky_runtime.codex.binary import (
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.records import Engine
 from netsky_runtime.states import EngineState, RuntimeName
+from netsky_runtime.wire.last_words import how_ended
 from netsky_runtime.wire.process import end_group, is_same_process, process_started
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ TERM_SECONDS: Final = 2.0
 """After each of the two SIGTERMs: the first only drains."""
 DRAIN_SECONDS: Final = 20.0
 REAP_SECONDS: Final = 2.0
+FATE_SECONDS: Final = 0.5
+"""How long an engine whose connection has ended may take to be gone, for its end to be told."""
 SHORT_LIFE: Final = 60.0
 """An engine that lived shorter than this makes its successor wait."""
 MAX_BACKOFF: Final = 30.0
@@ -77,6 +80,7 @@ class EngineHost:
         self._environ = environ
         self._log = log
         self._child: subprocess.Popen[bytes] | None = None
+        self._heard = 0
         self._started_at = float("-inf")
         self._short_lives = 0
         self.engine: Engine | None = None
@@ -107,6 +111,7 @@ class EngineHost:
             reason = await self._why_not(engine, found, binary, version)
             if not reason:
                 self.engine, self.parents = engine, found.parents
+                self._heard = await asyncio.to_thread(self.stderr.size)
                 return engine
             await self._end(engine, EngineState.ENDED, reason)
         elif row is not None:
@@ -115,6 +120,8 @@ class EngineHost:
             await self._end(row, EngineState.LOST, reason)
         await self._back_off()
         self.engine = await self._start(binary, version)
+        # What one complains of at every start is not why it ends.
+        self._heard = await asyncio.to_thread(self.stderr.size)
         return self.engine
 
     async def end(self, reason: str) -> None:
@@ -133,6 +140,20 @@ class EngineHost:
             return None
         await self._end(row, EngineState.ENDED, reason)
         return row
+
+    async def fate(self) -> str:
+        """Say how the engine has ended, if it has or is just about to."""
+        child, engine = self._child, self.engine
+        if child is not None:
+            with suppress(subprocess.TimeoutExpired):
+                return how_ended(await asyncio.to_thread(child.wait, FATE_SECONDS))
+        elif engine is not None and not is_same_process(engine.pid, engine.pid_started):
+            return "Its process has ended."
+        return ""
+
+    def last_words(self) -> str:
+        """Return what the engine has said since it was attached, to be quoted. Reads a file."""
+        return self.stderr.tail(self._heard)
 
     def let_go(self) -> None:
         """Leave the engine to work on by itself."""

@@ -235,7 +235,8 @@ class AppServerRuntime:
                 on_request=door.hub.on_request,
                 on_notification=door.hub.on_notification,
                 on_closed=door.lost,
-                diagnosis=self._host.stderr.tail,
+                diagnosis=self._host.last_words,
+                fate=self._host.fate,
             )
         except WireError as error:
             msg = f"The engine does not answer: {error.message}"

@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from netsky_runtime.wire.last_words import plain
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -54,13 +56,16 @@ class StderrLog:
             return 0
 
     def tail(self, since: int = 0) -> str:
-        """Return the last words, to be quoted in an error; none from before byte ``since``."""
+        """Return the last words, to be quoted in an error; none from before byte ``since``.
+
+        Where the file was cut since, all of it is later.
+        """
+        size = self.size()
         try:
-            return (
-                self._last(min(TAIL, max(0, self.size() - since))).decode(errors="replace").strip()
-            )
+            said = self._last(min(TAIL, size - since if size >= since else size))
         except OSError:
             return ""
+        return plain(said.decode(errors="replace")).strip()
 
     def _last(self, size: int) -> bytes:
         with self.path.open("rb") as file:

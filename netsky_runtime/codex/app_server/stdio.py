@@ -65,6 +65,7 @@ class StdioEngine:
                 on_notification=on_notification,
                 on_closed=on_closed,
                 diagnosis=child.stderr_tail,
+                fate=child.fate,
             )
         except WireError as error:
             await self.close()

@@ -139,6 +139,9 @@ class Door:
 
     async def _carry(self, thread: Thread, call: Call, params: Mapping[str, Any]) -> None:
         try:
+            rest = thread.rests_until - self._clock.monotonic()
+            if rest > 0:
+                await self._clock.sleep(rest)
             # Unbounded: a turn may be silent for hours. The pulse tells when nobody is there.
             result = await self._peer().request(
                 "tools/call", params, deadline=None, request_id=call.id

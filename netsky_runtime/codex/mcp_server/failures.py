@@ -5,7 +5,7 @@ What is not understood is never taken for "nothing happened": then only history 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from netsky_runtime.codex.base import AnswerLost, InputRejected, ThreadUnavailable
 from netsky_runtime.errors import UsageError
@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 _REFUSED = ("failed to parse", "failed to load codex configuration from overrides")
 _BROKEN_SETUP = "config.toml"
 _NEVER_TAKEN = (-32600, -32601, -32602)
-_ELSEWHERE: Final = (
-    "`netsky actors move ACTOR --runtime app_server` moves it where that can be done."
-)
 
 
-def elsewhere() -> str:
-    """Return what to do about what this door cannot do."""
-    return _ELSEWHERE
+def elsewhere(label: str) -> str:
+    """Return what to do about what this door cannot do, for the thread of that label."""
+    actor = label or "ACTOR"
+    return f"`netsky actors move {actor} --runtime app_server` moves it where that can be done."
 
 
 def unanswered(error: NetskyError) -> RuntimeFailure:

@@ -18,7 +18,7 @@ from netsky_runtime.wire.peer import OnNotification, OnRequest, Peer
 from netsky_runtime.wire.process import Child, end_group, is_same_process, process_started
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
     from netsky_runtime.clock import Clock
     from netsky_runtime.codex.binary import CodexBinary
@@ -117,18 +117,21 @@ class Host:
         except WireError as error:
             hint = "Is it built for this machine?"
             raise Unhealthy(error.message, hint=hint) from error
+        usual: set[str] = set()
         peer = Peer(
             child.framing,
             on_request=on_request,
             on_notification=on_notification,
             on_closed=on_closed,
             version_member=True,
-            diagnosis=lambda: _last_words(child),
+            diagnosis=lambda: _last_words(child, usual),
         )
         reader = asyncio.get_running_loop().create_task(peer.run(), name="codex mcp reader")
         server = Server(child, peer, reader)
         try:
             version, offer = await self._shake_hands(server, binary)
+            peer.fate = child.fate
+            usual.update(child.stderr_tail().splitlines())
             server.engine = self._row(binary, server, version=version, engine_id=engine_id)
             await self._store.save(server.engine)
         except BaseException:
@@ -210,13 +213,15 @@ _HINT = "Codex has one up to 0.153.4; newer ones have the app-server: `netsky do
 _SEE = "Mend what it complains of; `netsky doctor` shows the doors of this Codex."
 
 
-def _last_words(child: Child) -> str:
-    """Return what Codex said on standard error, but not what 0.153.4 says at every start.
+def _last_words(child: Child, usual: Container[str]) -> str:
+    """Return what Codex said on standard error, but not the ``usual`` lines of its start.
 
+    Nor what 0.153.4 says at every start, and may say late.
     A trace of its own code tells nobody here anything.
     """
     lines = child.stderr_tail().partition(_TRACE)[0].splitlines()
-    return "\n".join(line for line in lines if _DEPRECATED not in line).strip()
+    telling = [line for line in lines if _DEPRECATED not in line and line not in usual]
+    return "\n".join(telling).strip()
 
 
 def _clause(message: str) -> str:

@@ -78,7 +78,7 @@ class McpServerSession:
     async def steer(self, batch: Batch, *, turn_id: str) -> None:
         """Raise ``Unsupported``: what is said to a running turn would be lost track of."""
         msg = "Codex's mcp-server takes nothing more into a running turn."
-        raise Unsupported(msg, hint=failures.elsewhere())
+        raise Unsupported(msg, hint=failures.elsewhere(self._thread.spec.label))
 
     async def interrupt(self, turn_id: str) -> None:
         """Ask for the turn's end, which the events tell.
@@ -139,7 +139,7 @@ class McpServerSession:
     def terminal(self) -> Sequence[str]:
         """Raise ``Unsupported``: a second Codex on the thread would be a second writer."""
         msg = "Codex's own screen cannot join a thread of an mcp-server."
-        raise Unsupported(msg, hint=failures.elsewhere())
+        raise Unsupported(msg, hint=failures.elsewhere(self._thread.spec.label))
 
     async def release(self) -> None:
         """Let go of the thread so that another door can write to it.

@@ -9,7 +9,9 @@ It answers at the end of a turn and at an error. What follows from it is seen on
   events that come close together may change places.
 - A failed turn is answered at its error, before its end is read. The next call reads that end,
   takes it for its own and is answered at once, while its turn begins: then nobody reads the
-  thread. It takes one more call, with whatever words, until its events are heard.
+  thread. It takes one more call, with whatever words, until its events are heard. A call that
+  comes before Codex has ended the failed turn, some milliseconds later, is put into that turn,
+  and its words are asked of no model: so the thread is left alone for a moment.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 FINISHED_KEPT: Final = 64
 ITEMS_KEPT: Final = 1000
+REST_SECONDS: Final = 0.5
+"""For how long nothing is said to a thread after a failed turn was told."""
 NOTE: Final = (
     "[{sender}] This line asks for nothing new. Go on with the message before it, and end with "
     "your answer to that."
@@ -72,6 +76,8 @@ class Thread:
         """Held approvals by request id, as text."""
         self.unread = False
         """A turn may run whose events nobody reads."""
+        self.rests_until = 0.0
+        """The monotonic time before which Codex may still put words into a turn that failed."""
         self._clock = clock
         self._channel: ThreadChannel | None = None
         self._end_unread = False
@@ -179,6 +185,7 @@ class Thread:
         if answer.failed and turn_id:
             # Its end is still to be read: by another call, if one waits.
             self._end_unread = True
+            self.rests_until = self._clock.monotonic() + REST_SECONDS
             self._end(turn_id, TurnStatus.FAILED, answer.text, at)
         elif turn_id and call.turn_id == turn_id:
             stopped = self._stopped == turn_id

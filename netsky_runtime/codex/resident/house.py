@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from netsky_runtime.codex.base import LaunchSpec, StillWriting, ThreadUnavailable
 from netsky_runtime.codex.binary import CodexBinary, codex_home
@@ -15,7 +15,7 @@ from netsky_runtime.codex.resident.control import Control
 from netsky_runtime.codex.resident.following import Following
 from netsky_runtime.codex.resident.pane import Pane
 from netsky_runtime.codex.resident.resident import Resident
-from netsky_runtime.codex.resident.screen import Capture, tail
+from netsky_runtime.codex.resident.screen import Capture, how_ended
 from netsky_runtime.codex.resident.tmux import Found, TmuxServer
 from netsky_runtime.codex.resident.typing import Typist
 from netsky_runtime.codex.resident.watch import Watch, Watcher
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from netsky_runtime.paths import Home
 
 _T = TypeVar("_T")
-
-QUOTED: Final = 600
-"""Characters of a screen in the reason of a loss."""
 
 
 class House:
@@ -154,7 +151,7 @@ class House:
         def seen(shot: Capture) -> None:
             nonlocal looking
             if shot.dead:
-                self._lost(resident, f"Codex has ended: {_words(shot)}")
+                self._lost(resident, how_ended(shot))
                 return
             resident.seen(shot, look_again=watcher.look_again)
             if resident.thread_id and not resident.elsewhere:
@@ -262,10 +259,6 @@ class House:
 
     def _failed(self, name: str, error: BaseException) -> None:
         self._log("error", "a resident's task has failed", {"task": name, "error": repr(error)})
-
-
-def _words(shot: Capture) -> str:
-    return tail(shot)[-QUOTED:] or "it said nothing."
 
 
 async def _outcome(work: Coroutine[Any, Any, _T]) -> _T | ThreadUnavailable:

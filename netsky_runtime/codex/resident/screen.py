@@ -16,16 +16,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from netsky_runtime.wire.last_words import plain as without_escapes
+
 PASTE_SHOWN: Final = 1_000
 """A longer paste is shown by its length only."""
 QUOTED_LINES: Final = 24
+QUOTED: Final = 600
+"""Characters of a screen in the reason of its program's end."""
 _STATUS_LINES: Final = 12
 _COMPOSER_COLUMN: Final = 2
 
 _ANGLE: Final = "\u203a"
 
 _STYLE = re.compile(r"\x1b\[([0-9;:]*)m")
-_ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)|[\x0e\x0f]")
 _RUNNING = re.compile(r"^\W? ?.*\((?:\d+[hms] ?)+ • esc to interrupt\)")
 _PASTED = re.compile(r"\[Pasted Content (\d+) chars\]")
 _LOADING = re.compile(r"^(?:│ model: +| {5})loading\b", re.MULTILINE)
@@ -35,7 +38,9 @@ _TRUST_ANSWER = re.compile(rf"^{_ANGLE} 1\. (?:Yes, continue|Trust and continue)
 """Chosen, as it is at first: then Enter means yes."""
 _LOGIN: Final = "Sign in with ChatGPT"
 _APPROVAL = re.compile(r"^ *Would you like to .*\?", re.MULTILINE)
-_ENDED = re.compile(r"Pane is dead \(")
+_ENDED = re.compile(r"Pane is dead \((?:signal (?P<signal>\w+)|status (?P<code>\d+))?")
+_BY_SIGNAL = 128
+"""What a shell adds to the number of the signal that killed its command."""
 _INK = re.compile(r"[^\x21-\x7e]+")
 
 
@@ -90,7 +95,7 @@ class Reading:
 
 def plain(text: str) -> str:
     """Return captured text without its escapes and the blank lines at its end."""
-    return _ESCAPES.sub("", text).rstrip()
+    return without_escapes(text).rstrip()
 
 
 def tail(capture: Capture, lines: int = QUOTED_LINES) -> str:
@@ -99,6 +104,24 @@ def tail(capture: Capture, lines: int = QUOTED_LINES) -> str:
     if capture.dead and said and _ENDED.match(said[-1]):
         said.pop()
     return "\n".join(said[-lines:])
+
+
+def how_ended(capture: Capture) -> str:
+    """Say, of a pane whose program has ended, how: as tmux tells it in the pane's last line.
+
+    What stood on the screen of a program that was killed is no reason, and is not quoted.
+    """
+    said = [line for line in capture.plain().splitlines() if line.strip()]
+    words = _ENDED.match(said[-1]) if said else None
+    code = words["code"] if words else None
+    if words and (number := words["signal"]):
+        return f"Codex has ended: its process was killed by signal {number}."
+    if code is None or code == "0":
+        return "Codex has ended."
+    if int(code) > _BY_SIGNAL:
+        return f"Codex has ended: its process was killed by signal {int(code) - _BY_SIGNAL}."
+    quoted = tail(capture)[-QUOTED:].rstrip(".")
+    return f"Codex has ended with code {code}{f': {quoted}' if quoted else ''}."
 
 
 def read(capture: Capture) -> Reading:
