@@ -2,13 +2,13 @@
 
 ``install`` writes an executable. Words in a prompt order what becomes of a call: ``SAY[text]`` a
 turn that says it; ``HANG`` a turn without an end, until it is cancelled; ``ASK`` one that asks
-before it goes on; ``MUTE`` nothing at all, neither a turn nor an answer; ``DEAF`` likewise, and
-nothing more is read, also no ping; ``DIE`` an end with last words; ``FORGET`` and
-``FORGET_SOFTLY`` the words for a thread that is not known, with and without ``isError``;
-``REFUSE`` an error; ``ODD`` a turn amid messages of shapes that nobody knows. ``mode`` is how it
-starts: ``good``; ``mute`` never answers; ``toolless`` offers other tools; ``prompt`` is a newer
-Codex, to which the word is no command; ``broken`` has a configuration that cannot be read;
-``stranger`` answers every request with an error.
+before it goes on; ``FAIL`` a turn that the model fails; ``MUTE`` nothing at all, neither a turn
+nor an answer; ``DEAF`` likewise, and nothing more is read, also no ping; ``DIE`` an end with last
+words; ``FORGET`` and ``FORGET_SOFTLY`` the words for a thread that is not known, with and without
+``isError``; ``REFUSE`` an error; ``ODD`` a turn amid messages of shapes that nobody knows.
+``mode`` is how it starts: ``good``; ``mute`` never answers; ``toolless`` offers other tools;
+``prompt`` is a newer Codex, to which the word is no command; ``broken`` has a configuration that
+cannot be read; ``stranger`` answers every request with an error.
 """
 
 from __future__ import annotations
@@ -145,6 +145,8 @@ class Server:
             self._hanging[call] = (thread, turn)
         elif prompt.startswith("ASK"):
             self._ask(call, thread, turn, prompt)
+        elif prompt.startswith("FAIL"):
+            self._text(call, thread, "stream disconnected before completion", failed=True)
         else:
             self._say(call, thread, turn, prompt)
 
