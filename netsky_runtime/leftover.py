@@ -7,11 +7,11 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netsky_runtime.db import engines
+from netsky_runtime.db import engines, sessions, turns
 from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.connection import Database, Tx
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from netsky_runtime.records import Engine
 
 _CONNECT_SECONDS = 1.0
-_REASON = "it was stopped while no netsky used it"
+_REASON = turns.STOPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +120,15 @@ async def end_all(
             settings=Settings(), home=home, clock=clock, ids=ids, environ=environ, log=log
         )
         await door.close(keep_engine=False)
+    found = {RuntimeName.APP_SERVER: engine, RuntimeName.MCP_SERVER: left}
+    ended = {name for name, there in found.items() if there}
+    ended |= {RuntimeName.RESIDENT} if living else set()
+    await database.write(lambda tx: _stop_turns(tx, ended))
     return Ended(engine, living, left)
+
+
+async def _stop_turns(tx: Tx, ended: Container[RuntimeName]) -> None:
+    """Note for the next start that what it finds unfinished was no crash."""
+    for session in await sessions.list_current(tx):
+        if session.runtime in ended:
+            await turns.stop(tx, session.thread_id)

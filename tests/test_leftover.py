@@ -3,17 +3,21 @@
 import os
 import signal
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from netsky_runtime import leftover
-from netsky_runtime.db import engines
+from netsky_runtime.agents.launch import new_session
+from netsky_runtime.clock import SystemClock
+from netsky_runtime.db import actors, engines, sessions, turns
 from netsky_runtime.db.connection import Database
 from netsky_runtime.paths import Home
-from netsky_runtime.records import Engine
-from netsky_runtime.states import EngineState, RuntimeName
+from netsky_runtime.records import Actor, Engine, Turn
+from netsky_runtime.settings import Settings
+from netsky_runtime.states import ActorKind, ActorStatus, EngineState, RuntimeName, TurnStatus
 from netsky_runtime.wire.process import process_started
-from tests.support.fakes import ManualClock
+from tests.support.fakes import CountingIds, ManualClock
 
 ENVIRON = {"PATH": os.environ["PATH"], "TERM": "dumb"}
 
@@ -92,3 +96,54 @@ async def test_an_mcp_server_that_a_killed_netsky_left_in_a_turn_is_ended_and_is
     assert ended == leftover.Ended(engine=None, residents=False, server=server)
     assert process.wait(30) == -signal.SIGTERM
     assert await leftover.end(home, ENVIRON) == leftover.Ended(engine=None, residents=False)
+
+
+async def test_the_turns_of_what_is_ended_are_known_as_stopped_and_no_others(
+    home, database, process
+):
+    engine = Engine(
+        id="e-1",
+        runtime=RuntimeName.MCP_SERVER,
+        state=EngineState.RUNNING,
+        pid=process.pid,
+        pid_started=process_started(process.pid),
+        binary="codex",
+        version="0.153.4",
+        codex_home="",
+        socket="",
+        started_at=1,
+    )
+    doors = {"worker1": RuntimeName.MCP_SERVER, "worker2": RuntimeName.RESIDENT}
+
+    async def crew(tx):
+        await engines.insert(tx, engine)
+        for actor_id, door in doors.items():
+            worker = Actor(
+                id=actor_id,
+                kind=ActorKind.WORKER,
+                status=ActorStatus.ACTIVE,
+                created_at=1,
+                updated_at=1,
+            )
+            await actors.insert(tx, worker)
+            made = new_session(worker, Settings(), runtime=door, ids=CountingIds(), now=1)
+            thread_id = f"thread of {actor_id}"
+            await sessions.insert(tx, replace(made, id=actor_id, thread_id=thread_id))
+            turn = Turn(
+                thread_id=thread_id,
+                id="turn",
+                actor_id=actor_id,
+                status=TurnStatus.IN_PROGRESS,
+                started_at=1,
+            )
+            await turns.start(tx, turn)
+
+    await database.write(crew)
+    await leftover.end_all(
+        home, ENVIRON, database=database, clock=SystemClock(), log=lambda *_: None
+    )
+    running = await database.read(turns.running)
+    assert {turn.actor_id: turn.error for turn in running} == {
+        "worker1": turns.STOPPED,
+        "worker2": "",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.recovery import recover
@@ -21,7 +22,7 @@ async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> 
     """Record that ``turn`` ended and settle every input it consumed, in one transaction.
 
     Calling it again for the same turn changes nothing. A turn that a crash cut (interrupted,
-    no completion time) gets one recovery input instead.
+    no completion time) gets one recovery input instead, unless it was stopped on purpose.
     """
     kit = seat.kit
     now = kit.clock.now()
@@ -29,21 +30,24 @@ async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> 
 
     async def body(tx: Tx) -> frozenset[str]:
         actor = await actors.require(tx, seat.actor_id)
+        known = await turns.get(tx, turn.thread_id, turn.id)
+        stopped = cut and known is not None and known.error == turns.STOPPED
+        ended = replace(turn, completed_at=now, error=turns.STOPPED) if stopped else turn
         await turns.start(tx, turn)
         await turns.complete(
             tx,
             turn.thread_id,
             turn.id,
             status=turn.status,
-            completed_at=turn.completed_at,
-            error=turn.error,
+            completed_at=ended.completed_at,
+            error=ended.error,
             final_text=final_text(items),
         )
         await approvals.settle_pending(
             tx,
             thread_id=turn.thread_id,
             turn_id=turn.id,
-            status=ApprovalStatus.LOST if cut else _unanswered(turn.status),
+            status=ApprovalStatus.LOST if cut and not stopped else _unanswered(turn.status),
             now=now,
         )
         consumed = [
@@ -52,9 +56,9 @@ async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> 
             if item.status is InputStatus.SEEN
             and (item.thread_id, item.turn_id) == (turn.thread_id, turn.id)
         ]
-        if cut:
+        if cut and not stopped:
             return await recover(kit, tx, actor, consumed, now=now)
-        return await _settle(seat, tx, actor, turn, consumed, items, now)
+        return await _settle(seat, tx, actor, ended, consumed, items, now)
 
     def wake(actor_ids: frozenset[str]) -> None:
         for actor_id in actor_ids:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from netsky_runtime.db.rows import Row, Tx
 
+STOPPED = "it was stopped while no netsky used it"
+"""Error of a turn that runs as far as known, and does not any more."""
+
 # A turn that is over stays over: its start may be told again after a resume.
 _START = """
 INSERT INTO turns (thread_id, id, actor_id, status, started_at, completed_at, error, final_text)
@@ -38,6 +41,7 @@ UPDATE turns SET status = 'interrupted', completed_at = NULL, error = ?
 WHERE thread_id = ? AND status = 'in_progress' AND id NOT IN (SELECT value FROM json_each(?))
 RETURNING id
 """
+_STOP = "UPDATE turns SET error = ? WHERE thread_id = ? AND status = 'in_progress'"
 _ANY_IN = "SELECT 1 FROM turns WHERE thread_id = ? LIMIT 1"
 
 
@@ -77,6 +81,11 @@ async def cut(tx: Tx, thread_id: str, *, known: Iterable[str], reason: str) -> t
     """End the thread's running turns other than ``known``, as cut by a crash; return their ids."""
     found = await rows.many(tx, _CUT, reason, thread_id, rows.words(known))
     return tuple(row["id"] for row in found)
+
+
+async def stop(tx: Tx, thread_id: str) -> None:
+    """Note that what runs the thread's turns is ended on purpose, and nobody sees how they end."""
+    await rows.many(tx, _STOP, STOPPED, thread_id)
 
 
 async def get(tx: Tx, thread_id: str, turn_id: str) -> Turn | None:

@@ -562,3 +562,27 @@ async def test_a_script_has_no_other_door(tmp_path, house):
 
         await fleet.until(parked)
         assert moves(fleet) == []
+
+
+async def test_a_turn_whose_engine_was_ended_on_purpose_is_interrupted_and_no_crash(
+    tmp_path, house
+):
+    async with house.crew(tmp_path, house.app) as fleet:
+        thread_id = await warmed(fleet)
+        posted = await fleet.send("HANG")
+
+        async def seen(tx):
+            row = await inputs.require(tx, posted.input.id)
+            return row.status is InputStatus.SEEN and await turns.running(tx, "manager0")
+
+        await fleet.until(seen)
+        await fleet.database.write(lambda tx: turns.stop(tx, thread_id))
+        house.app.kill()
+        row = await fleet.settled(posted)
+        assert row.status is InputStatus.INTERRUPTED
+        assert await fleet.database.read(lambda tx: inputs.recoveries_of(tx, [row.id])) == 0
+        assert (await fleet.reply_to(await fleet.send("SAY[on]"))).body == "on"
+        last = await fleet.database.read(lambda tx: turns.list_for_actor(tx, "manager0", limit=9))
+        [stopped] = [turn for turn in last if turn.status is TurnStatus.INTERRUPTED]
+        assert stopped.error == turns.STOPPED
+        assert stopped.completed_at is not None
