@@ -21,6 +21,7 @@ from netsky_runtime.codex.base import (
     ThreadGone,
     ThreadUnavailable,
     TurnRunning,
+    Unsupported,
 )
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.codex.mcp_server import McpServerRuntime, process, tool
@@ -490,3 +491,13 @@ async def test_no_second_call_is_sent_while_a_thread_has_one(stage: Stage) -> No
     await session.submit(batch("SAY[next]", 5))
     await told.turn_end()
     assert stage.prompts() == ["SAY[ready]", "HANG", "SAY[next]"]
+
+
+async def test_what_the_door_cannot_do_is_refused_with_the_command_that_moves_the_actor(
+    stage: Stage,
+) -> None:
+    await stage.runtime.open()
+    session = await stage.runtime.start(replace(stage.spec(), label="worker8"))
+    with pytest.raises(Unsupported) as refused:
+        session.terminal()
+    assert "`netsky actors move worker8 --runtime app_server`" in refused.value.hint
