@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import door_checks
@@ -14,6 +12,7 @@ from netsky_runtime.settings import Settings, allowed_roots, work_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from netsky_runtime.codex.base import RuntimeInfo
     from netsky_runtime.paths import Home
@@ -94,11 +93,8 @@ def _disk(home: Home) -> dict[str, Any]:
 
 
 def _place(home: Home) -> dict[str, Any]:
-    place = home.root.resolve()
-    if place.is_relative_to(Path(tempfile.gettempdir()).resolve()):
-        hint = "Codex lets actors write to the folder for temporary files: keep the home elsewhere."
-        return _check("home", "warn", str(place), hint)
-    return _check("home", "ok", str(place))
+    exposed = home.exposure()
+    return _check("home", "warn" if exposed else "ok", str(home.root.resolve()), exposed)
 
 
 def _check(name: str, state: str, detail: str, hint: str = "") -> dict[str, Any]:

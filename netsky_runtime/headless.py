@@ -48,6 +48,8 @@ async def run_headless(options: Options, *, narrate: Callable[[str], None]) -> i
         runtime = status["runtime"]
         for line in wiring.readiness(runtime, os.getpid()):
             narrate(line)
+        if exposed := options.home.exposure():
+            narrate(f"warning: the home is {options.home.root}. {exposed}")
         await daemon.asked_to_stop.wait()
         narrate("stopping")
     finally:

@@ -107,6 +107,17 @@ class Home:
             msg = f"The home {self.root} cannot be: {place} is not a folder."
             raise Unhealthy(msg, hint="Set NETSKY_HOME to a folder of your own.")
 
+    def exposure(self) -> str:
+        """Say that the home lies below a folder for temporary files, if it does.
+
+        Codex's sandbox workspace-write lets actors write to ``/tmp`` and to ``$TMPDIR``.
+        """
+        folders = ("/tmp", os.environ.get("TMPDIR"))  # noqa: S108 - nothing is put there
+        place = self.root.resolve()
+        if not any(place.is_relative_to(Path(folder).resolve()) for folder in folders if folder):
+            return ""
+        return "Codex lets actors write to the folder for temporary files: keep the home elsewhere."
+
     def prepare(self) -> None:
         """Create the folders, private to this user.
 

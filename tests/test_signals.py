@@ -102,3 +102,11 @@ def test_a_demo_that_is_ended_while_it_starts_takes_its_home_with_it(tmp_path):
         rest = process.stderr.read()
         assert process.wait(PATIENCE) == 0, rest
         assert not list(tmp_path.glob("netsky-demo-*"))
+
+
+def test_a_start_in_a_home_where_actors_may_write_says_so_once(tmp_path):
+    with started("--no-tui", root=tmp_path) as process:
+        read_until(process, "warning: the home is")
+        process.send_signal(signal.SIGTERM)
+        assert "warning" not in process.stderr.read()
+        assert process.wait(PATIENCE) == 0

@@ -133,7 +133,9 @@ def home_check(home: Home) -> Check:
     try:
         status = home.root.stat()
     except FileNotFoundError:
-        return Check("home", "ok", f"{home.root} does not exist yet; it is made at the first start")
+        exposed = home.exposure()
+        detail = f"{home.root} does not exist yet; it is made at the first start"
+        return Check("home", "warn" if exposed else "ok", detail, exposed)
     except OSError as error:
         return Check("home", "fail", f"{home.root}: {error.strerror}", _OTHER_HOME)
     if not stat.S_ISDIR(status.st_mode):
@@ -145,7 +147,8 @@ def home_check(home: Home) -> Check:
     if status.st_mode & 0o077:
         detail = f"{home.root} is open to others; the next start closes it"
         return Check("home", "warn", detail, f"chmod 700 {home.root}")
-    return Check("home", "ok", str(home.root))
+    exposed = home.exposure()
+    return Check("home", "warn" if exposed else "ok", str(home.root), exposed)
 
 
 _OTHER_HOME = "Set NETSKY_HOME to a folder of your own."

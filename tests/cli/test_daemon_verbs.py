@@ -413,3 +413,12 @@ def test_a_home_that_is_open_to_others_or_no_folder_is_told(home: Home) -> None:
     home.root.rmdir()
     home.root.write_text("")
     assert home_check(home).state == "fail"
+
+
+def test_a_home_where_actors_may_write_is_warned_of_before_the_first_start(home: Home) -> None:
+    exposed = home_check(home)
+    assert exposed.state == "warn"
+    assert "does not exist yet" in exposed.detail
+    assert "keep the home elsewhere" in exposed.hint
+    elsewhere = home_check(type(home).locate({"NETSKY_HOME": "/no-netsky-here"}))
+    assert (elsewhere.state, elsewhere.hint) == ("ok", "")
