@@ -39,6 +39,8 @@ def listened_to(home: Home) -> bool:
         line.settimeout(_KNOCK)
         try:
             line.connect(str(home.control_socket))
+            line.shutdown(socket.SHUT_WR)
+            line.recv(1)  # the daemon hangs up: it is not left with half a connection
         except (FileNotFoundError, ConnectionRefusedError):
             return False
         except OSError:
