@@ -65,14 +65,15 @@ async def move(seat: Seat, to: RuntimeName, *, interrupt: bool) -> Session:
     """
     _check_free(seat)  # first: in the middle of a move the row names the other door already
     _check_way(seat, await _current(seat), to)
-    _check_rest(seat, interrupt=interrupt)
+    await _check_rest(seat, interrupt=interrupt)
     await seat.kit.runtime(to).open()
     if seat.thread is None:
         async with seat.lock:
             if seat.thread is None:
                 return await _change_door(seat, to)
-    _check_free(seat)  # opening took its time: somebody may have come first, a turn have begun
-    _check_rest(seat, interrupt=interrupt)
+    # Opening took its time: a turn may have begun, somebody may have come first.
+    await _check_rest(seat, interrupt=interrupt)
+    _check_free(seat)
     return await _ask_runner(seat, Move(to), interrupt=interrupt)
 
 
@@ -156,9 +157,10 @@ def _check_free(seat: Seat) -> None:
         raise Conflict(msg)
 
 
-def _check_rest(seat: Seat, *, interrupt: bool) -> None:
-    if seat.busy and not interrupt:
-        raise _busy(seat)
+async def _check_rest(seat: Seat, *, interrupt: bool) -> None:
+    async with seat.lock:  # a turn's end is seen by all before its seat has noted it
+        if seat.busy and not interrupt:
+            raise _busy(seat)
 
 
 async def _change_door(seat: Seat, to: RuntimeName) -> Session:

@@ -6,6 +6,7 @@ import pytest
 
 from netsky_runtime.agents import move, runner
 from netsky_runtime.agents.dispatch import Dispatcher
+from netsky_runtime.agents.listener import Listener
 from netsky_runtime.codex.base import StillWriting, ThreadUnavailable, TurnRunning, Unsupported
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.control import vocabulary
@@ -14,6 +15,7 @@ from netsky_runtime.errors import Conflict, DeadlineExceeded, NotFound, Refused,
 from netsky_runtime.states import InputMode, InputStatus, RuntimeName, SessionState, ToolsDoor
 from tests.support.crew import crew, scripted
 from tests.support.doors import DoorSession, app_server, mcp_server, resident, times_heard
+from tests.support.fakes import settle
 
 APP, MCP, RESIDENT = RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT
 
@@ -132,6 +134,33 @@ async def test_a_turn_that_begins_while_the_other_door_opens_is_not_interrupted_
         await fleet.decide(question)
         assert (await fleet.reply_to(running)).body == "made"
         assert (await session_of(fleet)).runtime is APP
+
+
+async def test_a_move_is_not_refused_for_a_turn_whose_answer_is_there(tmp_path, house, monkeypatch):
+    noting, asked, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    real, current = Listener._unseen, move._current
+
+    async def slow(self):
+        noting.set()
+        await go_on.wait()
+        return await real(self)
+
+    async def told(seat):
+        row = await current(seat)
+        asked.set()
+        return row
+
+    async with house.crew(tmp_path) as fleet:
+        monkeypatch.setattr(Listener, "_unseen", slow)
+        monkeypatch.setattr(move, "_current", told)
+        await warmed(fleet)
+        await noting.wait()
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            moving = group.create_task(fleet.fleet.move("manager0", RESIDENT, interrupt=False))
+            await asked.wait()
+            await settle()
+            go_on.set()
+        assert (await moving).runtime is RESIDENT
 
 
 async def test_words_that_come_while_a_thread_is_moved_wait_for_it(tmp_path, house, monkeypatch):
