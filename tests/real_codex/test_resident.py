@@ -478,7 +478,9 @@ async def test_the_end_of_the_tmux_server_is_told_to_all(new_den: Den) -> None:
     assert again.engine_id != session.engine_id
 
 
-async def test_codex_that_is_killed_leaves_its_last_words(new_den: Den) -> None:
+async def test_codex_that_is_killed_is_lost_by_its_signal_and_not_by_what_it_showed(
+    new_den: Den,
+) -> None:
     den = new_den
     _, told = await at_home(den)
     [codex] = den.codexes()
@@ -486,7 +488,7 @@ async def test_codex_that_is_killed_leaves_its_last_words(new_den: Den) -> None:
     os.kill(codex, signal.SIGKILL)
     lost = await told.next(EventKind.SESSION_LOST)
 
-    assert "at your service" in lost.data["reason"]
+    assert lost.data["reason"] == "Codex has ended: its process was killed by signal 9."
     await den.until(lambda: den.sessions() == [])
 
 
