@@ -176,14 +176,13 @@ def blocks(answer: str, last: str) -> list[Block]:
         # The numbers of a block are its own: a screen that shows an older one ends nothing.
         numbers = begin.group(1)
         start = begin.end() - 1  # an empty block has its end right after its beginning
-        ends = [
-            (at, ok)
-            for ok, word in ((True, "end"), (False, "error"))
-            if (at := answer.find(f"\n%{word} {numbers}\n", start)) >= 0
-        ]
-        if not ends:
+        end, ok = answer.find(f"\n%end {numbers}\n", start), True
+        # Only up to there: the rest is all the other screens.
+        failed = answer.find(f"\n%error {numbers}\n", start, end if end >= 0 else None)
+        if failed >= 0:
+            end, ok = failed, False
+        if end < 0:
             break
-        end, ok = min(ends)
         text = answer[start + 1 : end]
         if text == last:
             return found
