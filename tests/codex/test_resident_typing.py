@@ -320,15 +320,20 @@ async def test_codex_that_never_begins_is_an_error_with_its_screen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "error"),
-    [("error: invalid value 'x' for '--sandbox'", InputRejected), ("boom", ThreadUnavailable)],
+    ("words", "code", "error"),
+    [
+        ("error: invalid value 'x' for '--sandbox'", 2, InputRejected),
+        ("", 2, InputRejected),
+        ("error: boom", 1, ThreadUnavailable),
+    ],
 )
 async def test_codex_that_ends_is_an_error_with_its_words(
-    words: str, error: type[Exception]
+    words: str, code: int, error: type[Exception]
 ) -> None:
-    ended = Capture(text=words, cursor_x=0, cursor_y=1, cursor_shown=False, dead=True)
+    text = f"{words}\nPane is dead (status {code}, Sat Nov 21)"
+    ended = Capture(text=text, cursor_x=0, cursor_y=1, cursor_shown=False, dead=True)
 
-    with pytest.raises(error, match=words.split()[0]):
+    with pytest.raises(error, match=f"ended at once: {words or 'it said nothing'}"):
         await come_up(FakePane(ended), speaks=True)
 
 

@@ -30,6 +30,8 @@ MAX_INSTRUCTIONS: Final = 120_000
 MAX_TEXT: Final = 1 << 20
 """Characters that Codex takes as one message (0.153.4, 0.163.0)."""
 
+LAST_WORDS_SECONDS: Final = 0.2
+"""What tmux is given to read them, when Codex ends with an error."""
 NOTIFY_BYTES: Final = 1 << 20
 """What Codex has said at the ends of turns is thrown away when it is more, read or not."""
 _APPEND: Final = (
@@ -112,7 +114,8 @@ def script(
         beside = shlex.join(companion)
         lines.append(f"{beside} </dev/null >{shlex.quote(str(log))} 2>&1 &")
         lines.append("companion=$!")
-    lines += [command, "code=$?"]
+    # tmux may hear of the end before it has read the last words, and drops them then.
+    lines += [command, "code=$?", f'[ "$code" -eq 0 ] || sleep {LAST_WORDS_SECONDS}']
     if companion:
         lines.append('kill "$companion" 2>/dev/null')
     lines.append("exit $code")

@@ -15,7 +15,7 @@ from netsky_runtime.codex.resident.command import (
     pane_command,
     script,
 )
-from netsky_runtime.codex.resident.screen import Capture, Look, read, tail
+from netsky_runtime.codex.resident.screen import Capture, Look, exit_code, read, tail
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -32,7 +32,8 @@ QUIET_LOOKS: Final = 3
 """Looks in a row that must find the composer ready."""
 UNTOLD_LOOKS: Final = 50
 """So many where it does not show that Codex has started: dialogs may come for a second or two."""
-BAD_USAGE: Final = "error: "
+BAD_USAGE: Final = 2
+"""The code with which Codex ends when its options make no sense (0.163.0)."""
 _PLAIN = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -142,8 +143,7 @@ async def come_up(
 def _ended(pane: Pane, shot: Capture) -> Exception:
     words = tail(shot)
     msg = f"Codex in the pane {pane.session} ended at once: {words or 'it said nothing'}"
-    refused = any(line.startswith(BAD_USAGE) for line in words.splitlines())
-    return InputRejected(msg) if refused else ThreadUnavailable(msg)
+    return InputRejected(msg) if exit_code(shot) == BAD_USAGE else ThreadUnavailable(msg)
 
 
 def _write(path: Path, text: str) -> None:

@@ -111,17 +111,27 @@ def how_ended(capture: Capture) -> str:
 
     What stood on the screen of a program that was killed is no reason, and is not quoted.
     """
-    said = [line for line in capture.plain().splitlines() if line.strip()]
-    words = _ENDED.match(said[-1]) if said else None
-    code = words["code"] if words else None
+    words = _last_line(capture)
     if words and (number := words["signal"]):
         return f"Codex has ended: its process was killed by signal {number}."
-    if code is None or code == "0":
+    code = exit_code(capture)
+    if not code:
         return "Codex has ended."
-    if int(code) > _BY_SIGNAL:
-        return f"Codex has ended: its process was killed by signal {int(code) - _BY_SIGNAL}."
+    if code > _BY_SIGNAL:
+        return f"Codex has ended: its process was killed by signal {code - _BY_SIGNAL}."
     quoted = tail(capture)[-QUOTED:].rstrip(".")
     return f"Codex has ended with code {code}{f': {quoted}' if quoted else ''}."
+
+
+def exit_code(capture: Capture) -> int | None:
+    """Return the code that the program of a dead pane ended with; ``None`` after a signal."""
+    words = _last_line(capture)
+    return int(words["code"]) if words and words["code"] else None
+
+
+def _last_line(capture: Capture) -> re.Match[str] | None:
+    said = [line for line in capture.plain().splitlines() if line.strip()]
+    return _ENDED.match(said[-1]) if said else None
 
 
 def read(capture: Capture) -> Reading:
