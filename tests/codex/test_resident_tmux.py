@@ -21,6 +21,7 @@ from netsky_runtime.codex.resident.pane import Pane
 from netsky_runtime.codex.resident.screen import Capture
 from netsky_runtime.codex.resident.tmux import TmuxServer
 from netsky_runtime.codex.resident.watch import Watch, Watcher
+from netsky_runtime.errors import Unhealthy
 from tests.support.fakes import ManualClock
 
 if TYPE_CHECKING:
@@ -420,6 +421,15 @@ async def test_a_server_that_nobody_may_ask_is_not_taken_for_none(
 
 def test_without_tmux_the_operator_is_told_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(NoSuchDoor, match="apt install tmux"):
+        TmuxServer(socket=tmp_path / "s", environ={"PATH": str(tmp_path)}).program()
+
+
+def test_tmux_that_went_away_while_its_server_may_carry_panes_opens_no_other_door(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "s").touch()
+
+    with pytest.raises(Unhealthy, match="still work"):
         TmuxServer(socket=tmp_path / "s", environ={"PATH": str(tmp_path)}).program()
 
 

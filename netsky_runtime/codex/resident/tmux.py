@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from netsky_runtime.codex.base import NoSuchDoor, ThreadUnavailable
 from netsky_runtime.codex.resident import processes
 from netsky_runtime.codex.resident.bounded import BoundedServer
+from netsky_runtime.errors import Unhealthy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,9 +66,15 @@ class TmuxServer:
         self._server: BoundedServer | None = None
 
     def program(self) -> str:
-        """Return the tmux that is used. Raises ``NoSuchDoor`` when there is none."""
+        """Return the tmux that is used. Raises ``NoSuchDoor`` when there is none.
+
+        ``Unhealthy`` instead where its server may still carry panes: no other door may have them.
+        """
         found = shutil.which("tmux", path=self._path)
         if found is None:
+            if self._socket.exists():
+                msg = "There is no tmux any more, and Codexes may still work in its server."
+                raise Unhealthy(msg, hint="Install it again: apt install tmux")
             msg = "There is no tmux, which a resident Codex lives in."
             raise NoSuchDoor(msg, hint="Install it: apt install tmux")
         return found
