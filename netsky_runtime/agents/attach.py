@@ -58,7 +58,7 @@ async def attach(seat: Seat) -> None:
             return
     thread = await failover.resume_elsewhere(seat, actor, row, gone)
     if thread is not None:
-        await attached(seat, thread, also=failover.came_from(row, gone))
+        await attached(seat, thread, also=failover.came_from(seat, row, gone))
 
 
 async def start_thread(seat: Seat) -> ThreadSession:

@@ -119,7 +119,7 @@ async def _left(seat: Seat, row: Session, to: RuntimeName, why: NetskyError) -> 
         "from": row.runtime.value,
         "to": to.value,
         "thread": row.thread_id,
-        "reason": why.message,
+        "reason": _cause(seat, why),
     }
     line = "thread goes on" if row.thread_id else "an actor without a thread begins"
     seat.kit.log("warning", f"{line} through another door", fields)
@@ -128,13 +128,18 @@ async def _left(seat: Seat, row: Session, to: RuntimeName, why: NetskyError) -> 
         seat.kit.left.add(died)
         seat.kit.tell(
             f"{seat.actor_id}, and whoever else was there, goes on through {to.value}: "
-            f"{row.runtime.value} cannot continue it. {why.message}"
+            f"{row.runtime.value} cannot continue it. {_cause(seat, why)}"
         )
 
 
-def came_from(row: Session, why: NetskyError) -> str:
+def came_from(seat: Seat, row: Session, why: NetskyError) -> str:
     """Say of a session what it had been through before; ``row`` is as it was then."""
-    return f"It came here from {row.runtime.value}, which could not go on: {why.message}"
+    return f"It came here from {row.runtime.value}, which could not go on: {_cause(seat, why)}"
+
+
+def _cause(seat: Seat, why: NetskyError) -> str:
+    """Say how the thread was lost, when this netsky saw it, and why its door has it no more."""
+    return f"{seat.problem} {why.message}".strip()
 
 
 async def _begin_anew(seat: Seat, actor: Actor, row: Session, why: NetskyError) -> None:

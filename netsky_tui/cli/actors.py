@@ -110,7 +110,7 @@ def show(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
             "model": session.get("model"),
             "sandbox": session.get("sandbox"),
             "approval policy": session.get("approval_policy"),
-            "came back different": session.get("differences"),
+            "came back": session.get("differences"),
             "last turns": "\n".join(_turn(turn, now) for turn in found["turns"]),
         }
     )

@@ -128,9 +128,11 @@ async def test_when_an_mcp_server_dies_its_whole_crew_moves_and_who_is_new_comes
         assert [line for line in fleet.lines if line[0] == "error"] == []
         [told] = fleet.told
         assert "and whoever else was there, goes on through app_server: mcp_server cannot" in told
+        assert "it was killed" in told
         for actor_id in ("manager0", "worker1"):
             row = await session_of(fleet, actor_id)
             assert "came here from mcp_server, which could not go on: " in row.differences
+            assert "it was killed" in row.differences
 
 
 async def test_an_actor_without_a_thread_waits_for_the_next_mcp_server(tmp_path, house):
