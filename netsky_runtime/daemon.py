@@ -5,26 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import __version__, door_checks, settings, wiring
-from netsky_runtime.agents.approvals import ApprovalDesk
-from netsky_runtime.agents.delegation import Delegation
-from netsky_runtime.agents.fleet import Fleet
-from netsky_runtime.agents.ingest import FactWriter
-from netsky_runtime.agents.kit import Kit
-from netsky_runtime.agents.launch import Launcher
-from netsky_runtime.agents.live import LiveState
-from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.checks import check_start, checks
 from netsky_runtime.clock import Clock, Ids, SortableIds, SystemClock, iso
-from netsky_runtime.codex.binary import codex_home
-from netsky_runtime.comms.bus.folders import prepare_channel
-from netsky_runtime.comms.envelope import Envelopes
-from netsky_runtime.comms.post_office import PostOffice
-from netsky_runtime.comms.receiving import Inbox
-from netsky_runtime.comms.replies import ReplyDesk
 from netsky_runtime.control.feed import Feed
 from netsky_runtime.control.handle import Handle, LocalHandle
 from netsky_runtime.control.server import ControlServer
@@ -33,19 +18,16 @@ from netsky_runtime.db import sessions as session_rows
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import CodexMissing, NetskyError
-from netsky_runtime.live_verbs import LiveVerbs
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
-from netsky_runtime.sidecar.runs import Sidecar
+from netsky_runtime.services import Services
 from netsky_runtime.states import RuntimeName
 from netsky_runtime.supervise import Supervisor
-from netsky_runtime.tool_verbs import ToolVerbs
-from netsky_runtime.verbs import RecordVerbs, Verb, VerbTable
+from netsky_runtime.verbs import Verb, VerbTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from netsky_runtime.codex.base import ThreadSession
     from netsky_runtime.codex.probe import Doors
     from netsky_runtime.control import protocol
     from netsky_runtime.options import Options
@@ -129,29 +111,46 @@ class Daemon:
         self.tasks.spawn("logbook", self.log.run(self.database))
 
         options.progress("looking for a door to Codex")
-        self._build(await wiring.choose(self.settings, self.doors))
-        self.tasks.spawn("facts", self.facts.run())
+        self.services = Services(
+            options=options,
+            settings=self.settings,
+            choice=await wiring.choose(self.settings, self.doors),
+            doors=self.doors,
+            database=self.database,
+            supervisor=self.tasks,
+            clock=clock,
+            ids=self.ids,
+            log=self.log,
+        )
+        own: dict[str, Verb] = {
+            "status": self.status,
+            "doctor": self.doctor,
+            "stop": self._stop_verb,
+        }
+        self.verbs = VerbTable(self.services.verbs, own)
+        self.tasks.spawn("facts", self.services.facts.run())
         stack.push_async_callback(self._end_runtimes)
         stack.push_async_callback(self._store_facts)
-        stack.push_async_callback(self.office.answer)  # of the turns that were just interrupted
-        stack.push_async_callback(self.fleet.close)
+        # The answers to the turns that are interrupted just before.
+        stack.push_async_callback(self.services.office.answer)
+        stack.push_async_callback(self.services.fleet.close)
         stack.push_async_callback(self._interrupt_turns)
 
         options.progress("opening the control socket")
         await self._listen()
 
         if options.only is None:  # else the door is that of the one thread it is for
-            options.progress(f"starting {self.runtimes.chosen.value}")
-        await self.fleet.start(options.only)
+            options.progress(f"starting {self.services.runtimes.chosen.value}")
+        await self.services.fleet.start(options.only)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.fleet.settled(seconds=ATTACH_SECONDS))
+            group.create_task(self.services.fleet.settled(seconds=ATTACH_SECONDS))
             if options.only is None:
-                group.create_task(self.runtimes.open_chosen(seconds=ATTACH_SECONDS))
+                group.create_task(self.services.runtimes.open_chosen(seconds=ATTACH_SECONDS))
         if options.only is None:
-            for actor_id in await self.database.write(self.delegation.start_ready):
-                self.fleet.wake(actor_id)
-            self.tasks.spawn("post office", self.office.run())
-            self.tasks.spawn("sidecars", self.sidecar.finish_leftovers())
+            for actor_id in await self.database.write(self.services.delegation.start_ready):
+                self.services.fleet.wake(actor_id)
+            self.tasks.spawn("post office", self.services.office.run())
+            self.tasks.spawn("sidecars", self.services.sidecar.finish_leftovers())
         self._state = "ready"
         self._since = clock.now()
         self.started = True
@@ -162,111 +161,6 @@ class Daemon:
         return wiring.doors(
             self.settings, self.options.environ, database=self.database, clock=self.clock
         )
-
-    def _build(self, choice: wiring.Choice) -> None:
-        """Make the services and introduce them to each other."""
-        clock, ids, database = self.clock, self.ids, self.database
-        self.live = LiveState()
-        self.facts = FactWriter(database=database, clock=clock, log=self.log)
-        self.runtimes = wiring.Runtimes(
-            choice=choice,
-            environ=self.options.environ,
-            demo=self.options.demo,
-            settings=self.settings,
-            home=self.options.home,
-            database=database,
-            clock=clock,
-            ids=ids,
-            log=self.log,
-        )
-        self.desk = ApprovalDesk(
-            database=database,
-            clock=clock,
-            log=self.log,
-            session_of=self._session_of,
-        )
-        sessions = wiring.Sessions(
-            settings=self.settings, door=lambda: self.runtimes.chosen, clock=clock, ids=ids
-        )
-        self.delegation = Delegation(
-            clock=clock,
-            ids=ids,
-            limits=wiring.limits(self.settings, self.options.cwd),
-            new_session=sessions,
-        )
-        toolbox = Toolbox(
-            database=database, delegation=self.delegation, clock=clock, ids=ids, wake=self._wake
-        )
-        replies = ReplyDesk(ids=ids)
-        kit = Kit(
-            database=database,
-            clock=clock,
-            ids=ids,
-            log=self.log,
-            facts=self.facts,
-            live=self.live,
-            desk=self.desk,
-            envelopes=Envelopes(),
-            settle=replies.settle,
-            refuse=replies.refuse,
-            call_tool=toolbox.call,
-            runtime=self.runtimes.get,
-            launcher=Launcher(self.options.home, prepare_channel, self.options.forwarder),
-            new_session=sessions,
-            start_ready=self.delegation.start_ready,
-            give_back=self.delegation.give_back,
-            wake=self._wake,
-            tell=self.runtimes.tell,
-        )
-        self.fleet = Fleet(kit=kit, supervisor=self.tasks)
-        self.office = PostOffice(
-            root=self.options.home.channels,
-            database=database,
-            clock=clock,
-            ids=ids,
-            wake=self._wake,
-            log=self.log,
-        )
-        self.sidecar = Sidecar(
-            root=self.options.home.channels,
-            database=database,
-            fleet=self.fleet,
-            supervisor=self.tasks,
-            office=self.office,
-            settings=self.settings,
-            door=partial(wiring.sidecar_door, self.settings, self.doors, self.runtimes.chosen),
-            cwd=wiring.limits(self.settings, self.options.cwd).work_dir,
-            clock=clock,
-            ids=ids,
-        )
-        inbox = Inbox(database=database, clock=clock, ids=ids, wake=self._wake)
-        records = RecordVerbs(
-            database=database,
-            inbox=inbox,
-            delegation=self.delegation,
-            clock=clock,
-            ids=ids,
-            wake=self._wake,
-            look_again=self.fleet.reconcile,
-            capabilities_of=self.fleet.capabilities_of,
-        )
-        lives = LiveVerbs(
-            database=database,
-            fleet=self.fleet,
-            desk=self.desk,
-            delegation=self.delegation,
-            check_door=partial(wiring.check_door, self.doors),
-            codex_home=codex_home(self.options.environ),
-            wake=self._wake,
-        )
-        tools = ToolVerbs(database=database, call_tool=toolbox.call, turn_of=self._turn_of)
-        own: dict[str, Verb] = {
-            "status": self.status,
-            "doctor": self.doctor,
-            "stop": self._stop_verb,
-            "codex.run": self.sidecar.run,
-        }
-        self.verbs = VerbTable(records.table(), lives.table(), tools.table(), own)
 
     async def dispatch(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Run a verb to its end, also when whoever asked goes away in the middle of it.
@@ -287,19 +181,12 @@ class Daemon:
             raise outcome
         return outcome
 
-    def _wake(self, actor_id: str) -> None:
-        self.fleet.wake(actor_id)
-
-    def _session_of(self, actor_id: str) -> ThreadSession | None:
-        return self.fleet.session_of(actor_id)
-
-    def _turn_of(self, actor_id: str) -> str:
-        thread = self.fleet.session_of(actor_id)
-        return thread.active_turn if thread is not None else ""
-
     async def _listen(self) -> None:
         self.feed = Feed(
-            database=self.database, live=self.live, clock=self.clock, set_watched=self._watch
+            database=self.database,
+            live=self.services.live,
+            clock=self.clock,
+            set_watched=self._watch,
         )
         await self.feed.start(self._stack)
         self.log.on_line(self._tell)
@@ -318,7 +205,7 @@ class Daemon:
             self.feed.notice("error", f"{row.message}: {told}" if told else row.message)
 
     def _watch(self, actor_ids: frozenset[str]) -> None:
-        self.tasks.spawn("watch", self.fleet.watch(actor_ids))
+        self.tasks.spawn("watch", self.services.fleet.watch(actor_ids))
 
     def _identity(self) -> dict[str, Any]:
         return {"version": __version__, "pid": os.getpid(), "epoch": self.epoch}
@@ -337,7 +224,7 @@ class Daemon:
     async def status(self, _request: protocol.Empty) -> dict[str, Any]:
         """Say how the daemon is, what it runs on and how much there is."""
         numbers = await self.database.read(counts.status_counts)
-        info = await self.runtimes.info()
+        info = await self.services.runtimes.info()
         return {
             "daemon": {
                 "state": self._state,
@@ -349,10 +236,10 @@ class Daemon:
                 "name": info.name.value,
                 "codex_version": info.version,
                 "detail": info.detail,
-                "survives_netsky": self.runtimes.survives(),
+                "survives_netsky": self.services.runtimes.survives(),
                 "notices": list(info.notices),
             },
-            "doors": {name: dict(why) for name, why in self.runtimes.lacks().items()},
+            "doors": {name: dict(why) for name, why in self.services.runtimes.lacks().items()},
             "counts": {
                 "actors": numbers.actors,
                 "tasks": numbers.tasks,
@@ -360,14 +247,14 @@ class Daemon:
                 "inputs_pending": numbers.inputs_pending,
                 "approvals_pending": numbers.approvals_pending,
                 "screens_blocked": numbers.screens_blocked,
-                "turns_running": len(self.fleet.running()),
+                "turns_running": len(self.services.fleet.running()),
             },
             "rooms": self.server.clients,
         }
 
     async def doctor(self, _request: protocol.Empty) -> dict[str, Any]:
         """Check what the daemon stands on, and knock at every door to Codex."""
-        info = await self.runtimes.info()
+        info = await self.services.runtimes.info()
         results: Sequence[DoorResult] = ()
         with suppress(CodexMissing):  # the runtime's own check says so
             results = await self.doors().look()
@@ -406,14 +293,14 @@ class Daemon:
 
     async def _interrupt_turns(self) -> None:
         if not self.keep_engine:
-            await self.fleet.drain()
+            await self.services.fleet.drain()
 
     async def _store_facts(self) -> None:
         try:
             async with asyncio.timeout(FLUSH_SECONDS):
-                await self.facts.flush()
+                await self.services.facts.flush()
         except TimeoutError:
             self.log("error", "facts were not stored before the end", {})
 
     async def _end_runtimes(self) -> None:
-        await self.runtimes.close(keep_engine=self.keep_engine)
+        await self.services.runtimes.close(keep_engine=self.keep_engine)

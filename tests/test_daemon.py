@@ -259,7 +259,7 @@ async def test_a_message_that_was_not_sent_yet_can_be_taken_back(tmp_path):
         assert told["status"] == "cancelled"
 
         async def runs():
-            return running.fleet.running()
+            return running.services.fleet.running()
 
         await until(running, runs)
         await handle.call("actors.interrupt", {"actor_id": "manager0"})
@@ -292,7 +292,7 @@ async def test_a_stop_interrupts_turns_and_leaves_no_thread_process_or_socket(tm
         sent = await running.handle().call("send", {"target": "manager0", "body": "HANG"})
 
         async def runs():
-            return running.fleet.running()
+            return running.services.fleet.running()
 
         await until(running, runs)
     assert not running.options.home.control_socket.exists()

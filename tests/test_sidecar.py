@@ -223,7 +223,7 @@ async def test_a_turn_that_takes_too_long_is_stopped_and_agent0_hears_an_error(t
         [answer] = got(running)
         assert answer["kind"] == "error"
         assert "No answer within 0.5 s" in answer["text"]
-        assert running.fleet.running() == {}
+        assert running.services.fleet.running() == {}
         assert (await codex(running, "SAY[usable]"))["reply"] == "usable"
 
 
@@ -242,7 +242,7 @@ async def test_a_turn_that_a_human_stops_is_told_as_cancelled(tmp_path):
 
         async def stop():
             async def runs():
-                return running.fleet.running()
+                return running.services.fleet.running()
 
             await until(running, runs)
             await running.dispatch("actors.interrupt", {"actor_id": "worker3"})
@@ -275,7 +275,7 @@ async def test_nobody_is_said_to_have_been_told_of_what_may_or_may_not_have_been
         async def doubt():
             async def seen():
                 rows = await running.database.read(lambda tx: inputs.open_for(tx, "worker3"))
-                return [row.id for row in rows if running.fleet.running()]
+                return [row.id for row in rows if running.services.fleet.running()]
 
             ids = await until(running, seen)
             await running.database.write(
@@ -294,7 +294,7 @@ async def test_a_second_call_for_a_sidecar_at_work_is_refused(tmp_path):
 
         async def second():
             async def runs():
-                return running.fleet.running()
+                return running.services.fleet.running()
 
             await until(running, runs)
             with pytest.raises(Conflict, match="already"):
@@ -453,13 +453,13 @@ async def test_a_netsky_that_stops_meanwhile_tells_agent0_so(tmp_path):
         asked = asyncio.ensure_future(codex(running, "HANG"))
 
         async def runs():
-            return running.fleet.running()
+            return running.services.fleet.running()
 
         await until(running, runs)
         asked.cancel()  # as a signal does to the command that hosts it
         with pytest.raises(asyncio.CancelledError):
             await asked
-        assert running.fleet.running()
+        assert running.services.fleet.running()
         await running.stop(keep_engine=False)
         assert [answer["kind"] for answer in got(running)] == ["cancel"]
 
@@ -490,7 +490,7 @@ async def left_behind(tmp_path, text, *, worker="worker3"):
             lambda tx: actors.set_status(tx, worker, ActorStatus.ACTIVE, now=now)
         )
         envelope = parse(channel.read(name, CLAIMED))
-        await running.office.ledger.accept(worker, envelope, file=name, name=name)
+        await running.services.office.ledger.accept(worker, envelope, file=name, name=name)
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -571,11 +571,11 @@ async def test_a_turn_that_cannot_be_stopped_is_given_up(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(ending, "GRACE_SECONDS", 0.1)
     async with alone(tmp_path) as running:
-        monkeypatch.setattr(running.fleet, "interrupt", unable)
+        monkeypatch.setattr(running.services.fleet, "interrupt", unable)
         with pytest.raises(DeadlineExceeded, match=r"within 0\.5 s"):
             await codex(running, "HANG", timeout=0.5)
         assert [answer["kind"] for answer in got(running)] == ["error"]
-        assert running.fleet.running() == {}
+        assert running.services.fleet.running() == {}
 
 
 async def test_an_envelope_that_a_call_died_with_before_it_was_stored_is_drained_again(tmp_path):
@@ -589,7 +589,7 @@ async def test_an_envelope_that_a_call_died_with_before_it_was_stored_is_drained
 async def test_what_was_sent_to_a_worker_that_is_not_there_yet_can_be_drained(tmp_path):
     async with daemon(tmp_path) as running:
         put(running, **{"from": "agentci"})
-        await running.office.collect()
+        await running.services.office.collect()
         assert (await drain(running))["reply"] == "hello"
         assert [answer["text"] for answer in got(running, "agentci")] == ["hello"]
 

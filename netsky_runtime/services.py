@@ -1,0 +1,169 @@
+"""What a daemon is made of: every service, made once and introduced to the others."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from netsky_runtime import wiring
+from netsky_runtime.agents.approvals import ApprovalDesk
+from netsky_runtime.agents.delegation import Delegation
+from netsky_runtime.agents.fleet import Fleet
+from netsky_runtime.agents.ingest import FactWriter
+from netsky_runtime.agents.kit import Kit
+from netsky_runtime.agents.launch import Launcher
+from netsky_runtime.agents.live import LiveState
+from netsky_runtime.agents.toolbox import Toolbox
+from netsky_runtime.codex.binary import codex_home
+from netsky_runtime.comms.bus.folders import prepare_channel
+from netsky_runtime.comms.envelope import Envelopes
+from netsky_runtime.comms.post_office import PostOffice
+from netsky_runtime.comms.receiving import Inbox
+from netsky_runtime.comms.replies import ReplyDesk
+from netsky_runtime.live_verbs import LiveVerbs
+from netsky_runtime.sidecar.runs import Sidecar
+from netsky_runtime.tool_verbs import ToolVerbs
+from netsky_runtime.verbs import RecordVerbs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netsky_runtime.clock import Clock, Ids
+    from netsky_runtime.codex.base import ThreadSession
+    from netsky_runtime.codex.probe import Doors
+    from netsky_runtime.db.connection import Database
+    from netsky_runtime.log import Log
+    from netsky_runtime.options import Options
+    from netsky_runtime.settings import Settings
+    from netsky_runtime.supervise import Supervisor
+
+
+class Services:
+    """Everything that works for a daemon. Making it starts nothing."""
+
+    def __init__(
+        self,
+        *,
+        options: Options,
+        settings: Settings,
+        choice: wiring.Choice,
+        doors: Callable[[], Doors],
+        database: Database,
+        supervisor: Supervisor,
+        clock: Clock,
+        ids: Ids,
+        log: Log,
+    ) -> None:
+        self.live = LiveState()
+        self.facts = FactWriter(database=database, clock=clock, log=log)
+        self.runtimes = wiring.Runtimes(
+            choice=choice,
+            environ=options.environ,
+            demo=options.demo,
+            settings=settings,
+            home=options.home,
+            database=database,
+            clock=clock,
+            ids=ids,
+            log=log,
+        )
+        self.desk = ApprovalDesk(
+            database=database,
+            clock=clock,
+            log=log,
+            session_of=self.session_of,
+        )
+        sessions = wiring.Sessions(
+            settings=settings, door=lambda: self.runtimes.chosen, clock=clock, ids=ids
+        )
+        self.delegation = Delegation(
+            clock=clock,
+            ids=ids,
+            limits=wiring.limits(settings, options.cwd),
+            new_session=sessions,
+        )
+        toolbox = Toolbox(
+            database=database, delegation=self.delegation, clock=clock, ids=ids, wake=self.wake
+        )
+        replies = ReplyDesk(ids=ids)
+        kit = Kit(
+            database=database,
+            clock=clock,
+            ids=ids,
+            log=log,
+            facts=self.facts,
+            live=self.live,
+            desk=self.desk,
+            envelopes=Envelopes(),
+            settle=replies.settle,
+            refuse=replies.refuse,
+            call_tool=toolbox.call,
+            runtime=self.runtimes.get,
+            launcher=Launcher(options.home, prepare_channel, options.forwarder),
+            new_session=sessions,
+            start_ready=self.delegation.start_ready,
+            give_back=self.delegation.give_back,
+            wake=self.wake,
+            tell=self.runtimes.tell,
+        )
+        self.fleet = Fleet(kit=kit, supervisor=supervisor)
+        self.office = PostOffice(
+            root=options.home.channels,
+            database=database,
+            clock=clock,
+            ids=ids,
+            wake=self.wake,
+            log=log,
+        )
+        self.sidecar = Sidecar(
+            root=options.home.channels,
+            database=database,
+            fleet=self.fleet,
+            supervisor=supervisor,
+            office=self.office,
+            settings=settings,
+            door=partial(wiring.sidecar_door, settings, doors, self.runtimes.chosen),
+            cwd=wiring.limits(settings, options.cwd).work_dir,
+            clock=clock,
+            ids=ids,
+        )
+        inbox = Inbox(database=database, clock=clock, ids=ids, wake=self.wake)
+        records = RecordVerbs(
+            database=database,
+            inbox=inbox,
+            delegation=self.delegation,
+            clock=clock,
+            ids=ids,
+            wake=self.wake,
+            look_again=self.fleet.reconcile,
+            capabilities_of=self.fleet.capabilities_of,
+        )
+        lives = LiveVerbs(
+            database=database,
+            fleet=self.fleet,
+            desk=self.desk,
+            delegation=self.delegation,
+            check_door=partial(wiring.check_door, doors),
+            codex_home=codex_home(options.environ),
+            wake=self.wake,
+        )
+        tools = ToolVerbs(database=database, call_tool=toolbox.call, turn_of=self.turn_of)
+        self.verbs = {
+            **records.table(),
+            **lives.table(),
+            **tools.table(),
+            "codex.run": self.sidecar.run,
+        }
+
+    def wake(self, actor_id: str) -> None:
+        """Let an actor look at its queue."""
+        self.fleet.wake(actor_id)
+
+    def session_of(self, actor_id: str) -> ThreadSession | None:
+        """Return the actor's live thread."""
+        return self.fleet.session_of(actor_id)
+
+    def turn_of(self, actor_id: str) -> str:
+        """Return the turn that runs on the actor's thread, empty when none does."""
+        thread = self.fleet.session_of(actor_id)
+        return thread.active_turn if thread is not None else ""
