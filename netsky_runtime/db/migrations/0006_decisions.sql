@@ -1,0 +1,28 @@
+-- Who decided what, having seen what, by which rule: a chain that shows when a link was changed.
+
+CREATE TABLE rules (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    cwd TEXT NOT NULL,
+    pattern TEXT NOT NULL,
+    actors TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT;
+
+CREATE TABLE ledger (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    approval_id TEXT NOT NULL DEFAULT '',
+    entry_json TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    hash TEXT NOT NULL
+) STRICT;
+CREATE INDEX ledger_by_approval ON ledger (approval_id) WHERE approval_id <> '';
+
+ALTER TABLE approvals ADD COLUMN rule_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE approvals ADD COLUMN lost_reason TEXT NOT NULL DEFAULT '';
+-- The question that this one repeats, and the input that asked for it.
+ALTER TABLE approvals ADD COLUMN repeats_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE approvals ADD COLUMN asked_again_input TEXT NOT NULL DEFAULT '';
