@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents import ways
@@ -33,6 +34,8 @@ END_SECONDS = 10.0
 """How long runners get to let go of their threads, all together."""
 RESTART_SECONDS = 5.0
 """Rest of a runner after an error nobody foresaw."""
+REATTACH_SECONDS = 30.0
+"""How long whoever asked waits for a thread that is attached anew."""
 
 
 class Fleet:
@@ -187,6 +190,53 @@ class Fleet:
             msg = f"{actor_id} is {actor.status}, and only who is at work can be moved."
             raise Conflict(msg, hint=f"`netsky actors resume {actor_id}` brings it back.")
         return await move(runner.seat, runtime, interrupt=interrupt)
+
+    async def reattach(self, actor_id: str, reason: str) -> bool:
+        """Let go of the actor's thread, attach to it anew and read its history again.
+
+        Its door ends or unloads what carries the thread, where it can and no turn runs there, and
+        loads it afresh; tells whether it did. Returns after the attempt, or after
+        ``REATTACH_SECONDS``, when it goes on by itself. Raises ``NotFound``, and ``Conflict`` for
+        an actor that is stopped, is being moved, or when netsky stops.
+        """
+        actor = await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
+        runner = self._runners.get(actor_id)
+        if actor.status is ActorStatus.STOPPED or self._draining:
+            msg = f"{actor_id} cannot be attached anew: it was stopped, or netsky stops."
+            raise Conflict(msg, hint=f"`netsky actors resume {actor_id}` brings it back.")
+        if runner is not None and runner.seat.move is not None:
+            msg = f"{actor_id} is being moved to another door already."
+            raise Conflict(msg, hint="Try again when it is there.")
+        self._kit.log("warning", "thread is attached anew", {"actor": actor_id, "reason": reason})
+        if runner is not None:
+            runner.renew = reason
+            await self._end_runners([actor_id])
+        self.wake(actor_id)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REATTACH_SECONDS):
+                await self._runners[actor_id].attached.wait()
+        return runner is not None and runner.renewed
+
+    async def park(self, actor_id: str, reason: str) -> None:
+        """Give the actor no more work until the owner resumes it; ``reason`` tells him why.
+
+        Its thread stays attached, so a turn that runs is heard to its end. Raises ``NotFound``,
+        ``Refused`` for the owner and ``Conflict`` for an actor that is stopped.
+        """
+        if actor_id == OWNER:
+            msg = "The owner cannot be parked."
+            raise Refused(msg)
+        now = self._kit.clock.now()
+
+        async def body(tx: Tx) -> None:
+            actor = await actors.require(tx, actor_id)
+            if actor.status is ActorStatus.STOPPED:
+                msg = f"{actor_id} is stopped."
+                raise Conflict(msg)
+            await actors.set_status(tx, actor_id, ActorStatus.PARKED, reason=reason, now=now)
+
+        await self._kit.database.write(body)
+        self._kit.log("error", "actor parked", {"actor": actor_id, "reason": reason})
 
     async def stop_actor(self, actor_id: str) -> None:
         """End an actor: its turn is interrupted, its session over, its row kept.

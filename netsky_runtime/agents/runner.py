@@ -37,6 +37,8 @@ STEADY_SECONDS = 30.0
 """A thread that was served this long makes the next attempt a first one again."""
 DOUBTS_AFTER = 5
 CLOSE_SECONDS = 2.0
+RENEW_SECONDS = 8.0
+"""How long a door may take to end or unload what carries a thread."""
 LAST_WORDS_SECONDS = 2.0
 """How long the events of a thread that was left for another door may take to be stored."""
 
@@ -56,6 +58,10 @@ class ActorRunner:
         self._on_thread = on_thread
         self.attached = asyncio.Event()
         """Set once the first attempt to attach is over, whichever way it went."""
+        self.renew = ""
+        """Why what carries the thread is ended with this runner, where the door can do that."""
+        self.renewed = False
+        """Whether it was."""
         self._supervisor = supervisor
         self._unreadable = 0
         self._dispatcher = Dispatcher(self.seat)
@@ -203,11 +209,32 @@ class ActorRunner:
         self.seat.turn_over()
         if thread is None:
             return
+        if self.renew and await self._release(thread):
+            return
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await thread.close()
         except TimeoutError:
             self.seat.kit.log("warning", "thread was not let go", {"actor": self.seat.actor_id})
+
+    async def _release(self, thread: ThreadSession) -> bool:
+        """Record why the session is not live; let the door unload the thread, if it does that."""
+        seat, row = self.seat, self.seat.row
+        if row is not None:
+            await seat.kit.database.write(
+                lambda tx: sessions.set_state(tx, row.id, SessionState.LOST, reason=self.renew)
+            )
+        if not seat.capabilities.resume:
+            return False  # a door that forgets what it lets go of would lose the conversation
+        try:
+            async with asyncio.timeout(RENEW_SECONDS):
+                await thread.release()
+        except (RuntimeFailure, TimeoutError) as error:
+            fields = {"actor": seat.actor_id, "error": str(error) or "no answer"}
+            seat.kit.log("warning", "thread is not loaded afresh", fields)
+        else:
+            self.renewed = True
+        return self.renewed
 
     async def _lost(self, error: NetskyError) -> None:
         seat = self.seat
