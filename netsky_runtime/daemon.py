@@ -13,11 +13,11 @@ from netsky_runtime.clock import Clock, Ids, SortableIds, SystemClock, iso
 from netsky_runtime.control.feed import Feed
 from netsky_runtime.control.handle import Handle, LocalHandle
 from netsky_runtime.control.server import ControlServer
-from netsky_runtime.db import counts, daemon_row, engines
+from netsky_runtime.db import counts, engines
 from netsky_runtime.db import sessions as session_rows
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
-from netsky_runtime.errors import CodexMissing, NetskyError
+from netsky_runtime.errors import CodexMissing, Fenced, NetskyError
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
 from netsky_runtime.services import Services
@@ -37,6 +37,7 @@ ATTACH_SECONDS = 10.0
 """How long a start waits for threads to come back before it says it is ready."""
 FLUSH_SECONDS = 5.0
 """How long a stop waits for a database that does not take the last facts; Codex keeps them."""
+TAKEN_OVER = "another netsky has taken over this home"
 _READING = frozenset({"status", "doctor", "wait"})
 
 
@@ -52,6 +53,8 @@ class Daemon:
         self.asked_to_stop = asyncio.Event()
         self.keep_engine = False
         self.started = False
+        self.taken_over = False
+        """Whether another netsky owns the home now: this one has written nothing since."""
         self._stack = AsyncExitStack()
         self._stopping: asyncio.Task[None] | None = None
         self._state = "starting"
@@ -92,19 +95,17 @@ class Daemon:
         home.prepare()
         stack.enter_context(HomeLock(home.lock))
 
+        self.log = Logbook(file=home.logs / "netsky.jsonl", clock=clock)
         options.progress("opening the database")
         self.database = await Database.open(home.database, backups=home.backups, clock=clock)
         stack.push_async_callback(self.database.close)
         stored = await self.database.read(setting_rows.get_all)
         self.settings = settings.load(stored, options.environ, **options.flags)
         check_start(home, self.settings, options.cwd)
-        self.epoch = await self.database.write(
-            lambda tx: daemon_row.take_epoch(tx, os.getpid(), clock.now())
-        )
+        self.epoch = await self.database.own(pid=os.getpid(), now=clock.now(), lost=self._home_lost)
         folder = settings.work_dir(self.settings, options.cwd).resolve()
         await self.database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
 
-        self.log = Logbook(file=home.logs / "netsky.jsonl", clock=clock)
         self.tasks = Supervisor(report=self.log.failure)
         stack.push_async_callback(self.log.flush, self.database)
         stack.push_async_callback(self.tasks.close)
@@ -265,6 +266,13 @@ class Daemon:
         self.ask_to_stop(keep_engine=request.keep_engine)
         return {}
 
+    def _home_lost(self) -> None:
+        """End, and leave everything that works on to the netsky that has the home now."""
+        self.taken_over = True
+        self.keep_engine = True  # also when the stop that is under way was to end it
+        self.log("error", TAKEN_OVER, {"epoch": self.epoch})
+        self.ask_to_stop(keep_engine=True)
+
     def ask_to_stop(self, *, keep_engine: bool) -> None:
         """Let whoever hosts this daemon end it; the first to ask chooses about the engine."""
         if not self.asked_to_stop.is_set():
@@ -285,9 +293,12 @@ class Daemon:
     async def _stop(self) -> None:
         self._state = "stopping"
         self.log("info", "daemon stops", {"keep_engine": self.keep_engine})
-        self.feed.closing("the daemon stops")
+        self.feed.closing(TAKEN_OVER if self.taken_over else "the daemon stops")
         try:
             await self._stack.aclose()
+        except Fenced:
+            if not self.taken_over:
+                raise
         finally:
             self.stopped.set()
 

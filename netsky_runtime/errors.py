@@ -62,6 +62,20 @@ class Unhealthy(NetskyError):
     code = "unhealthy"
 
 
+class Fenced(NetskyError):
+    """Another process owns the home that this one owned before: it can write no more."""
+
+    code = "fenced"
+
+    def __init__(
+        self,
+        message: str = "Another netsky has taken over this home.",
+        *,
+        hint: str = "Nothing was written. `netsky` attaches to the one that has it.",
+    ) -> None:
+        super().__init__(message, hint=hint)
+
+
 class DeadlineExceeded(NetskyError):
     """Nobody answered in time."""
 
@@ -87,6 +101,7 @@ BY_CODE: dict[str, type[NetskyError]] = {
         NoDaemon,
         DaemonRunning,
         Unhealthy,
+        Fenced,
         DeadlineExceeded,
     )
 }

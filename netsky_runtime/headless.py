@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from netsky_runtime import wiring
 from netsky_runtime.daemon import Daemon
+from netsky_runtime.errors import Fenced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,8 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 async def run_headless(options: Options, *, narrate: Callable[[str], None]) -> int:
     """Run a daemon in the foreground until a signal or ``netsky stop``; return the exit status.
 
-    SIGTERM and SIGINT stop everything; SIGHUP (a lost terminal) leaves the engine working.
+    SIGTERM and SIGINT stop everything; SIGHUP (a lost terminal) leaves the engine working. Raises
+    ``Fenced`` at the end when another netsky has taken over the home.
     """
     starting = asyncio.current_task()
     loop = asyncio.get_running_loop()
@@ -55,4 +57,6 @@ async def run_headless(options: Options, *, narrate: Callable[[str], None]) -> i
     finally:
         await daemon.stop(keep_engine=daemon.keep_engine)
     narrate("stopped")
+    if daemon.taken_over:
+        raise Fenced
     return 0

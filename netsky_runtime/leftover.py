@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -79,6 +80,7 @@ async def end(home: Home, environ: Mapping[str, str]) -> Ended:
         database = await Database.open(home.database, backups=home.backups, clock=clock)
         log = Logbook(file=home.logs / "netsky.jsonl", clock=clock, component="cli")
         try:
+            await database.own(pid=os.getpid(), now=clock.now())
             return await end_all(home, environ, database=database, clock=clock, log=log)
         finally:
             await log.flush(database)

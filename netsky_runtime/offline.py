@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbT
         stack.enter_context(HomeLock(home.lock))
         database = await Database.open(home.database, backups=home.backups, clock=clock)
         stack.push_async_callback(database.close)
+        # A daemon that lost its lock and does not know it writes nothing more from here on.
+        await database.own(pid=os.getpid(), now=clock.now())
         here = cwd or Path.cwd()
         chosen = settings.load(await database.read(setting_rows.get_all))
         folder = settings.work_dir(chosen, here).resolve()

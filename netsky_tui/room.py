@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.clock import SystemClock
-from netsky_runtime.errors import DaemonRunning, NoDaemon
+from netsky_runtime.errors import DaemonRunning, Fenced, NoDaemon
 from netsky_tui import keymap
 from netsky_tui.app import RoomApp
 from netsky_tui.driver import RoomDriver
@@ -77,6 +77,11 @@ class HomeConnector:
         if self._daemon is not None:
             await self._daemon.stop(keep_engine=keep_engine)
 
+    def check_owned(self) -> None:
+        """Raise ``Fenced`` when another netsky has taken the home from this room's daemon."""
+        if self._daemon is not None and self._daemon.taken_over:
+            raise Fenced
+
 
 def run_room(options: Options) -> int:
     """Open the room and return the exit status.
@@ -107,4 +112,5 @@ async def _run(options: Options) -> int:
     finally:
         # However the screen ended: nothing more happens to a daemon that has stopped already.
         await connector.stop(keep_engine=True)
+    connector.check_owned()
     return status or app.return_code or 0

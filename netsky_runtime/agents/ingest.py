@@ -12,7 +12,7 @@ import orjson
 
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.db import events, usage
-from netsky_runtime.errors import NetskyError
+from netsky_runtime.errors import Fenced, NetskyError
 from netsky_runtime.records import Usage
 
 if TYPE_CHECKING:
@@ -47,12 +47,15 @@ class FactWriter:
         self._room = asyncio.Event()
         self._room.set()
         self._sequence = 0
+        self._given_up = False
 
     async def put(self, actor_id: str, event: CodexEvent) -> None:
         """Accept a fact at once, or, while the database is far behind, when there is room."""
         while len(self._queue) >= QUEUE_LIMIT:
             self._room.clear()
             await self._room.wait()
+        if self._given_up:
+            return
         self._queue.append((actor_id, event))
         self._drained.clear()
         self._filled.set()
@@ -62,12 +65,18 @@ class FactWriter:
         await self._drained.wait()
 
     async def run(self) -> None:
-        """Store until cancelled; a failing database is retried, nothing accepted is dropped."""
+        """Store until cancelled; a failing database is retried, nothing accepted is dropped.
+
+        It ends when the home has another owner, who reads the facts from the threads' histories.
+        """
         while True:
             await self._filled.wait()
             batch = [self._queue[index] for index in range(min(BATCH, len(self._queue)))]
             try:
                 await self._database.write(partial(self._store, batch=batch))
+            except Fenced:
+                self._give_up()
+                return
             except (sqlite3.Error, OSError, NetskyError) as error:
                 self._log("error", "facts could not be stored", {"error": str(error)})
                 await self._clock.sleep(1.0)
@@ -78,6 +87,12 @@ class FactWriter:
             if not self._queue:
                 self._filled.clear()
                 self._drained.set()
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        self._queue.clear()
+        self._room.set()
+        self._drained.set()
 
     async def _store(self, tx: Tx, *, batch: list[tuple[str, CodexEvent]]) -> None:
         await events.upsert_many(tx, [self._fact(actor_id, event) for actor_id, event in batch])

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import aiosqlite
 
-from netsky_runtime.db import faults, migrate
+from netsky_runtime.db import daemon_row, faults, migrate
 from netsky_runtime.db.pool import ReadPool
 from netsky_runtime.db.rows import Tx
-from netsky_runtime.errors import DatabaseError
+from netsky_runtime.errors import DatabaseError, Fenced
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,6 +34,10 @@ _WRITER = """
 PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
 PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768; PRAGMA mmap_size = 0
 """
+
+
+def _nobody() -> None:
+    """Tell nobody."""
 
 
 class Reader(Protocol):
@@ -62,6 +66,9 @@ class Database:
         self._callbacks: list[Callable[[], None]] = []
         self._closing: asyncio.Task[None] | None = None
         self._revision = 0
+        self._epoch: int | None = None
+        self._fenced = False
+        self._lost: Callable[[], None] = _nobody
 
     @classmethod
     async def open(cls, path: Path, *, backups: Path, clock: Clock) -> Self:
@@ -94,6 +101,21 @@ class Database:
         """Call ``callback`` on the loop after every commit that changed rows."""
         self._callbacks.append(callback)
 
+    async def own(self, *, pid: int, now: int, lost: Callable[[], None] = _nobody) -> int:
+        """Take the next epoch of the home, whose lock the caller holds, and fence it; return it."""
+        epoch = await self.write(lambda tx: daemon_row.take_epoch(tx, pid, now))
+        self.fence(epoch, lost=lost)
+        return epoch
+
+    def fence(self, epoch: int, *, lost: Callable[[], None] = _nobody) -> None:
+        """Write only while ``epoch`` is the home's.
+
+        The first transaction that finds another one raises ``Fenced``, and so does every later
+        one; none of them writes. ``lost`` is called once, on the loop.
+        """
+        self._epoch = epoch
+        self._lost = lost
+
     async def write(
         self, body: Callable[[Tx], Awaitable[T]], *, then: Callable[[T], None] | None = None
     ) -> T:
@@ -102,7 +124,8 @@ class Database:
         All or nothing: an error in ``body`` rolls back. A cancelled caller stops waiting, but
         its transaction is carried through, so what it writes must bear being written; ``then``
         is called with the result after the commit whether or not the caller still waits. Raises
-        what ``body`` raises, ``sqlite3.Error``, or ``DatabaseError`` when closed or stuck.
+        what ``body`` raises, ``sqlite3.Error``, ``DatabaseError`` when closed or stuck, or
+        ``Fenced``.
         """
         if self._closing is not None:
             msg = f"The database {self.path} is closed."
@@ -132,11 +155,15 @@ class Database:
         self, body: Callable[[Tx], Awaitable[T]], then: Callable[[T], None] | None
     ) -> T:
         async with self._lock:
+            if self._fenced:
+                raise Fenced
             self._owner = asyncio.current_task()
             changes = self._writer.total_changes
             try:
                 async with asyncio.timeout(TRANSACTION_SECONDS) as deadline:
                     await self._writer.execute_fetchall("BEGIN IMMEDIATE")
+                    if self._epoch is not None:
+                        await self._check_epoch(self._epoch)
                     result = await body(self._writer)
                 await self._writer.execute_fetchall("COMMIT")
             except BaseException as error:
@@ -156,6 +183,13 @@ class Database:
             if then is not None:
                 then(result)
             return result
+
+    async def _check_epoch(self, own: int) -> None:
+        # Under the write lock: nobody can take the next epoch before this transaction has ended.
+        if await daemon_row.epoch(self._writer) != own:
+            self._fenced = True
+            asyncio.get_running_loop().call_soon(self._lost)
+            raise Fenced
 
     def _committed(self) -> None:
         self._revision += 1

@@ -16,6 +16,7 @@ ON CONFLICT (id) DO UPDATE SET epoch = epoch + 1, pid = excluded.pid,
     started_at = excluded.started_at
 RETURNING epoch
 """
+_EPOCH = "SELECT epoch FROM daemon WHERE id = 1"
 _CURRENT = "SELECT epoch, pid, started_at FROM daemon WHERE id = 1"
 
 
@@ -29,8 +30,13 @@ class DaemonRow:
 
 
 async def take_epoch(tx: Tx, pid: int, now: int) -> int:
-    """Record a new daemon and return its epoch, one more than the last one's."""
+    """Record a new owner of this home and return its epoch, one more than the last one's."""
     return int(await rows.value(tx, _TAKE, pid, now))
+
+
+async def epoch(tx: Tx) -> int:
+    """Return the epoch of whoever owns this home now, 0 before the first."""
+    return int(await rows.value(tx, _EPOCH) or 0)
 
 
 async def current(tx: Tx) -> DaemonRow | None:

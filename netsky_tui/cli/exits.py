@@ -27,6 +27,7 @@ _BY_CODE = {
     "not_found": Exit.NOT_FOUND,
     "no_daemon": Exit.NO_DAEMON,
     "unhealthy": Exit.UNHEALTHY,
+    "fenced": Exit.UNHEALTHY,
     "timeout": Exit.TIMEOUT,
 }
 

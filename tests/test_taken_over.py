@@ -1,0 +1,101 @@
+"""A daemon whose home another one took ends by itself, and leaves to it what works on."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from netsky_runtime.control.client import RemoteHandle
+from netsky_runtime.daemon import Daemon
+from netsky_runtime.errors import Fenced
+from netsky_runtime.headless import run_headless
+from netsky_runtime.offline import offline
+from tests.test_daemon import options
+
+
+def take(home) -> None:
+    """Take the home's next epoch, as a daemon does that found the lock free."""
+    with closing(sqlite3.connect(home.database)) as database, database:
+        database.execute("UPDATE daemon SET epoch = epoch + 1, pid = 1")
+
+
+async def send(handle, text: str):
+    return await handle.call("send", {"target": "manager0", "body": text})
+
+
+async def test_a_daemon_that_lost_its_home_refuses_and_ends_with_its_engine_alone(tmp_path):
+    given = options(tmp_path)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        daemon = await Daemon.host(given)
+        try:
+            room = await RemoteHandle.connect(given.home.control_socket, client="room")
+            telling = group.create_task(_reason(room))
+            await send(room, "SAY[before]")
+            take(given.home)
+            with pytest.raises(Fenced):
+                await send(room, "SAY[after]")
+            await daemon.asked_to_stop.wait()
+            assert daemon.taken_over
+            assert daemon.keep_engine
+        finally:
+            await daemon.stop(keep_engine=False)
+        assert await telling == "another netsky has taken over this home"
+        await room.close()
+    with closing(sqlite3.connect(given.home.database)) as database:
+        bodies = [body for (body,) in database.execute("SELECT body FROM messages")]
+    assert "SAY[after]" not in bodies
+
+
+async def _reason(room: RemoteHandle) -> str:
+    pushes = [push async for push in room.pushes()]
+    return str(pushes[-1].data["reason"])
+
+
+async def test_a_stop_that_finds_its_home_taken_leaves_the_engine_to_the_other(tmp_path):
+    given = options(tmp_path)
+    async with asyncio.timeout(20):
+        daemon = await Daemon.host(given)
+        take(given.home)
+        await daemon.stop(keep_engine=False)
+    assert daemon.keep_engine
+
+
+async def test_without_a_room_it_says_why_it_ended(tmp_path):
+    given = options(tmp_path)
+    said, ready = [], asyncio.Event()
+
+    def narrate(line: str) -> None:
+        said.append(line)
+        ready.set()
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        running = group.create_task(_ended(given, narrate))
+        await ready.wait()
+        room = await RemoteHandle.connect(given.home.control_socket, client="test")
+        take(given.home)
+        with pytest.raises(Fenced):
+            await send(room, "SAY[after]")
+        error = await running
+        await room.close()
+    assert "Another netsky has taken over this home." in str(error)
+    assert said[-1] == "stopped"
+
+
+async def _ended(given, narrate) -> Fenced:
+    with pytest.raises(Fenced) as caught:
+        await run_headless(given, narrate=narrate)
+    return caught.value
+
+
+async def test_a_verb_under_the_lock_fences_whoever_had_the_home_before(tmp_path):
+    given = options(tmp_path)
+    daemon = await Daemon.host(given)
+    await daemon.stop(keep_engine=False)
+    async with offline(given.home, cwd=given.cwd) as verbs:
+        await verbs("send", {"target": "manager0", "body": "words"})
+        take(given.home)
+        with pytest.raises(Fenced):
+            await verbs("send", {"target": "manager0", "body": "more words"})
