@@ -17,12 +17,15 @@ from netsky_runtime.states import (
     DeliveryStatus,
     Direction,
     EngineState,
+    Evidence,
     HealthState,
     InputMode,
     InputStatus,
     MessageKind,
     MessageStatus,
     Priority,
+    RungName,
+    RungOutcome,
     RuntimeName,
     SessionState,
     Source,
@@ -46,6 +49,44 @@ class Health:
     state: HealthState
     reason: str
     since: int
+    evidence: Evidence = Evidence.ROW
+    last_sign: int | None = None
+    """When its thread, or what runs it, was last heard of."""
+    silent: bool = False
+    """Whether its turn has given no sign of life for longer than is usual."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vital:
+    """How a running turn lives."""
+
+    fact: str = ""
+    """Kind of its newest fact that is a sign of life."""
+    fact_at: int | None = None
+    item: str = ""
+    """Type of the item that was begun last and is not completed; empty when none is open."""
+    pulse: Evidence | None = None
+    """How the newest sign of life that is no fact was heard."""
+    pulse_at: int | None = None
+    silent: bool = False
+    """Whether the watchdog does something about its silence, or has done and nothing helped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """Something that was done about a turn that hung."""
+
+    seq: int
+    actor_id: str
+    thread_id: str
+    turn_id: str
+    rung: RungName
+    evidence: str
+    """Why it was time for it, in words."""
+    outcome: RungOutcome
+    detail: str
+    at: int
+    ended_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +199,8 @@ class Turn:
     completed_at: int | None = None
     error: str = ""
     final_text: str = ""
+    stopped_by: str = ""
+    """Why netsky or the account stopped it, to go on once that is over; empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +328,59 @@ class Approval:
     decided_at: int | None = None
     sent_at: int | None = None
     """When Codex had the decision; a decision that its engine did not live to hear is lost."""
+    rule_id: str = ""
+    """The rule that answered it."""
+    lost_reason: str = ""
+    """Why it is lost, or why it is not known whether Codex heard its decision."""
+    repeats_id: str = ""
+    """The lost approval that this one asks again."""
+    asked_again_input: str = ""
+    """The input that told its actor to ask again."""
+    successor_id: str = ""
+    """The approval that asks this one again; derived from ``repeats_id``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A command that the owner has accepted beforehand, for some actors in one folder."""
+
+    id: str
+    cwd: str
+    """Absolute and without symbolic links; it holds there and below."""
+    pattern: str
+    actors: str
+    """``workers``, ``managers`` or an actor's name."""
+    created_at: int
+    revoked_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """One link of the ledger."""
+
+    seq: int
+    at: int
+    kind: str
+    approval_id: str
+    entry: Mapping[str, Any]
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerHead:
+    """The end of the ledger: to be noted elsewhere, since a cut-off end shows by nothing else."""
+
+    count: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerBreak:
+    """The first link of the ledger that does not hold, and why."""
+
+    seq: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -242,6 +242,23 @@ class ApprovalStatus(StrEnum):
     LOST = "lost"
 
 
+class LedgerKind(StrEnum):
+    """What an entry of the ledger tells of."""
+
+    DECIDED = "decided"
+    REOPENED = "reopened"
+    """A decision could not be said to Codex, or Codex asks what had been given up."""
+    CANCELLED = "cancelled"
+    """Its turn was interrupted before anybody decided."""
+    RESOLVED_ELSEWHERE = "resolved_elsewhere"
+    LOST = "lost"
+    UNCONFIRMED = "unconfirmed"
+    """Its turn went on, and whether by netsky's decision is not known."""
+    ASKED_AGAIN = "asked_again"
+    RULE_ADDED = "rule_added"
+    RULE_REVOKED = "rule_revoked"
+
+
 class HealthState(StrEnum):
     """How an actor is, at a glance."""
 
@@ -250,3 +267,83 @@ class HealthState(StrEnum):
     IDLE = "idle"
     BLOCKED = "blocked"
     UNHEALTHY = "unhealthy"
+
+
+class AttentionKind(StrEnum):
+    """What can wait for a human."""
+
+    APPROVAL = "approval"
+    QUESTION = "question"
+    """An actor asks the owner; Codex's own questions are approvals."""
+    BLOCKED = "blocked"
+    """A screen of Codex's that only a human may answer."""
+    UNCERTAIN = "uncertain"
+    CRASH_LOOP = "crash_loop"
+    """Parked because it was brought back too often."""
+    PARKED = "parked"
+    LOST = "lost"
+    """A question of Codex's that died unanswered, and was not asked again."""
+    FAILED = "failed"
+    """A message of the owner's that came to nothing."""
+    QUARANTINED = "quarantined"
+    """A file of the bus that nobody was given."""
+
+
+class Evidence(StrEnum):
+    """How it is known that an actor is as it is."""
+
+    PROTOCOL = "protocol"
+    """An event of its thread."""
+    ROLLOUT = "rollout"
+    """A line of the file in which Codex writes the thread down."""
+    LIVE_TEXT = "live text"
+    """A fragment of what its turn says or its command prints."""
+    HISTORY = "history"
+    """What its thread's own history showed when it was read."""
+    SCREEN = "screen"
+    """What Codex's own screen shows."""
+    ROW = "netsky"
+    """What netsky itself has written down."""
+
+
+class RungName(StrEnum):
+    """What is done about a turn that hangs, in this order."""
+
+    RECONCILE = "reconcile"
+    """Read the thread's history, and listen to its live text from here on."""
+    INTERRUPT = "interrupt"
+    REATTACH = "reattach"
+    """Let go of the thread and load it afresh, in a process of its own where it has one."""
+    MOVE = "move"
+    """Take the thread through another door to Codex."""
+    PARK = "park"
+    """Give the actor no more work and tell the owner."""
+
+
+class RungOutcome(StrEnum):
+    """What came of a rung."""
+
+    TRYING = ""
+    HELPED = "helped"
+    NO_CHANGE = "no change"
+    FAILED = "failed"
+    """It could not be done, or not to its end."""
+
+
+class BudgetScope(StrEnum):
+    """What a budget bounds."""
+
+    ACTOR = "actor"
+    TASK = "task"
+    DAY = "day"
+    """All actors together, from local midnight to local midnight."""
+
+
+class PauseKind(StrEnum):
+    """Why nothing is dispatched to anybody."""
+
+    OWNER = "owner"
+    LIMIT = "limit"
+    """Codex's account has reached a limit."""
+    DAY = "day"
+    """The budget of the day is used up."""

@@ -1,0 +1,89 @@
+"""Rows of ``pauses``: times in which nothing is dispatched to anybody.
+
+Wall times are stored and looked at anew each time, so a clock that jumps ends a pause early or
+late, and never leaves one for ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netsky_runtime.budgets import Pause
+from netsky_runtime.db import rows
+from netsky_runtime.states import PauseKind
+
+if TYPE_CHECKING:
+    from netsky_runtime.db.rows import Row, Tx
+
+_CURRENT = """
+SELECT * FROM pauses WHERE ended_at IS NULL AND (resumes_at IS NULL OR resumes_at > ?)
+ORDER BY resumes_at IS NULL DESC, resumes_at DESC, seq LIMIT 1
+"""
+_ENDED = """
+SELECT max(min(coalesce(ended_at, resumes_at), coalesce(resumes_at, ended_at))) FROM pauses
+WHERE coalesce(ended_at, resumes_at) IS NOT NULL AND began_at <= ?1
+    AND min(coalesce(ended_at, resumes_at), coalesce(resumes_at, ended_at)) <= ?1
+"""
+_OPEN_OF_KIND = """
+SELECT * FROM pauses WHERE ended_at IS NULL AND kind = ? AND
+    (resumes_at IS NULL OR resumes_at > ?) ORDER BY seq DESC LIMIT 1
+"""
+_LAST_OF_KIND = "SELECT * FROM pauses WHERE kind = ? ORDER BY seq DESC LIMIT 1"
+_PROLONG = "UPDATE pauses SET resumes_at = ?, reason = ? WHERE seq = ?"
+_END = """
+UPDATE pauses SET ended_at = ?1 WHERE ended_at IS NULL
+    AND (resumes_at IS NULL OR resumes_at > ?1) AND kind IN (SELECT value FROM json_each(?2))
+RETURNING *
+"""
+
+
+async def current(tx: Tx, now: int) -> Pause | None:
+    """Return the pause that lasts longest of those that last."""
+    row = await rows.one(tx, _CURRENT, now)
+    return None if row is None else _pause(row)
+
+
+async def ended(tx: Tx, now: int) -> int | None:
+    """Return when the last pause that is over was over."""
+    found = await rows.value(tx, _ENDED, now)
+    return None if found is None else int(found)
+
+
+async def last(tx: Tx, kind: PauseKind) -> Pause | None:
+    """Return the last pause of a kind, be it over or not."""
+    row = await rows.one(tx, _LAST_OF_KIND, kind.value)
+    return None if row is None else _pause(row)
+
+
+async def begin(
+    tx: Tx, kind: PauseKind, reason: str, *, resumes_at: int | None, now: int
+) -> Pause:
+    """Pause the fleet; one of the same kind that lasts gets the new end and reason."""
+    lasting = await rows.one(tx, _OPEN_OF_KIND, kind.value, now)
+    if lasting is not None:
+        await rows.many(tx, _PROLONG, resumes_at, reason, lasting["seq"])
+    else:
+        values = {"kind": kind.value, "reason": reason, "began_at": now, "resumes_at": resumes_at}
+        await rows.insert(tx, "pauses", values)
+    row = await rows.one(tx, _LAST_OF_KIND, kind.value)
+    if row is None:
+        msg = "a pause was stored and is not there"
+        raise RuntimeError(msg)
+    return _pause(row)
+
+
+async def end(tx: Tx, *kinds: PauseKind, now: int) -> tuple[Pause, ...]:
+    """End the pauses of these kinds that last, and return them; of every kind without any."""
+    wanted = rows.words(kind.value for kind in kinds or PauseKind)
+    return tuple(_pause(row) for row in await rows.many(tx, _END, now, wanted))
+
+
+def _pause(row: Row) -> Pause:
+    return Pause(
+        seq=row["seq"],
+        kind=PauseKind(row["kind"]),
+        reason=row["reason"],
+        began_at=row["began_at"],
+        resumes_at=row["resumes_at"],
+        ended_at=row["ended_at"],
+    )
