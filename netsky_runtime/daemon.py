@@ -18,6 +18,7 @@ from netsky_runtime.db import sessions as session_rows
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import CodexMissing, Fenced, NetskyError
+from netsky_runtime.gate import Gate, check_self
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
 from netsky_runtime.services import Services
@@ -102,6 +103,7 @@ class Daemon:
         stored = await self.database.read(setting_rows.get_all)
         self.settings = settings.load(stored, options.environ, **options.flags)
         check_start(home, self.settings, options.cwd)
+        await check_self("to start netsky", home=home, database=self.database)
         self.epoch = await self.database.own(pid=os.getpid(), now=clock.now(), lost=self._home_lost)
         folder = settings.work_dir(self.settings, options.cwd).resolve()
         await self.database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
@@ -193,6 +195,7 @@ class Daemon:
         self.log.on_line(self._tell)
         self.server = ControlServer(
             self.options.home.control_socket,
+            gate=Gate(home=self.options.home, database=self.database, log=self.log),
             dispatch=self.dispatch,
             feed=self.feed,
             identity=self._identity,

@@ -68,10 +68,12 @@ def residents(home: Home) -> bool:
 async def end(home: Home, environ: Mapping[str, str]) -> Ended:
     """End all of it under the home's lock, as a daemon's stop does.
 
-    Raises ``DaemonRunning`` when a daemon has just started, ``Unhealthy`` when it does not end.
+    Raises ``DaemonRunning`` when a daemon has just started, ``Refused`` for an agent,
+    ``Unhealthy`` when it does not end.
     """
     from netsky_runtime.clock import SystemClock
     from netsky_runtime.db.connection import Database
+    from netsky_runtime.gate import check_self
     from netsky_runtime.lock import HomeLock
     from netsky_runtime.logbook import Logbook
 
@@ -80,6 +82,7 @@ async def end(home: Home, environ: Mapping[str, str]) -> Ended:
         database = await Database.open(home.database, backups=home.backups, clock=clock)
         log = Logbook(file=home.logs / "netsky.jsonl", clock=clock, component="cli")
         try:
+            await check_self("to stop it", home=home, database=database)
             await database.own(pid=os.getpid(), now=clock.now())
             return await end_all(home, environ, database=database, clock=clock, log=log)
         finally:

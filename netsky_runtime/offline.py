@@ -13,6 +13,7 @@ from netsky_runtime.clock import SortableIds, SystemClock
 from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
+from netsky_runtime.gate import check_self
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.states import RuntimeName
 from netsky_runtime.verbs import RecordVerbs, VerbTable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbTable]:
     """Offer the verbs that need no threads, under the home's lock, while no daemon runs.
 
-    Raises ``DaemonRunning`` when one has just started, and what opening a home raises.
+    Raises ``DaemonRunning`` when one has just started, ``Refused`` for an agent, and what opening a home raises.
     """
     clock = SystemClock()
     ids = SortableIds(clock)
@@ -36,6 +37,7 @@ async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbT
         stack.enter_context(HomeLock(home.lock))
         database = await Database.open(home.database, backups=home.backups, clock=clock)
         stack.push_async_callback(database.close)
+        await check_self("to write to this home", home=home, database=database)
         # A daemon that lost its lock and does not know it writes nothing more from here on.
         await database.own(pid=os.getpid(), now=clock.now())
         here = cwd or Path.cwd()

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 SOCKET_PATH_LIMIT = 100
 """Bytes; Linux allows 107 and macOS 103, and Codex may put a suffix on the engine's."""
+AGENT_VARIABLE = "NETSKY_AGENT_OF"
+"""Names the home whose engine or tmux has started a process. No proof, but what is left to tell
+it by when it has left its parents, its session and its process group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,11 @@ class Home:
     def attach(self) -> Path:
         """What a resident Codex is started with and says at the end of its turns, by actor."""
         return self.root / "attach"
+
+    @property
+    def mark(self) -> tuple[str, str]:
+        """The variable that what agents start bears in its environment, and its value."""
+        return AGENT_VARIABLE, str(self.root)
 
     @property
     def tmux_socket(self) -> Path:

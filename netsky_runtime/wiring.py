@@ -183,7 +183,7 @@ class Runtimes:
         ids: Ids,
         log: Log,
     ) -> None:
-        self._environ = environ
+        self._environ = {**environ, **dict((home.mark,))}
         self._demo = demo
         self._settings = settings
         self._home = home

@@ -11,7 +11,8 @@ import stat
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from netsky_runtime.control.serving import ServedClient
+from netsky_runtime.control.ancestry import peer_pid
+from netsky_runtime.control.serving import Gate, ServedClient
 from netsky_runtime.errors import DaemonRunning, Unhealthy
 from netsky_runtime.supervise import Report, Supervisor
 from netsky_runtime.wire.framing import LineFraming
@@ -36,7 +37,8 @@ class ControlServer:
     """Serves every client on one socket.
 
     ``dispatch`` runs the requests, except ``hello`` (answered with ``identity``), ``watch`` and
-    ``subscribe``, which are between a client and the feed. A client that leaves takes the
+    ``subscribe``, which are between a client and the feed, and of all but ``hello`` those that
+    ``gate`` lets through. A client that leaves takes the
     requests he waits for with him: they are cancelled.
     """
 
@@ -44,12 +46,14 @@ class ControlServer:
         self,
         path: Path,
         *,
+        gate: Gate,
         dispatch: Dispatch,
         feed: Feed,
         identity: Callable[[], Mapping[str, Any]],
         report: Report = log_failure,
     ) -> None:
         self._path = path
+        self._gate = gate
         self._dispatch = dispatch
         self._feed = feed
         self._identity = identity
@@ -97,6 +101,8 @@ class ControlServer:
             return
         client = ServedClient(
             LineFraming(reader, writer),
+            pid=peer_pid(writer.get_extra_info("socket")),
+            gate=self._gate,
             dispatch=self._dispatch,
             feed=self._feed,
             identity=self._identity,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from netsky_runtime.control import protocol
 from netsky_runtime.control.vocabulary import (
@@ -25,6 +25,7 @@ from netsky_runtime.wire.peer import Peer, RequestId
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from netsky_runtime.control.ancestry import Caller
     from netsky_runtime.control.feed import Feed
     from netsky_runtime.control.handle import Dispatch
     from netsky_runtime.wire.framing import Framing
@@ -35,6 +36,18 @@ PUSH_SECONDS: Final = 60.0
 FAREWELL_SECONDS: Final = 0.5
 
 
+class Gate(Protocol):
+    """Says who may ask what."""
+
+    async def look(self, pid: int) -> Caller:
+        """Tell who the process on the other side is; asked once for each connection."""
+        ...
+
+    async def check(self, who: Caller, method: str, params: Mapping[str, Any]) -> None:
+        """Raise ``Refused`` for what this caller may not ask."""
+        ...
+
+
 class ServedClient:
     """Serves one connection until either side ends it."""
 
@@ -42,11 +55,16 @@ class ServedClient:
         self,
         framing: Framing,
         *,
+        pid: int,
+        gate: Gate,
         dispatch: Dispatch,
         feed: Feed,
         identity: Callable[[], Mapping[str, Any]],
         report: Report,
     ) -> None:
+        self._pid = pid
+        self._gate = gate
+        self._who: asyncio.Task[Caller] | None = None
         self._dispatch = dispatch
         self._identity = identity
         self._report = report
@@ -72,6 +90,8 @@ class ServedClient:
 
     async def run(self) -> None:
         """Serve until the connection ends; what he asked for and waits for ends with it."""
+        # At once: who has started him may have gone a moment later.
+        self._who = self._tasks.spawn("who", self._gate.look(self._pid))
         try:
             await self._peer.run()
         finally:
@@ -144,6 +164,7 @@ class ServedClient:
     async def _serve(self, request_id: RequestId, method: str, params: dict[str, Any]) -> None:
         outcome: dict[str, Any] | NetskyError
         try:
+            await self._admit(method, params)
             if method in (WATCH, SUBSCRIBE):
                 outcome = await self._subscription.call(method, params)
                 self._start_pushing()
@@ -155,6 +176,13 @@ class ServedClient:
             self._report(method, error)
             outcome = NetskyError(f"{method} failed inside netsky: {error!r}.")
         await self._answer(request_id, outcome)
+
+    async def _admit(self, method: str, params: Mapping[str, Any]) -> None:
+        if self._who is None:
+            raise AssertionError
+        # Of all his requests: one that is cancelled takes the answer from none.
+        who = await asyncio.shield(self._who)
+        await self._gate.check(who, method, params)
 
     async def _answer(self, request_id: RequestId, outcome: dict[str, Any] | NetskyError) -> None:
         with suppress(PeerClosed):

@@ -20,6 +20,7 @@ from netsky_runtime.db.connection import Database, Tx
 from netsky_runtime.errors import NetskyError
 from netsky_runtime.paths import Home
 from netsky_tui.cli import main
+from tests.control.kit import OWNERS_ONLY
 from tests.support.fakes import START_MS, ManualClock
 
 if TYPE_CHECKING:
@@ -116,7 +117,11 @@ def daemon(home: Home) -> Iterator[FakeDaemon]:
         feed = Feed(database=nothing, live=nothing, clock=SystemClock())
         identity = {"pid": os.getpid(), "epoch": 1, "version": "0"}
         server = ControlServer(
-            home.control_socket, dispatch=fake, feed=feed, identity=lambda: identity
+            home.control_socket,
+            gate=OWNERS_ONLY,
+            dispatch=fake,
+            feed=feed,
+            identity=lambda: identity,
         )
         await server.start()
         loop = asyncio.get_running_loop()

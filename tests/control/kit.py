@@ -15,6 +15,7 @@ import orjson
 from netsky_runtime.agents.live import LiveState
 from netsky_runtime.clock import Clock, SystemClock
 from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.control.ancestry import Caller
 from netsky_runtime.control.client import RemoteHandle
 from netsky_runtime.control.feed import Feed
 from netsky_runtime.control.handle import LocalHandle, Push
@@ -26,6 +27,7 @@ from netsky_runtime.errors import NotFound
 from netsky_runtime.wire.framing import LineFraming
 
 if TYPE_CHECKING:
+    from netsky_runtime.control.serving import Gate
     from netsky_runtime.control.subscription import Subscription
 
 Verb = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
@@ -162,8 +164,23 @@ class Raw:
         return orjson.loads(line)
 
 
+class NobodyElse:
+    """A gate of a home where nobody but its owner is."""
+
+    async def look(self, pid: int) -> Caller:
+        return Caller(pid)
+
+    async def check(self, who: Caller, method: str, params: Mapping[str, Any]) -> None:
+        assert who.told
+
+
+OWNERS_ONLY = NobodyElse()
+
+
 @asynccontextmanager
-async def door(folder: Path, clock: Clock | None = None) -> AsyncIterator[Door]:
+async def door(
+    folder: Path, clock: Clock | None = None, *, gate: Gate = OWNERS_ONLY
+) -> AsyncIterator[Door]:
     failures: list[BaseException] = []
     async with scene(folder, clock or SystemClock()) as play, AsyncExitStack() as stack:
         # Unix sockets allow some 100 bytes of path; pytest's folders can be longer.
@@ -175,6 +192,7 @@ async def door(folder: Path, clock: Clock | None = None) -> AsyncIterator[Door]:
 
         server = ControlServer(
             Path(short) / "netsky.sock",
+            gate=gate,
             dispatch=dispatch,
             feed=play.feed,
             identity=lambda: {"version": "9.9", "pid": 1, "epoch": 7},

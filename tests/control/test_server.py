@@ -22,7 +22,7 @@ from netsky_runtime.errors import (
     UsageError,
 )
 from netsky_runtime.wire.errors import WireError
-from tests.control.kit import Door, Raw, door, facts_until, until
+from tests.control.kit import OWNERS_ONLY, Door, Raw, door, facts_until, until
 from tests.support.fakes import ManualClock
 
 if TYPE_CHECKING:
@@ -115,7 +115,11 @@ async def test_what_is_in_the_way_is_never_removed(opened: Door) -> None:
 async def test_a_path_that_cannot_be_used_is_told_in_one_sentence(opened: Door) -> None:
     for path in (opened.path.parent / "none" / "s", opened.path.parent / ("x" * 120)):
         server = ControlServer(
-            path, dispatch=opened.dispatch, feed=opened.scene.feed, identity=dict
+            path,
+            gate=OWNERS_ONLY,
+            dispatch=opened.dispatch,
+            feed=opened.scene.feed,
+            identity=dict,
         )
         with pytest.raises(Unhealthy, match="netsky cannot listen on"):
             await server.start()
@@ -414,7 +418,11 @@ def test_the_door_needs_no_terminal_libraries() -> None:
 
 def _another(opened: Door) -> ControlServer:
     return ControlServer(
-        opened.path, dispatch=opened.dispatch, feed=opened.scene.feed, identity=dict
+        opened.path,
+        gate=OWNERS_ONLY,
+        dispatch=opened.dispatch,
+        feed=opened.scene.feed,
+        identity=dict,
     )
 
 
