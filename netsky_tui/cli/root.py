@@ -17,6 +17,7 @@ from netsky_tui.cli import (
     actors,
     approvals,
     channel,
+    check,
     codex,
     doctor,
     events,
@@ -149,7 +150,7 @@ def build(*, completion: bool) -> typer.Typer:
         epilog=_EPILOG,
     )
     app.callback(invoke_without_command=True)(netsky)
-    for module in (status, doctor, send, stopping, hosting, tools, codex):
+    for module in (status, doctor, check, send, stopping, hosting, tools, codex):
         module.register(app)
     nouns = (actors, tasks, messages, inputs, approvals, events, notes, logs, settings, channel)
     for noun in nouns:

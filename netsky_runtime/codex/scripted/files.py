@@ -84,21 +84,33 @@ class ThreadFile:
 
         A turn that was begun and never ended was cut: it is interrupted, with no end time.
         """
-        try:
-            content = self._path.read_bytes()
-        except FileNotFoundError:
-            return None
-        if content and not content.endswith(b"\n"):
+        content = self._content()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:
             # The process ended in the middle of a line: nobody was told of it.
-            content = content[: content.rfind(b"\n") + 1]
-            self._path.write_bytes(content)
-        remembered = Remembered(launch={}, turns=[], usage={})
-        for line in content.splitlines():
-            _remember(remembered, orjson.loads(line))
-        for turn in remembered.turns:
-            if turn.status is TurnStatus.IN_PROGRESS:
-                turn.status = TurnStatus.INTERRUPTED
-        return remembered if remembered.turns else None
+            self._path.write_bytes(whole)
+        return _read(whole)
+
+    def peek(self) -> Remembered | None:
+        """Read what is there as ``load`` does, and leave a line that is being written alone."""
+        content = self._content()
+        return _read(content[: content.rfind(b"\n") + 1])
+
+    def _content(self) -> bytes:
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return b""
+
+
+def _read(content: bytes) -> Remembered | None:
+    remembered = Remembered(launch={}, turns=[], usage={})
+    for line in content.splitlines():
+        _remember(remembered, orjson.loads(line))
+    for turn in remembered.turns:
+        if turn.status is TurnStatus.IN_PROGRESS:
+            turn.status = TurnStatus.INTERRUPTED
+    return remembered if remembered.turns else None
 
 
 def _remember(remembered: Remembered, line: dict[str, Any]) -> None:

@@ -1,0 +1,268 @@
+"""The checker: it finds nothing in a healthy home, and every violation that is planted in one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiosqlite
+import pytest
+
+from netsky_runtime.clock import SortableIds, SystemClock
+from netsky_runtime.daemon import Daemon
+from netsky_runtime.db.commits import Commits
+from netsky_runtime.db.connection import ReadDatabase
+from netsky_runtime.invariants import Report, check
+from netsky_runtime.invariants.checking import EVERY
+from netsky_runtime.options import Options
+from netsky_runtime.paths import Home
+from netsky_runtime.records import MANAGER0
+
+START = 'TOOL[start_worker {"title": "Greet", "body": "SAY[hello]"}]ENDTOOL SAY[started]'
+PATIENCE = 30
+
+
+@asynccontextmanager
+async def hosted(home: Home, work: Path) -> AsyncIterator[Daemon]:
+    await asyncio.to_thread(work.mkdir)
+    environ = {"PATH": os.environ["PATH"], "HOME": str(work)}
+    options = Options(home=home, cwd=work, environ=environ, flags={"runtime": "scripted"})
+    clock = SystemClock()
+    daemon = await Daemon.host(options, clock=clock, ids=SortableIds(clock))
+    try:
+        yield daemon
+    finally:
+        await daemon.stop(keep_engine=False)
+
+
+async def send(daemon: Daemon, text: str) -> str:
+    told = await daemon.dispatch("send", {"target": MANAGER0, "body": text})
+    return str(told["input_id"])
+
+
+async def until(daemon: Daemon, sql: str) -> None:
+    """Wait until the query finds a row."""
+
+    async def look(tx):
+        return list(await tx.execute_fetchall(sql)) or None
+
+    async with asyncio.timeout(PATIENCE):
+        await Commits(daemon.database).until(look)
+
+
+async def live(daemon: Daemon) -> None:
+    """Let a manager start a worker, be answered, and ask for an approval that waits."""
+    answered = await send(daemon, START)
+    await daemon.dispatch("wait", {"input_id": answered, "timeout": PATIENCE})
+    await until(daemon, "SELECT 1 FROM tasks WHERE status = 'reported'")
+    await until(
+        daemon,
+        "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM actor_inputs"
+        " WHERE status IN ('queued', 'handed', 'seen'))",
+    )
+    await daemon.dispatch("tasks.add", {"title": "Later", "depends_on": ["t1"]})
+    await send(daemon, "ASK[touch there] SAY[done]")
+    await until(daemon, "SELECT 1 FROM approvals WHERE status = 'pending'")
+
+
+async def look(home: Home, *, daemon: bool) -> Report:
+    database = await ReadDatabase.open(home.database)
+    try:
+        return await check(home, {"HOME": str(home.root)}, database, live=daemon)
+    finally:
+        await database.close()
+
+
+@pytest.fixture(scope="module")
+def lived_in(tmp_path_factory) -> Path:
+    """A home in which there has been everything, with no daemon: each test takes a copy."""
+    root = tmp_path_factory.mktemp("lived")
+    home = Home.locate({"NETSKY_HOME": str(root / "home")})
+
+    async def fill() -> None:
+        async with hosted(home, root / "work") as daemon:
+            await live(daemon)
+
+    asyncio.run(fill())
+    return home.root
+
+
+@pytest.fixture
+def home(lived_in, tmp_path) -> Home:
+    copy = tmp_path / "home"
+    subprocess.run(["cp", "-r", str(lived_in), str(copy)], check=True)
+    return Home.locate({"NETSKY_HOME": str(copy)})
+
+
+async def plant(home: Home, script: str) -> None:
+    """Change the database as no netsky would."""
+    async with aiosqlite.connect(home.database) as database:
+        await database.executescript(script)
+        await database.commit()
+
+
+async def test_a_home_at_work_and_the_same_home_at_rest_violate_nothing(tmp_path):
+    home = Home.locate({"NETSKY_HOME": str(tmp_path / "home")})
+    async with hosted(home, tmp_path / "work") as daemon:
+        await live(daemon)
+        working = await look(home, daemon=True)
+    resting = await look(home, daemon=False)
+    for report in (working, resting):
+        assert [each.sentence for each in report.violations] == []
+        assert report.read == 2
+        assert report.unread == {}
+
+
+FIRST = "(SELECT min(id) FROM actor_inputs WHERE status = 'answered')"
+PENDING = """
+    UPDATE approvals SET status = 'pending', decided_at = NULL, decided_by = '', sent_at = NULL;
+"""
+WITHOUT_UNIQUE = """
+    CREATE TABLE copy AS SELECT * FROM {0}; DROP TABLE {0}; ALTER TABLE copy RENAME TO {0};
+"""
+TWICE = "INSERT INTO {0} SELECT * FROM {0} LIMIT 1;"
+PLANTED = {
+    "message_has_delivery": "DELETE FROM deliveries WHERE sink = 'room';",
+    "delivery_has_input": "UPDATE deliveries SET input_id = NULL WHERE sink LIKE 'actor:%';",
+    "references_hold": "DELETE FROM tasks WHERE id = 't1';",
+    "fact_stored_once": WITHOUT_UNIQUE.format("events") + TWICE.format("events"),
+    "intent_before_hand": "UPDATE actor_inputs SET attempts = 0;",
+    "seen_somewhere": "UPDATE actor_inputs SET turn_id = '';",
+    "answer_exists": f"UPDATE actor_inputs SET reply_id = NULL WHERE id = {FIRST};",
+    "answered_once": f"UPDATE actor_inputs SET reply_id = 'm-other' WHERE id = {FIRST};",
+    "recovery_names_inputs": "UPDATE actor_inputs SET recovers_json = '[\"i-nobody\"]';",
+    "recovered_once": f"""
+        UPDATE actor_inputs SET status = 'queued', recovers_json = json_array({FIRST})
+        WHERE actor_id = 'manager0';
+    """,
+    "delivery_follows_input": "UPDATE deliveries SET status = 'pending' WHERE input_id NOT NULL;",
+    "message_follows_input": "UPDATE messages SET status = 'failed' WHERE target = 'manager0';",
+    "one_delivery": """
+        INSERT INTO deliveries (id, message_id, sink, input_id, status, created_at, updated_at)
+        SELECT 'd-other', message_id, sink, input_id, status, 1, 1 FROM deliveries
+        WHERE input_id NOT NULL LIMIT 1;
+    """,
+    "pending_has_owner": """
+        UPDATE actors SET status = 'stopped' WHERE id = 'worker1';
+        UPDATE deliveries SET status = 'pending' WHERE sink = 'actor:worker1';
+    """,
+    "netsky_says_little": "UPDATE messages SET source = 'daemon' WHERE target = 'worker1';",
+    "no_wait_for_a_past_turn": f"UPDATE actor_inputs SET status = 'seen' WHERE id = {FIRST};",
+    "envelope_is_one": "UPDATE actor_inputs SET envelope = replace(envelope, 'SAY', '</SAY>');",
+    "states_are_known": "UPDATE tasks SET status = 'somehow' WHERE id = 't1';",
+    "decided_before_sent": "UPDATE approvals SET sent_at = 5, decided_at = NULL;",
+    "nothing_decided_by_waiting": "UPDATE approvals SET status = 'pending', decided_at = 5;",
+    "pending_in_a_turn": PENDING,
+    "pending_is_answerable": PENDING + "UPDATE sessions SET engine_id = 'engine-other';",
+    "not_before_its_dependencies": """
+        UPDATE tasks SET status = 'in_progress', updated_at = updated_at + 1 WHERE id = 't2';
+    """,
+    "blocked_by_something": "UPDATE tasks SET status = 'done' WHERE id = 't1';",
+    "no_circle": "INSERT INTO task_dependencies VALUES ('t1', 't2');",
+    "one_session": """
+        DROP INDEX sessions_current;
+        UPDATE sessions SET actor_id = 'manager0', ended_at = NULL;
+    """,
+    "one_writer": "UPDATE sessions SET thread_id = 'thread-of-two', ended_at = NULL;",
+    "one_engine": """
+        INSERT INTO engines (id, runtime, state, pid, pid_started, binary, version, codex_home,
+            socket, started_at)
+        SELECT value, 'app_server', 'running', 1, 1, '', '', '', '', 1
+        FROM json_each('["engine-a", "engine-b"]');
+    """,
+    "epoch_rises": """
+        INSERT INTO logs (at, level, component, message, fields_json)
+        SELECT at, level, component, message, fields_json FROM logs
+        WHERE message = 'daemon started';
+    """,
+    "tokens_differ": "UPDATE sessions SET token = 'known';",
+    "tags_differ": "UPDATE sessions SET tag = 'known';",
+    "accepted_before_said": "UPDATE actor_inputs SET attempts = 0;",
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+async def test_a_planted_violation_of_rows_is_caught(home, name):
+    assert (await look(home, daemon=True)).violations == []
+    await plant(home, PLANTED[name])
+    report = await look(home, daemon=True)
+    assert name in {each.check for each in report.violations}
+    (known,) = [each for each in EVERY if each.name == name]
+    caught = [each for each in report.violations if each.check == name]
+    assert all(each.invariant == known.invariant and each.ids for each in caught)
+
+
+async def test_an_epoch_that_went_back_is_caught(home):
+    await plant(home, "UPDATE daemon SET epoch = 0;")
+    assert "epoch_rises" in {each.check for each in (await look(home, daemon=False)).violations}
+
+
+async def test_what_only_a_daemon_puts_right_is_no_violation_without_one(home):
+    await plant(home, PLANTED["blocked_by_something"])
+    report = await look(home, daemon=False)
+    assert report.violations == []
+    assert "blocked_by_something" not in {each.name for each in report.checks}
+
+
+async def test_an_input_that_was_said_twice_is_caught(home):
+    file = max(home.scripted.glob("*.jsonl"), key=lambda path: path.stat().st_size)
+    lines = file.read_text().splitlines()
+    said = next(line for line in lines if json.loads(line).get("data", {}).get("client_id"))
+    file.write_text("\n".join([*lines, said]) + "\n")
+    (caught,) = (await look(home, daemon=False)).violations
+    assert (caught.check, caught.invariant) == ("said_once", 2)
+    assert file.stem in caught.ids
+
+
+async def test_a_history_that_cannot_be_read_is_told_and_is_no_violation(home):
+    gone, broken = sorted(home.scripted.glob("*.jsonl"))
+    gone.unlink()
+    broken.write_text("no json\n")
+    report = await look(home, daemon=False)
+    assert report.violations == []
+    assert (report.read, set(report.unread)) == (0, {gone.stem, broken.stem})
+
+
+async def test_a_history_that_is_just_being_written_is_left_alone(home):
+    file = next(home.scripted.glob("*.jsonl"))
+    with file.open("ab") as growing:
+        growing.write(b'{"kind": "item", "da')
+    before = file.read_bytes()
+    assert (await look(home, daemon=True)).violations == []
+    assert file.read_bytes() == before
+
+
+@pytest.fixture
+def stray(home) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that looks like an engine of the home."""
+    line = ["app-server", str(PATIENCE)]
+    with subprocess.Popen(line, executable=shutil.which("sleep"), cwd=home.root) as process:
+        yield process
+        process.kill()
+
+
+async def test_a_process_that_works_for_the_home_and_is_in_no_row_is_caught(home, stray):
+    await plant(home, "UPDATE daemon SET pid = 1000000000;")  # else it is a child of that one
+    (caught,) = (await look(home, daemon=False)).violations
+    assert (caught.check, caught.ids) == ("no_stray_process", (str(stray.pid),))
+
+
+async def test_a_socket_that_nobody_knows_is_caught(home, monkeypatch):
+    monkeypatch.chdir(home.root)
+    with socket.socket(socket.AF_UNIX) as stray:
+        stray.bind("other.sock")
+        (caught,) = (await look(home, daemon=False)).violations
+    assert caught.check == "no_stray_socket"
+
+
+def test_every_check_has_a_violation_that_is_planted_here():
+    elsewhere = {"said_once", "no_stray_process", "no_stray_socket"}
+    assert {each.name for each in EVERY} == set(PLANTED) | elsewhere
+    assert {each.invariant for each in EVERY} == set(range(1, 12))
