@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime import settings, wiring
 from netsky_runtime.agents.delegation import Delegation
+from netsky_runtime.attention_verbs import AttentionVerbs
 from netsky_runtime.clock import SortableIds, SystemClock
 from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.db import settings as setting_rows
@@ -63,4 +64,5 @@ async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbT
             ids=ids,
             wake=wake,
         )
-        yield VerbTable(records.table(), offline=True)
+        attention = AttentionVerbs(database=database, clock=clock, ids=ids, wake=wake)
+        yield VerbTable(records.table(), attention.table(), offline=True)

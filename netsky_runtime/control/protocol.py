@@ -20,6 +20,7 @@ __all__ = [
     "ActorId",
     "AddNote",
     "AddTask",
+    "Attention",
     "Decide",
     "DependTask",
     "Empty",
@@ -193,6 +194,12 @@ class Decide(Request):
     answer: dict[str, Any] | None = None
 
 
+class Attention(Request):
+    """``attention.put_away``, ``attention.send_again``: ``key`` as ``netsky attention`` names it."""
+
+    key: Text
+
+
 class ReadMessages(Request):
     """``messages.read``."""
 
@@ -280,6 +287,8 @@ REQUESTS: Final[Mapping[str, type[Request]]] = MappingProxyType(
         "tasks.done": TaskId,
         "tasks.cancel": TaskId,
         "approvals.decide": Decide,
+        "attention.put_away": Attention,
+        "attention.send_again": Attention,
         "messages.read": ReadMessages,
         "notes.add": AddNote,
         "settings.set": SetSetting,

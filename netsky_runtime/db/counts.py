@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netsky_runtime.db import rows
+from netsky_runtime.db import attention, rows
+from netsky_runtime.states import AttentionKind
 
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Tx
@@ -18,9 +19,6 @@ SELECT
     (SELECT coalesce(max(seq), 0) FROM messages) AS messages,
     (SELECT count(*) FROM actor_inputs INDEXED BY actor_inputs_open
      WHERE status IN ('queued', 'handed', 'seen')) AS inputs_pending,
-    (SELECT count(*) FROM approvals WHERE status = 'pending') AS approvals_pending,
-    (SELECT count(*) FROM sessions INDEXED BY sessions_current
-     WHERE ended_at IS NULL AND blocked <> '') AS screens_blocked,
     (SELECT count(*) FROM turns WHERE status = 'in_progress') AS turns_running
 """
 
@@ -56,19 +54,23 @@ class Counts:
     inputs_pending: int
     approvals_pending: int
     screens_blocked: int
+    attention: int
+    """Everything that waits for a human, approvals and blocked screens among it."""
     turns_running: int
 
 
 async def status_counts(tx: Tx) -> Counts:
     """Return the counts; the time it takes depends on what is open, not on what there has been."""
     row = (await rows.many(tx, STATUS_COUNTS))[0]
+    waiting = await attention.counts(tx)
     return Counts(
         actors=row["actors"],
         tasks=row["tasks"],
         messages=row["messages"],
         inputs_pending=row["inputs_pending"],
-        approvals_pending=row["approvals_pending"],
-        screens_blocked=row["screens_blocked"],
+        approvals_pending=waiting.get(AttentionKind.APPROVAL, 0),
+        screens_blocked=waiting.get(AttentionKind.BLOCKED, 0),
+        attention=sum(waiting.values()),
         turns_running=row["turns_running"],
     )
 

@@ -1,0 +1,231 @@
+"""What waits for a human, in words, and what the human can do about each of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from netsky_runtime.states import (
+    ApprovalKind,
+    AttentionKind,
+    DecisionWord,
+    InputMode,
+    InputStatus,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from netsky_runtime.records import Actor, ActorInput, Approval, Message
+
+PUT_AWAY: Final = "attention.put_away"
+SEND_AGAIN: Final = "attention.send_again"
+ASK_AGAIN: Final = "approvals.ask_again"
+
+
+class Urgency(IntEnum):
+    """What comes first."""
+
+    NOW = 0
+    """An actor stands still in the middle of its work."""
+    SOON = 1
+    """An actor takes no more work."""
+    LATER = 2
+    """Something came to nothing; nobody stands still for it."""
+
+
+URGENCY: Final[Mapping[AttentionKind, Urgency]] = MappingProxyType(
+    {
+        AttentionKind.APPROVAL: Urgency.NOW,
+        AttentionKind.QUESTION: Urgency.NOW,
+        AttentionKind.BLOCKED: Urgency.NOW,
+        AttentionKind.UNCERTAIN: Urgency.NOW,
+        AttentionKind.CRASH_LOOP: Urgency.SOON,
+        AttentionKind.PARKED: Urgency.SOON,
+        AttentionKind.LOST: Urgency.LATER,
+        AttentionKind.FAILED: Urgency.LATER,
+        AttentionKind.QUARANTINED: Urgency.LATER,
+    }
+)
+PUTS_AWAY: Final = frozenset({AttentionKind.LOST, AttentionKind.FAILED, AttentionKind.QUARANTINED})
+"""What has no end of its own: it waits until the owner puts it away."""
+ASKS: Final[Mapping[ApprovalKind, str]] = MappingProxyType(
+    {
+        ApprovalKind.COMMAND: "wants to run",
+        ApprovalKind.FILE_CHANGE: "wants to change files",
+        ApprovalKind.PERMISSIONS: "wants more permissions",
+        ApprovalKind.USER_INPUT: "asks",
+        ApprovalKind.ELICITATION: "wants a form filled in",
+    }
+)
+_DECIDING: Final[Mapping[DecisionWord, str]] = MappingProxyType(
+    {
+        DecisionWord.ACCEPT: "accept",
+        DecisionWord.ACCEPT_FOR_SESSION: "accept for the session",
+        DecisionWord.DECLINE: "decline",
+        DecisionWord.CANCEL: "decline and interrupt",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """Something the human can do: one verb of the daemon with its parameters."""
+
+    name: str
+    """A word that is the same for all items of a kind."""
+    label: str
+    method: str
+    params: Mapping[str, Any]
+    sure: str = ""
+    """What to ask before; empty where nothing can be spoilt."""
+    types: str = ""
+    """The parameter that takes the human's own words; empty where none are needed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionItem:
+    """One thing that waits. Equal keys are the same thing, also after a restart."""
+
+    key: str
+    """The kind and the id of what waits: ``approval:a3``, ``parked:worker1``."""
+    kind: AttentionKind
+    ref: str
+    """The id alone: of the approval, message, input, actor, or address and file."""
+    actor: str
+    since: int
+    """Milliseconds since the epoch."""
+    text: str
+    """One sentence, or the first words of one; it may quote anybody."""
+    detail: str = ""
+    actions: tuple[Action, ...] = field(default=())
+
+    @property
+    def urgency(self) -> Urgency:
+        """How much stands still for it."""
+        return URGENCY[self.kind]
+
+
+def about_approval(approval: Approval) -> tuple[str, str, tuple[Action, ...]]:
+    """Return text, detail and actions of a question of Codex's that is pending."""
+    known = {word.value for word in DecisionWord}
+    offered = [word for word in approval.available_decisions if word in known]
+    asks = approval.kind in {ApprovalKind.USER_INPUT, ApprovalKind.ELICITATION}
+    actions = tuple(
+        Action(
+            name=word.value,
+            label="answer" if asks and word is DecisionWord.ACCEPT else _DECIDING[word],
+            method="approvals.decide",
+            params={"id": approval.id, "decision": word.value},
+            types="answer" if asks and word is DecisionWord.ACCEPT else "",
+        )
+        for word in (map(DecisionWord, offered) if offered else DecisionWord)
+    )
+    return _asked(approval), approval.reason, actions
+
+
+def about_question(message: Message) -> tuple[str, str, tuple[Action, ...]]:
+    """Return text, detail and actions of an actor's question to the owner."""
+    answer = Action(
+        name="answer",
+        label="answer",
+        method="send",
+        params={"target": message.sender, "in_reply_to": message.id},
+        types="body",
+    )
+    return message.body, "", (answer,)
+
+
+def about_uncertain(found: ActorInput, message: Message) -> tuple[str, str, tuple[Action, ...]]:
+    """Return text, detail and actions of an input of which nobody can tell whether it arrived."""
+    again = Action(
+        name="send_again",
+        label="send again",
+        method="inputs.resolve",
+        params={"input_id": found.id, "action": "resend"},
+        sure="It may be there already: then it is said twice. Send it again?",
+    )
+    drop = Action(
+        name="drop",
+        label="let it go",
+        method="inputs.resolve",
+        params={"input_id": found.id, "action": "drop"},
+        sure="If it is not there, nobody will ever read it. Let it go?",
+    )
+    why = found.reason or "history cannot tell"
+    return f"may not have arrived: {message.body}", why, (again, drop)
+
+
+def about_blocked(actor_id: str, why: str) -> tuple[str, str, tuple[Action, ...]]:
+    """Return text, detail and actions of a screen of Codex's that waits for a human."""
+    attach = Action(
+        name="attach",
+        label="show its screen",
+        method="actors.terminal",
+        params={"actor_id": actor_id},
+    )
+    detail = "netsky types nothing there and answers nothing: that is yours to do."
+    return f"its screen waits: {why}", detail, (attach,)
+
+
+def about_parked(actor: Actor) -> tuple[str, str, tuple[Action, ...]]:
+    """Return text, detail and actions of an actor that takes no work until the owner says so."""
+    resume = Action(
+        name="resume", label="resume", method="actors.resume", params={"actor_id": actor.id}
+    )
+    return f"parked: {actor.park_reason or 'no reason is known'}", "", (resume,)
+
+
+def about_failed(found: ActorInput, message: Message) -> tuple[str, str, tuple[Action, ...]]:
+    """Return text, detail and actions of a message of the owner's that came to nothing."""
+    key = key_of(AttentionKind.FAILED, found.id)
+    again = Action(name="send_again", label="send again", method=SEND_AGAIN, params={"key": key})
+    refused = found.status is InputStatus.CANCELLED
+    text = f"{'refused' if refused else 'failed'}: {message.body}"
+    mode = "" if found.mode is InputMode.QUEUE else f" It was to {found.mode.value}."
+    return text, f"{found.reason or 'its turn failed'}.{mode}", (again, _put_away(key))
+
+
+def about_lost(approval: Approval) -> tuple[str, str, tuple[Action, ...]]:
+    """Return text, detail and actions of a question that died before it was answered."""
+    again = Action(
+        name="ask_again", label="ask again", method=ASK_AGAIN, params={"id": approval.id}
+    )
+    key = key_of(AttentionKind.LOST, approval.id)
+    text = f"lost, it {_asked(approval)}"
+    return text, "Codex ended before it was answered.", (again, _put_away(key))
+
+
+def about_quarantined(ref: str, reason: str) -> tuple[str, str, tuple[Action, ...]]:
+    """Return text, detail and actions of a file of the bus that nobody was given."""
+    address, _, file = ref.partition("/")
+    where = f"channels/{address}/poison/{file}"
+    put_away = _put_away(key_of(AttentionKind.QUARANTINED, ref))
+    return f"a file of the bus is bad: {reason}", where, (put_away,)
+
+
+def key_of(kind: AttentionKind, ref: str) -> str:
+    """Return the stable name of what waits."""
+    return f"{kind.value}:{ref}"
+
+
+def _put_away(key: str) -> Action:
+    return Action(name="put_away", label="put away", method=PUT_AWAY, params={"key": key})
+
+
+def _asked(approval: Approval) -> str:
+    asks = ASKS[approval.kind]
+    if approval.command:
+        return f"{asks}: {approval.command}"
+    names = [
+        line.removeprefix("+++ ").removeprefix("b/").split("\t")[0]
+        for line in approval.patch.splitlines()
+        if line.startswith("+++ ")
+    ]
+    if names:
+        return f"{asks}: {', '.join(names)}"
+    for question in approval.questions:
+        return f"{asks}: {question.get('question') or question.get('header') or ''}"
+    return f"{asks}: {approval.reason}" if approval.reason else asks
