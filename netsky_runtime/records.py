@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 OWNER = "owner"
 MANAGER0 = "manager0"
 MAX_BODY_BYTES = 256 * 1024
+CRASH_LOOP = "crash loop"
+"""How the reason of a park begins that was ordered because an actor was brought back too often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

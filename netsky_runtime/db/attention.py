@@ -14,6 +14,7 @@ from netsky_runtime.attention import items
 from netsky_runtime.attention.items import PUTS_AWAY, URGENCY, Action, AttentionItem
 from netsky_runtime.db import actors, approvals, inputs, messages, rows
 from netsky_runtime.errors import Conflict, NotFound
+from netsky_runtime.records import CRASH_LOOP
 from netsky_runtime.states import AttentionKind
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 LOOKED_AT: Final = 500
 """Of messages that came to nothing and of questions that were lost, the newest so many are looked
 at: put away or not, they are rows for ever."""
-CRASH_LOOP: Final = "crash loop"
-"""How the reason of a park begins that the respawn budget has ordered."""
 
 _APPROVALS = """
     SELECT 'approval' AS kind, id AS ref, actor_id AS actor, created_at AS since

@@ -18,7 +18,7 @@ from netsky_runtime.db import (
 )
 from netsky_runtime.db.bus_poison import PoisonedFile
 from netsky_runtime.errors import Conflict, NotFound
-from netsky_runtime.records import MANAGER0, OWNER
+from netsky_runtime.records import CRASH_LOOP, MANAGER0, OWNER
 from netsky_runtime.states import (
     ActorStatus,
     ApprovalKind,
@@ -193,7 +193,7 @@ async def test_a_blocked_screen_waits_until_it_is_free_or_its_actor_takes_no_wor
     ("reason", "kind"),
     [
         ("no door finds its thread", AttentionKind.PARKED),
-        (f"{attention.CRASH_LOOP}: brought back 5 times in 10 min", AttentionKind.CRASH_LOOP),
+        (f"{CRASH_LOOP}: brought back 5 times in 10 min", AttentionKind.CRASH_LOOP),
     ],
 )
 async def test_a_parked_actor_waits_until_it_is_resumed_and_a_crash_loop_is_named(
