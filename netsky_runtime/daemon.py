@@ -13,7 +13,7 @@ from netsky_runtime.clock import Clock, Ids, SortableIds, SystemClock, iso
 from netsky_runtime.control.feed import Feed
 from netsky_runtime.control.handle import Handle, LocalHandle
 from netsky_runtime.control.server import ControlServer
-from netsky_runtime.db import counts, engines
+from netsky_runtime.db import counts, engines, trouble
 from netsky_runtime.db import sessions as session_rows
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
@@ -108,7 +108,8 @@ class Daemon:
         folder = settings.work_dir(self.settings, options.cwd).resolve()
         await self.database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
 
-        self.tasks = Supervisor(report=self.log.failure)
+        # What goes on by itself waits for a disk that is full; who asks for something is refused.
+        self.tasks = Supervisor(report=self.log.failure, context=trouble.waiting())
         stack.push_async_callback(self.log.flush, self.database)
         stack.push_async_callback(self.tasks.close)
         self.tasks.spawn("logbook", self.log.run(self.database))
@@ -145,6 +146,7 @@ class Daemon:
         if options.only is None:  # else the door is that of the one thread it is for
             options.progress(f"starting {self.services.runtimes.chosen.value}")
         await self.services.fleet.start(options.only)
+        self.tasks.spawn("watchdog", self.services.watchdog.run())
         async with asyncio.TaskGroup() as group:
             group.create_task(self.services.fleet.settled(seconds=ATTACH_SECONDS))
             if options.only is None:
@@ -175,7 +177,8 @@ class Daemon:
 
         async def finish() -> dict[str, Any] | NetskyError:
             try:
-                return await self.verbs(method, params)
+                with trouble.refusing():
+                    return await self.verbs(method, params)
             except NetskyError as error:
                 return error  # the caller's, not a failure of ours to be reported
 
@@ -251,6 +254,7 @@ class Daemon:
                 "inputs_pending": numbers.inputs_pending,
                 "approvals_pending": numbers.approvals_pending,
                 "screens_blocked": numbers.screens_blocked,
+                "attention": numbers.attention,
                 "turns_running": len(self.services.fleet.running()),
             },
             "rooms": self.server.clients,

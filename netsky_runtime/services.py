@@ -11,9 +11,15 @@ from netsky_runtime.agents.delegation import Delegation
 from netsky_runtime.agents.fleet import Fleet
 from netsky_runtime.agents.ingest import FactWriter
 from netsky_runtime.agents.kit import Kit
+from netsky_runtime.agents.ladder import Ladder
 from netsky_runtime.agents.launch import Launcher
 from netsky_runtime.agents.live import LiveState
+from netsky_runtime.agents.pulses import Pulses
+from netsky_runtime.agents.restart_policy import Budget
+from netsky_runtime.agents.rungs import Patience
 from netsky_runtime.agents.toolbox import Toolbox
+from netsky_runtime.agents.watchdog import Watchdog
+from netsky_runtime.attention_verbs import AttentionVerbs
 from netsky_runtime.codex.binary import codex_home
 from netsky_runtime.comms.bus.folders import prepare_channel
 from netsky_runtime.comms.envelope import Envelopes
@@ -21,6 +27,7 @@ from netsky_runtime.comms.post_office import PostOffice
 from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.comms.replies import ReplyDesk
 from netsky_runtime.live_verbs import LiveVerbs
+from netsky_runtime.machine import boottime
 from netsky_runtime.sidecar.runs import Sidecar
 from netsky_runtime.tool_verbs import ToolVerbs
 from netsky_runtime.verbs import RecordVerbs
@@ -86,6 +93,7 @@ class Services:
             database=database, delegation=self.delegation, clock=clock, ids=ids, wake=self.wake
         )
         replies = ReplyDesk(ids=ids)
+        pulses = Pulses(clock=clock)
         kit = Kit(
             database=database,
             clock=clock,
@@ -93,6 +101,7 @@ class Services:
             log=log,
             facts=self.facts,
             live=self.live,
+            pulses=pulses,
             desk=self.desk,
             envelopes=Envelopes(),
             settle=replies.settle,
@@ -105,8 +114,28 @@ class Services:
             give_back=self.delegation.give_back,
             wake=self.wake,
             tell=self.runtimes.tell,
+            respawns=Budget(times=settings.respawns),
         )
         self.fleet = Fleet(kit=kit, supervisor=supervisor)
+        self.watchdog = Watchdog(
+            pulses=pulses,
+            ladder=Ladder(
+                database=database,
+                clock=clock,
+                log=log,
+                fleet=self.fleet,
+                tell=self.runtimes.tell,
+            ),
+            fleet=self.fleet,
+            patience=Patience(
+                turn=settings.silent_turn_seconds, command=settings.silent_command_seconds
+            ),
+            database=database,
+            supervisor=supervisor,
+            clock=clock,
+            boottime=boottime,
+            log=log,
+        )
         self.office = PostOffice(
             root=options.home.channels,
             database=database,
@@ -147,11 +176,13 @@ class Services:
             codex_home=codex_home(options.environ),
             wake=self.wake,
         )
+        attention = AttentionVerbs(database=database, clock=clock, ids=ids, wake=self.wake)
         tools = ToolVerbs(database=database, call_tool=toolbox.call, turn_of=self.turn_of)
         self.verbs = {
             **records.table(),
             **lives.table(),
             **tools.table(),
+            **attention.table(),
             "codex.run": self.sidecar.run,
         }
 

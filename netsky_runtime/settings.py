@@ -49,10 +49,17 @@ class Settings(BaseModel):
     """Folders an actor's cwd must lie under, separated by ``:``; empty: work_dir only."""
     max_live_workers: int = Field(default=16, ge=1, le=500)
     """More workers wait as open tasks."""
+    respawns: int = Field(default=5, ge=1, le=1_000)
+    """How often an actor's lost thread is brought back within 10 minutes; then it is parked."""
     turn_start_seconds: float = Field(default=60.0, gt=0, le=600)
     """How long Codex may take to accept a turn."""
     request_seconds: float = Field(default=30.0, gt=0, le=600)
     """How long Codex may take to answer any other request."""
+    silent_turn_seconds: float = Field(default=300.0, ge=1, le=86_400)
+    """How long a turn may give no sign of life before its history is read, and how long again
+    before it is interrupted."""
+    silent_command_seconds: float = Field(default=1_800.0, ge=1, le=604_800)
+    """The same while a command or another tool of the turn runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

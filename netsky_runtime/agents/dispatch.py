@@ -29,12 +29,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from netsky_runtime.agents.seat import Seat
+    from netsky_runtime.budgets import Hold
     from netsky_runtime.db.connection import Tx
     from netsky_runtime.records import ActorInput, Message
 
 RETRY_MS = (500, 1_000, 2_000, 5_000, 10_000, 30_000)
 """How long an input rests after the nth time that Codex could not take it."""
 
+HELD_SECONDS = 60.0
+"""How often a held queue is looked at, whatever it waits for."""
 LOOK_SECONDS = 2.0
 OVERDUE_SECONDS = 120.0
 """How often and how long history is read for a batch that a living engine did not answer."""
@@ -48,6 +51,8 @@ class Dispatcher:
         self._interrupted = ""
         self._alone: set[str] = set()
         """Inputs that were refused in company."""
+        self._hold = ""
+        """Why what waits was last held."""
 
     async def dispatch(self) -> float | None:
         """Hand over what can be handed now.
@@ -63,12 +68,17 @@ class Dispatcher:
                 if seat.overdue is not None and thread is not None:
                     return await self._look_for_overdue(thread, since=seat.overdue)
                 now = kit.clock.now()
-                waiting, found, rests = await kit.database.read(partial(self._waiting, now=now))
+                waiting, found, rests, hold = await kit.database.read(
+                    partial(self._waiting, now=now)
+                )
                 if not waiting:
                     return rests
                 if thread is not None and any(item.batch_id for item in waiting):
                     await reconcile(seat, thread)  # may have been sent: history knows
                     return None if seat.busy else 1.0
+                self._tell_hold(hold)
+                if hold is not None:
+                    return _patience(hold, now)
                 if seat.busy and thread is not None:
                     await self._while_busy(thread, waiting, found)
                     return None
@@ -93,19 +103,29 @@ class Dispatcher:
 
     async def _waiting(
         self, tx: Tx, *, now: int
-    ) -> tuple[list[ActorInput], Mapping[str, Message], float | None]:
+    ) -> tuple[list[ActorInput], Mapping[str, Message], float | None, Hold | None]:
         actor = await actors.require(tx, self._seat.actor_id)
         if actor.status is not ActorStatus.ACTIVE:
-            return [], {}, None
+            return [], {}, None, None
         queued = [
             item
             for item in await inputs.open_for(tx, actor.id)
             if item.status is InputStatus.QUEUED
         ]
-        ready = [item for item in queued if item.not_before <= now]
-        rests = min((item.not_before for item in queued if item.not_before > now), default=None)
+        # While what recovers a cut turn rests, nothing overtakes it.
+        queued = [item for item in queued if item.recovers] or queued
+        ready = [item for item in queued if not _rest(item, now)]
+        rests = min((_rest(item, now) for item in queued if _rest(item, now)), default=None)
         found = {item.message_id: await messages.require(tx, item.message_id) for item in ready}
-        return ready, found, None if rests is None else (rests - now) / 1_000
+        hold = await self._seat.kit.gate(tx, actor.id) if ready else None
+        return ready, found, None if rests is None else rests / 1_000, hold
+
+    def _tell_hold(self, hold: Hold | None) -> None:
+        reason = hold.reason if hold is not None else ""
+        if reason != self._hold:
+            self._hold = reason
+            fields = {"actor": self._seat.actor_id, "reason": reason}
+            self._seat.kit.log("info", "inputs are held" if reason else "inputs go again", fields)
 
     async def _while_busy(
         self, thread: ThreadSession, waiting: Sequence[ActorInput], found: Mapping[str, Message]
@@ -209,7 +229,8 @@ class Dispatcher:
     ) -> Batch | None:
         """Store what is about to be sent: after a crash, history is asked for exactly this.
 
-        Returns ``None`` when some of it waits no longer: it was cancelled, or heard in the thread.
+        Returns ``None`` when some of it waits no longer (it was cancelled, or heard in the
+        thread), or when it is held: nothing that spends tokens is sent past the gate.
         """
         kit = self._seat.kit
         tag = self._seat.row.tag if self._seat.row else ""
@@ -222,13 +243,17 @@ class Dispatcher:
             text=kit.envelopes.join(tuple(texts.values())),
             input_ids=tuple(texts),
         )
+
+        async def body(tx: Tx) -> bool:
+            if await kit.gate(tx, self._seat.actor_id) is not None:
+                return False
+            await inputs.attempt(tx, texts, batch_id=batch.id, thread_id=thread.thread_id)
+            return True
+
         try:
-            await kit.database.write(
-                lambda tx: inputs.attempt(tx, texts, batch_id=batch.id, thread_id=thread.thread_id)
-            )
+            return batch if await kit.database.write(body) else None
         except Conflict:
             return None
-        return batch
 
     async def _hand(self, batch: Batch) -> None:
         kit = self._seat.kit
@@ -277,3 +302,24 @@ class Dispatcher:
     def _wake(self, actor_ids: frozenset[str]) -> None:
         for actor_id in actor_ids:
             self._seat.kit.wake(actor_id)
+
+
+def _patience(hold: Hold, now: int) -> float:
+    """Return the seconds after which a held queue is looked at again.
+
+    Sooner than the hold's end when that is far: the wall clock may jump, and a limit be raised by
+    somebody who wakes nobody.
+    """
+    if hold.until is None:
+        return HELD_SECONDS
+    return min(max((hold.until - now) / 1_000, 0.01), HELD_SECONDS)
+
+
+def _rest(item: ActorInput, now: int) -> int:
+    """Return how many more milliseconds an input rests; 0 when its time has come.
+
+    Nothing rests for longer than the longest of ``RETRY_MS``: what seems to has its time from a
+    clock that was set back since.
+    """
+    left = item.not_before - now
+    return left if 0 < left <= RETRY_MS[-1] else 0

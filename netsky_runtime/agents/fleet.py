@@ -10,13 +10,14 @@ from netsky_runtime.agents import ways
 from netsky_runtime.agents.abandon import abandon
 from netsky_runtime.agents.move import move
 from netsky_runtime.agents.reconcile import reconcile
+from netsky_runtime.agents.restart_policy import AT_ONCE, Duty, decide
 from netsky_runtime.agents.runner import ActorRunner
 from netsky_runtime.codex.base import NoActiveTurn, RuntimeFailure, ThreadSession
 from netsky_runtime.codex.doors import ORDER
-from netsky_runtime.db import actors, sessions
+from netsky_runtime.db import actors, respawns, sessions, standings
 from netsky_runtime.errors import Conflict, Refused
 from netsky_runtime.records import MANAGER0, OWNER, Actor
-from netsky_runtime.states import ActorKind, ActorStatus
+from netsky_runtime.states import ActorStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,19 +48,20 @@ class Fleet:
         self._runners: dict[str, ActorRunner] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._watched: frozenset[str] = frozenset()
+        self._listened: set[str] = set()
         self._draining = False
+        self._turnstile = asyncio.Semaphore(AT_ONCE)
         self._only: frozenset[str] | None = None
 
     async def start(self, only: frozenset[str] | None = None) -> None:
-        """Bring back every actor that is not stopped; of ``only`` these, when it is given.
+        """Bring back whom ``restart_policy`` names, some at a time; of ``only`` these, when given.
 
         The others' messages then wait in the database for a netsky that serves them.
         """
         self._only = only
-        everyone = await self._kit.database.read(actors.list_all)
-        for actor in everyone:
-            if actor.kind is not ActorKind.OWNER and actor.status is not ActorStatus.STOPPED:
-                self.wake(actor.id)
+        for standing in await self._kit.database.read(standings.all_):
+            if decide(standing) is not Duty.REST:
+                self.wake(standing.actor.id)
 
     async def settled(self, *, seconds: float) -> None:
         """Wait until every runner has tried to attach once, at most ``seconds``."""
@@ -89,30 +91,44 @@ class Fleet:
 
     def _launch(self, actor_id: str) -> None:
         runner = ActorRunner(
-            actor_id, kit=self._kit, supervisor=self._supervisor, on_thread=self._on_thread
+            actor_id,
+            kit=self._kit,
+            supervisor=self._supervisor,
+            on_thread=self._on_thread,
+            turnstile=self._turnstile,
         )
         runner.seat.closing = self._draining
         self._runners[actor_id] = runner
         self._tasks[actor_id] = self._supervisor.spawn(f"runner of {actor_id}", self._run(runner))
 
     async def _run(self, runner: ActorRunner) -> None:
-        actor_id = runner.seat.actor_id
+        """Serve the actor until it is stopped; one that is parked, until its thread is lost."""
+        actor_id, tried = runner.seat.actor_id, False
         try:
-            actor = await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
-            while actor.status is not ActorStatus.STOPPED:
-                try:
-                    await runner.run()
-                except Exception as error:  # noqa: BLE001 - the one place where a bug in one
-                    # actor's handling is kept from taking the fleet with it; it is logged.
-                    self._kit.log(
-                        "error", "runner failed", {"actor": actor_id, "error": repr(error)}
-                    )
-                    runner.seat.problem = f"internal error: {error}"
-                    await self._kit.clock.sleep(RESTART_SECONDS)
+            while True:
+                runner.seat.wake.clear()
+                standing = await self._kit.database.read(lambda tx: standings.of(tx, actor_id))
+                active = standing.actor.status is ActorStatus.ACTIVE
+                if active or (decide(standing) is Duty.LISTEN and not tried):
+                    tried = True
+                    await self._serve(runner)
+                elif not runner.seat.wake.is_set():
+                    return  # nobody woke it since it was looked up: whoever does starts anew
         finally:
+            runner.attached.set()
             if self._runners.get(actor_id) is runner:
                 del self._runners[actor_id]
                 del self._tasks[actor_id]
+
+    async def _serve(self, runner: ActorRunner) -> None:
+        try:
+            await runner.run()
+        except Exception as error:  # noqa: BLE001 - the one place where a bug in one
+            # actor's handling is kept from taking the fleet with it; it is logged.
+            fields = {"actor": runner.seat.actor_id, "error": repr(error)}
+            self._kit.log("error", "runner failed", fields)
+            runner.seat.problem = f"internal error: {error}"
+            await self._kit.clock.sleep(RESTART_SECONDS)
 
     def running(self) -> dict[str, str]:
         """Return actor to turn id for every turn that runs."""
@@ -260,11 +276,14 @@ class Fleet:
         await self._end_runners([actor_id])  # one that a late message woke before this was stored
 
     async def resume_actor(self, actor_id: str) -> Actor:
-        """Bring a parked or stopped actor back to work. Raises ``NotFound``."""
+        """Bring a parked or stopped actor back to work, whatever it has lost before.
+
+        Raises ``NotFound``.
+        """
         now = self._kit.clock.now()
 
         async def body(tx: Tx) -> Actor:
-            await actors.require(tx, actor_id)
+            await respawns.pardon(tx, actor_id, now=now)
             await actors.set_status(tx, actor_id, ActorStatus.ACTIVE, reason="", now=now)
             return await actors.require(tx, actor_id)
 
@@ -272,8 +291,21 @@ class Fleet:
         self.wake(actor_id)
         return actor
 
+    def attached(self) -> Sequence[str]:
+        """Return the actors that have a live thread."""
+        return [name for name, runner in self._runners.items() if runner.seat.thread is not None]
+
+    async def listen(self, actor_id: str, on: bool) -> None:
+        """Ask for live text of an actor's thread also while no room shows it, or no longer."""
+        if on is (actor_id in self._listened):
+            return
+        (self._listened.add if on else self._listened.discard)(actor_id)
+        thread = self.session_of(actor_id)
+        if thread is not None:
+            await self._watch(thread, actor_id)
+
     async def watch(self, actor_ids: frozenset[str]) -> None:
-        """Ask for live text of exactly these actors' threads."""
+        """Ask for live text of exactly these actors' threads, for those who look."""
         changed = self._watched ^ actor_ids
         self._watched = actor_ids
         for actor_id in changed:
@@ -282,12 +314,12 @@ class Fleet:
                 await self._watch(thread, actor_id)
 
     async def _on_thread(self, actor_id: str, thread: ThreadSession) -> None:
-        if actor_id in self._watched:
+        if actor_id in self._watched | self._listened:
             await self._watch(thread, actor_id)
 
     async def _watch(self, thread: ThreadSession, actor_id: str) -> None:
         try:
-            await thread.watch(actor_id in self._watched)
+            await thread.watch(actor_id in self._watched | self._listened)
         except RuntimeFailure as error:
             # Facts go on without it; the room shows whole messages instead of growing ones.
             self._kit.log("warning", "no live text", {"actor": actor_id, "error": str(error)})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from netsky_runtime.agents.restart_policy import Budget
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from netsky_runtime.agents.ingest import FactWriter
     from netsky_runtime.agents.launch import Launcher
     from netsky_runtime.agents.live import LiveState
+    from netsky_runtime.agents.pause import Pauses
+    from netsky_runtime.agents.pulses import Pulses
+    from netsky_runtime.budgets import Hold
     from netsky_runtime.clock import Clock, Ids
     from netsky_runtime.codex.base import (
         HistoricItem,
@@ -92,6 +97,14 @@ class Envelopes(Protocol):
         ...
 
 
+class AskGate(Protocol):
+    """Says before every dispatch whether an actor's inputs may go."""
+
+    async def __call__(self, tx: Tx, actor_id: str) -> Hold | None:
+        """Return what holds them, asked in the transaction that would send them."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kit:
     """The collaborators of a runner."""
@@ -102,8 +115,11 @@ class Kit:
     log: Log
     facts: FactWriter
     live: LiveState
+    pulses: Pulses
     desk: ApprovalDesk
     envelopes: Envelopes
+    gate: AskGate
+    pauses: Pauses
     settle: SettleTurn
     refuse: RefuseInputs
     call_tool: CallTool
@@ -119,5 +135,7 @@ class Kit:
     """Tell another actor's runner that something waits for it."""
     tell: Callable[[str], None]
     """Say a sentence to the operator, among the notices."""
+    respawns: Budget = field(default_factory=Budget)
+    """How often a lost thread is brought back."""
     left: set[str] = field(default_factory=set)
     """The engines, by id, of which the operator was told that their threads are elsewhere."""

@@ -54,6 +54,7 @@ class Listener:
         kit = self._seat.kit
         async for event in self._thread.events():
             kit.live.fold(self._seat.actor_id, event)
+            kit.pulses.hear(self._seat.actor_id, self._thread.thread_id, event)
             if not event.is_fact:
                 continue
             if self._is_seated:
@@ -243,6 +244,8 @@ class Listener:
         except RuntimeFailure as error:
             # Its effect is recorded: Codex asks again on resume and is answered from the record.
             kit.log("warning", "tool answer was lost", {"call": call_id, "error": str(error)})
+        finally:
+            kit.pulses.answered(self._seat.actor_id, call_id)
 
     async def _foreign_thread(self, event: CodexEvent) -> None:
         row = self._seat.row

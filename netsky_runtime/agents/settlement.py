@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.recovery import recover
-from netsky_runtime.db import actors, approvals, inputs, messages, turns
+from netsky_runtime.db import actors, approval_ends, inputs, messages, rungs, turns
 from netsky_runtime.states import ApprovalStatus, InputStatus, TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from netsky_runtime.agents.kit import Kit
     from netsky_runtime.agents.seat import Seat
     from netsky_runtime.codex.base import HistoricItem
     from netsky_runtime.db.connection import Tx
@@ -22,7 +23,9 @@ async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> 
     """Record that ``turn`` ended and settle every input it consumed, in one transaction.
 
     Calling it again for the same turn changes nothing. A turn that a crash cut (interrupted,
-    no completion time) gets one recovery input instead, unless it was stopped on purpose.
+    no completion time) gets one recovery input instead, unless it was stopped on purpose. One that
+    netsky itself interrupted because it hung has failed, and whoever waits for it is told so. One
+    that a budget or Codex's usage limit stopped also gets a recovery input, which waits for more.
     """
     kit = seat.kit
     now = kit.clock.now()
@@ -33,21 +36,24 @@ async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> 
         known = await turns.get(tx, turn.thread_id, turn.id)
         stopped = cut and known is not None and known.error == turns.STOPPED
         ended = replace(turn, completed_at=now, error=turns.STOPPED) if stopped else turn
+        if turn.status is TurnStatus.INTERRUPTED and not cut:
+            ended = await _given_up(tx, turn)
+        because = await _goes_on(kit, tx, turn, known, now=now)
         await turns.start(tx, turn)
         await turns.complete(
             tx,
             turn.thread_id,
             turn.id,
-            status=turn.status,
+            status=ended.status,
             completed_at=ended.completed_at,
             error=ended.error,
             final_text=final_text(items),
         )
-        await approvals.settle_pending(
+        await approval_ends.turn_over(
             tx,
             thread_id=turn.thread_id,
             turn_id=turn.id,
-            status=ApprovalStatus.LOST if cut and not stopped else _unanswered(turn.status),
+            status=ApprovalStatus.LOST if cut and not stopped else _unanswered(ended.status),
             now=now,
         )
         consumed = [
@@ -56,8 +62,8 @@ async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> 
             if item.status is InputStatus.SEEN
             and (item.thread_id, item.turn_id) == (turn.thread_id, turn.id)
         ]
-        if cut and not stopped:
-            return await recover(kit, tx, actor, consumed, now=now)
+        if because or (cut and not stopped):
+            return await recover(kit, tx, actor, consumed, because=because, now=now)
         return await _settle(seat, tx, actor, ended, consumed, items, now)
 
     def wake(actor_ids: frozenset[str]) -> None:
@@ -65,6 +71,27 @@ async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> 
             kit.wake(actor_id)
 
     await kit.database.write(body, then=wake)
+
+
+async def _goes_on(kit: Kit, tx: Tx, turn: Turn, known: Turn | None, *, now: int) -> str:
+    """Return why the turn ended though it is to go on: a budget stopped it, or a limit failed it.
+
+    Its inputs were consumed, so they are not sent again: a recovery input waits in their place.
+    """
+    if turn.status is TurnStatus.FAILED and turn.stopped_by:
+        await kit.pauses.limited(tx, at=turn.completed_at or now)
+        return turn.stopped_by
+    if turn.status is TurnStatus.INTERRUPTED and known is not None:
+        return known.stopped_by
+    return ""
+
+
+async def _given_up(tx: Tx, turn: Turn) -> Turn:
+    rung = await rungs.interrupt_of(tx, turn.thread_id, turn.id)
+    if rung is None:
+        return turn
+    error = f"netsky interrupted it: {rung.evidence}"
+    return replace(turn, status=TurnStatus.FAILED, error=error)
 
 
 def final_text(items: Sequence[HistoricItem]) -> str:

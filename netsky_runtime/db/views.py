@@ -8,14 +8,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netsky_runtime.db import actors, approvals, inputs, messages, rows, sessions, tasks, turns
+from netsky_runtime.db import (
+    actors,
+    rows,
+    sessions,
+    tasks,
+    turns,
+    vitals,
+)
 from netsky_runtime.states import TurnStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from netsky_runtime.db.rows import Row, Tx
-    from netsky_runtime.records import Actor, ActorInput, Approval, Message, Session, Task, Turn
+    from netsky_runtime.records import (
+        Actor,
+        Session,
+        Task,
+        Turn,
+        Vital,
+    )
 
 _ACTORS = """
 SELECT actors.*,
@@ -60,11 +73,6 @@ WHERE status IN ('in_progress', 'reported')
     AND (SELECT json_extract(m.metadata_json, '$.status') FROM messages AS m
          WHERE m.task_id = tasks.id AND m.kind = 'report' ORDER BY m.seq DESC LIMIT 1) = 'failed'
 """
-QUESTIONS = """
-SELECT * FROM messages INDEXED BY messages_questions
-WHERE target = 'owner' AND kind = 'question' AND status = 'routed'
-ORDER BY seq LIMIT ?
-"""
 _END_OF_TIME = 2**62
 
 
@@ -90,6 +98,8 @@ class ActorView:
     """When the last fact of its threads happened."""
     last_turn: TurnStatus | None
     """How its latest turn ended, or that it runs; ``None``: it had none."""
+    vital: Vital | None = None
+    """How the running turn lives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,17 +108,6 @@ class TaskView:
 
     task: Task
     unmet: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attention:
-    """What waits for the owner, each list oldest first and bounded."""
-
-    approvals: tuple[Approval, ...]
-    questions: tuple[Message, ...]
-    uncertain: tuple[ActorInput, ...]
-    unread: int
-    """Messages, counted to ``messages.UNREAD_LIMIT``."""
 
 
 async def actor_views(
@@ -153,18 +152,6 @@ async def failed_reports(tx: Tx) -> frozenset[str]:
     return frozenset(row["id"] for row in await rows.many(tx, FAILED_REPORTS))
 
 
-async def attention(tx: Tx, *, limit: int = 200) -> Attention:
-    """Return what waits for the owner."""
-    return Attention(
-        approvals=await approvals.pending(tx, limit=limit),
-        questions=tuple(
-            messages.row_to_message(row) for row in await rows.many(tx, QUESTIONS, limit)
-        ),
-        uncertain=(await inputs.uncertain(tx))[:limit],
-        unread=await messages.unread(tx),
-    )
-
-
 async def _views(tx: Tx, found: Sequence[Row]) -> tuple[ActorView, ...]:
     current = {session.actor_id: session for session in await sessions.list_current(tx)}
     running: dict[str, Turn] = {}
@@ -172,6 +159,7 @@ async def _views(tx: Tx, found: Sequence[Row]) -> tuple[ActorView, ...]:
         session = current.get(turn.actor_id)
         if turn.actor_id not in running or (session and session.thread_id == turn.thread_id):
             running[turn.actor_id] = turn
+    lives = await vitals.of_running(tx) if running else {}
     return tuple(
         ActorView(
             actor=actors.row_to_actor(row),
@@ -184,9 +172,14 @@ async def _views(tx: Tx, found: Sequence[Row]) -> tuple[ActorView, ...]:
             question_since=row["question_since"],
             last_event_at=row["last_event_at"],
             last_turn=TurnStatus(row["last_turn"]) if row["last_turn"] else None,
+            vital=_life(lives, running.get(row["id"])),
         )
         for row in found
     )
+
+
+def _life(lives: Mapping[tuple[str, str], Vital], turn: Turn | None) -> Vital | None:
+    return None if turn is None else lives.get((turn.thread_id, turn.id))
 
 
 async def _task_views(tx: Tx, sql: str, *params: object) -> tuple[TaskView, ...]:

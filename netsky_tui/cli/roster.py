@@ -63,17 +63,7 @@ def _works(view: ActorView) -> bool:
 
 
 def _shape(view: ActorView) -> dict[str, Any]:
-    how = health.derive(
-        actor=view.actor,
-        session=view.session,
-        turn=view.turn,
-        pending_since=view.pending_since,
-        question_since=view.question_since,
-        uncertain=view.uncertain,
-        waiting=view.open_inputs,
-        last_turn=view.last_turn,
-        last_event_at=view.last_event_at,
-    )
+    how = health.of(view)
     return {
         "id": view.actor.id,
         "kind": view.actor.kind,

@@ -13,9 +13,13 @@ from netsky_runtime.agents.delegation import Delegation
 from netsky_runtime.agents.fleet import Fleet
 from netsky_runtime.agents.ingest import FactWriter
 from netsky_runtime.agents.kit import Kit
+from netsky_runtime.agents.ladder import Ladder
 from netsky_runtime.agents.launch import Launcher
 from netsky_runtime.agents.live import LiveState
+from netsky_runtime.agents.pulses import Pulses
+from netsky_runtime.agents.rungs import Patience
 from netsky_runtime.agents.toolbox import Toolbox
+from netsky_runtime.agents.watchdog import Watchdog
 from netsky_runtime.clock import SortableIds, SystemClock
 from netsky_runtime.codex.scripted.language import OrdersInText
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
@@ -60,6 +64,7 @@ class Crew:
         doors: Mapping[RuntimeName, ThreadRuntime],
         cwd: Path,
         clock: Clock,
+        boottime: Callable[[], float] | None = None,
     ) -> None:
         self.clock = clock
         self.ids = SortableIds(self.clock)
@@ -85,6 +90,7 @@ class Crew:
             new_session=sessions,
         )
         self.live = LiveState()
+        self.pulses = Pulses(clock=self.clock)
         self.facts = FactWriter(database=database, clock=self.clock, log=self.log)
         self.desk = ApprovalDesk(
             database=database,
@@ -107,6 +113,7 @@ class Crew:
             log=self.log,
             facts=self.facts,
             live=self.live,
+            pulses=self.pulses,
             desk=self.desk,
             envelopes=Envelopes(),
             settle=replies.settle,
@@ -121,7 +128,30 @@ class Crew:
             tell=self.told.append,
         )
         self.fleet = Fleet(kit=self.kit, supervisor=self.supervisor)
+        self.watchdog = Watchdog(
+            pulses=self.pulses,
+            ladder=Ladder(
+                database=database,
+                clock=self.clock,
+                log=self.log,
+                fleet=self.fleet,
+                tell=self.told.append,
+            ),
+            fleet=self.fleet,
+            patience=Patience(
+                turn=settings.silent_turn_seconds, command=settings.silent_command_seconds
+            ),
+            database=database,
+            supervisor=self.supervisor,
+            clock=self.clock,
+            boottime=boottime or self.clock.monotonic,
+            log=self.log,
+        )
         self.inbox = Inbox(database=database, clock=self.clock, ids=self.ids, wake=self.wake)
+
+    def watch(self) -> None:
+        """Let the watchdog look, from now on. The fleet's clock is what it waits by."""
+        self.supervisor.spawn("watchdog", self.watchdog.run())
 
     def log(self, level: str, message: str, fields: Any) -> None:
         self.lines.append((level, message, dict(fields)))
@@ -227,11 +257,13 @@ async def crew(
     runtime: ThreadRuntime | None = None,
     others: Sequence[ThreadRuntime] = (),
     clock: Clock | None = None,
+    boottime: Callable[[], float] | None = None,
 ) -> AsyncIterator[Crew]:
     """Run a fleet on ``folder``; coming back to the same folder is a restart.
 
     New actors go through ``runtime``; ``others`` are doors that there are besides.
     ``clock`` is the fleet's alone: scripted turns and the database go on by the machine's.
+    ``boottime`` is that clock with the time the machine slept; without it, it never sleeps.
     """
     machine = SystemClock()
     clock = clock or machine
@@ -239,7 +271,9 @@ async def crew(
     await database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
     runtime = runtime or scripted(folder)
     doors = {door.name: door for door in (runtime, *others)}
-    made = Crew(database=database, runtime=runtime, doors=doors, cwd=folder, clock=clock)
+    made = Crew(
+        database=database, runtime=runtime, doors=doors, cwd=folder, clock=clock, boottime=boottime
+    )
     made.supervisor.spawn("facts", made.facts.run())
     try:
         await made.fleet.start()

@@ -8,7 +8,20 @@ CREATE TABLE rungs (
     rung TEXT NOT NULL,
     evidence TEXT NOT NULL,
     outcome TEXT NOT NULL DEFAULT '',
+    detail TEXT NOT NULL DEFAULT '',
     at INTEGER NOT NULL,
     ended_at INTEGER
 ) STRICT;
 CREATE INDEX rungs_by_actor ON rungs (actor_id, at);
+CREATE INDEX rungs_by_turn ON rungs (thread_id, turn_id, seq);
+CREATE INDEX rungs_open ON rungs (seq) WHERE ended_at IS NULL;
+
+-- The last sign of life of an actor's turn that is no fact: live text, or what history showed.
+
+CREATE TABLE pulses (
+    actor_id TEXT PRIMARY KEY REFERENCES actors (id),
+    thread_id TEXT NOT NULL,
+    turn_id TEXT NOT NULL,
+    evidence TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
