@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from contextvars import Context
 
 T = TypeVar("T")
 
@@ -18,8 +21,10 @@ class Supervisor:
     Unlike a ``TaskGroup`` an error in one task is reported and leaves the others alone.
     """
 
-    def __init__(self, *, report: Report) -> None:
+    def __init__(self, *, report: Report, context: Context | None = None) -> None:
+        """Make one whose tasks run in copies of ``context``, or in that of whoever spawns them."""
         self._report = report
+        self._context = context
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -32,7 +37,8 @@ class Supervisor:
             work.close()
             msg = f"task {name!r} was started after its supervisor had closed"
             raise RuntimeError(msg)
-        task = asyncio.get_running_loop().create_task(work, name=name)
+        context = None if self._context is None else self._context.copy()
+        task = asyncio.get_running_loop().create_task(work, name=name, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task

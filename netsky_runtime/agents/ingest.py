@@ -6,7 +6,8 @@ import asyncio
 import sqlite3
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 
@@ -16,6 +17,8 @@ from netsky_runtime.errors import Fenced, NetskyError
 from netsky_runtime.records import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.connection import Database, Tx
     from netsky_runtime.log import Log
@@ -23,10 +26,16 @@ if TYPE_CHECKING:
 QUEUE_LIMIT = 100_000
 """Facts waiting for the database; past it their listeners wait, and their channels fill."""
 BATCH = 1_000
+RETRY_SECONDS = 1.0
+_UNFIT = (sqlite3.IntegrityError, sqlite3.DataError, TypeError, ValueError, OverflowError)
+"""What a fact that no row can hold is refused with, whoever else is in its batch."""
 
 _MANY_A_TURN = frozenset(
     {EventKind.ERROR, EventKind.WARNING, EventKind.UNKNOWN, EventKind.MODEL, EventKind.BLOCKED}
 )
+
+_Waiting: TypeAlias = tuple[str, str, CodexEvent]
+"""Actor, item id, fact."""
 
 
 class FactWriter:
@@ -40,7 +49,7 @@ class FactWriter:
         self._database = database
         self._clock = clock
         self._log = log
-        self._queue: deque[tuple[str, CodexEvent]] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -49,6 +58,10 @@ class FactWriter:
         self._sequence = 0
         self._given_up = False
 
+    def __len__(self) -> int:
+        """How many facts wait."""
+        return len(self._queue)
+
     async def put(self, actor_id: str, event: CodexEvent) -> None:
         """Accept a fact at once, or, while the database is far behind, when there is room."""
         while len(self._queue) >= QUEUE_LIMIT:
@@ -56,7 +69,7 @@ class FactWriter:
             await self._room.wait()
         if self._given_up:
             return
-        self._queue.append((actor_id, event))
+        self._queue.append((actor_id, self._name(event), event))
         self._drained.clear()
         self._filled.set()
 
@@ -69,18 +82,22 @@ class FactWriter:
 
         It ends when the home has another owner, who reads the facts from the threads' histories.
         """
+        failing = False
         while True:
             await self._filled.wait()
-            batch = [self._queue[index] for index in range(min(BATCH, len(self._queue)))]
+            batch = list(islice(self._queue, BATCH))
             try:
-                await self._database.write(partial(self._store, batch=batch))
+                await self._write(batch)
             except Fenced:
                 self._give_up()
                 return
             except (sqlite3.Error, OSError, NetskyError) as error:
-                self._log("error", "facts could not be stored", {"error": str(error)})
-                await self._clock.sleep(1.0)
+                if not failing:
+                    self._log("error", "facts could not be stored", {"error": str(error)})
+                failing = True
+                await self._clock.sleep(RETRY_SECONDS)
                 continue
+            failing = False
             for _ in batch:
                 self._queue.popleft()
             self._room.set()
@@ -94,31 +111,49 @@ class FactWriter:
         self._room.set()
         self._drained.set()
 
-    async def _store(self, tx: Tx, *, batch: list[tuple[str, CodexEvent]]) -> None:
-        await events.upsert_many(tx, [self._fact(actor_id, event) for actor_id, event in batch])
-        totals = {
-            (event.thread_id, event.turn_id): _usage(actor_id, event)
-            for actor_id, event in batch
-            if event.kind is EventKind.USAGE
-        }
-        for row in totals.values():
-            await usage.upsert(tx, row)
+    async def _write(self, batch: Sequence[_Waiting]) -> None:
+        """Store a batch in order; one fact that no row can hold costs no other."""
+        try:
+            await self._database.write(partial(_store, batch=batch))
+        except _UNFIT as error:
+            if len(batch) == 1:
+                ((actor_id, _, event),) = batch
+                fields = {"actor": actor_id, "kind": event.kind.value, "error": repr(error)}
+                self._log("error", "a fact cannot be stored and was left out", fields)
+                return
+            half = len(batch) // 2
+            await self._write(batch[:half])
+            await self._write(batch[half:])
 
-    def _fact(self, actor_id: str, event: CodexEvent) -> tuple[str, str, str, str, str, int, str]:
-        item_id = event.item_id
-        if not item_id and event.kind in _MANY_A_TURN:
-            # Several may come in one turn, and none of them is repeated on resume.
-            self._sequence += 1
-            item_id = f"{event.at}.{self._sequence}"
-        return (
-            event.thread_id,
-            event.turn_id,
-            item_id,
-            event.kind.value,
-            actor_id,
-            event.at,
-            orjson.dumps(event.data, option=orjson.OPT_NON_STR_KEYS).decode(),
-        )
+    def _name(self, event: CodexEvent) -> str:
+        if event.item_id or event.kind not in _MANY_A_TURN:
+            return event.item_id
+        # Several may come in one turn, and none of them is repeated on resume.
+        self._sequence += 1
+        return f"{event.at}.{self._sequence}"
+
+
+async def _store(tx: Tx, *, batch: Sequence[_Waiting]) -> None:
+    await events.upsert_many(tx, [_fact(*waiting) for waiting in batch])
+    totals = {
+        (event.thread_id, event.turn_id): _usage(actor_id, event)
+        for actor_id, _, event in batch
+        if event.kind is EventKind.USAGE
+    }
+    for row in totals.values():
+        await usage.upsert(tx, row)
+
+
+def _fact(actor_id: str, item_id: str, event: CodexEvent) -> events.Fact:
+    return (
+        event.thread_id,
+        event.turn_id,
+        item_id,
+        event.kind.value,
+        actor_id,
+        event.at,
+        orjson.dumps(event.data, option=orjson.OPT_NON_STR_KEYS).decode(),
+    )
 
 
 def _usage(actor_id: str, event: CodexEvent) -> Usage:

@@ -9,6 +9,7 @@ from netsky_runtime.agents.authority import role_of
 from netsky_runtime.agents.effects import Call, Effects, Outcome
 from netsky_runtime.codex.base import ToolResult
 from netsky_runtime.db import actors, sessions, tool_calls
+from netsky_runtime.db.trouble import refusing
 from netsky_runtime.errors import Conflict, NetskyError, NotFound, Refused, UsageError
 from netsky_runtime.records import ToolCall
 from netsky_runtime.states import ActorStatus
@@ -92,11 +93,12 @@ class Toolbox:
             for woken in sorted(done[1]):
                 self._wake(woken)
 
-        try:
-            answer, _ = await self._database.write(attempt, then=wake)
-        except _REFUSALS as error:
-            refusal = error
-            answer = await self._database.write(lambda tx: refuse(tx, refusal))
+        with refusing():  # a model that is told can go on; one that waits holds its turn
+            try:
+                answer, _ = await self._database.write(attempt, then=wake)
+            except _REFUSALS as error:
+                refusal = error
+                answer = await self._database.write(lambda tx: refuse(tx, refusal))
         return ToolResult(text=answer.text, success=answer.success)
 
     async def _apply(

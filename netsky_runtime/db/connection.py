@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import aiosqlite
@@ -12,6 +13,7 @@ import aiosqlite
 from netsky_runtime.db import daemon_row, faults, migrate
 from netsky_runtime.db.pool import ReadPool
 from netsky_runtime.db.rows import Tx
+from netsky_runtime.db.trouble import Trouble
 from netsky_runtime.errors import DatabaseError, Fenced
 
 if TYPE_CHECKING:
@@ -55,8 +57,11 @@ class Database:
     of SQLite before 3.51.3.
     """
 
-    def __init__(self, path: Path, writer: Tx, readers: ReadPool, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, path: Path, writer: Tx, readers: ReadPool, *, trouble: Trouble, stack: AsyncExitStack
+    ) -> None:
         self.path = path
+        self.trouble = trouble
         self._writer = writer
         self._readers = readers
         self._stack = stack
@@ -89,7 +94,8 @@ class Database:
                 readers = ReadPool([await _connect(stack, path, mode="ro") for _ in range(READERS)])
             except sqlite3.Error as error:
                 raise faults.explain(path, error) from error
-            return cls(path, writer, readers, stack.pop_all())
+            trouble = Trouble(path, clock=clock)
+            return cls(path, writer, readers, trouble=trouble, stack=stack.pop_all())
         raise AssertionError  # mypy: an exit stack may swallow errors; this one does not
 
     @property
@@ -123,9 +129,11 @@ class Database:
 
         All or nothing: an error in ``body`` rolls back. A cancelled caller stops waiting, but
         its transaction is carried through, so what it writes must bear being written; ``then``
-        is called with the result after the commit whether or not the caller still waits. Raises
-        what ``body`` raises, ``sqlite3.Error``, ``DatabaseError`` when closed or stuck, or
-        ``Fenced``.
+        is called with the result after the commit whether or not the caller still waits.
+
+        While the disk is full or the file locked it raises ``DatabaseError``, or, where
+        ``trouble.waiting`` holds, runs ``body`` again until it is stored. Raises besides what
+        ``body`` raises, ``sqlite3.Error``, ``DatabaseError`` when closed or stuck, or ``Fenced``.
         """
         if self._closing is not None:
             msg = f"The database {self.path} is closed."
@@ -133,7 +141,8 @@ class Database:
         if self._owner is not None and self._owner is asyncio.current_task():
             msg = "a write inside a write would wait for itself: use the transaction at hand"
             raise RuntimeError(msg)
-        task = asyncio.get_running_loop().create_task(self._transact(body, then), name="write")
+        attempt = partial(self._transact, body, then)
+        task = asyncio.get_running_loop().create_task(self.trouble.run(attempt), name="write")
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
         return await asyncio.shield(task)
@@ -141,12 +150,18 @@ class Database:
     async def read(self, body: Callable[[Tx], Awaitable[T]]) -> T:
         """Run ``body`` on one consistent snapshot of what is committed.
 
-        Raises what ``body`` raises, or ``DatabaseError`` when closed or stuck.
+        Raises what ``body`` raises, or ``DatabaseError`` when closed, stuck or unreadable.
         """
-        return await self._readers.read(body)
+        try:
+            return await self._readers.read(body)
+        except sqlite3.Error as error:
+            if not faults.stops_reading(error):
+                raise
+            raise faults.explain(self.path, error) from error
 
     async def close(self) -> None:
         """Finish what is under way, then close. Idempotent and bounded in time."""
+        self.trouble.hurry()
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="close")
         await asyncio.shield(self._closing)

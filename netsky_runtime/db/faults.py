@@ -15,7 +15,11 @@ APPLICATION_ID = 0x6E736B79
 """``nsky``: written into the file's header, so that no other program's file is taken for ours."""
 
 _MAGIC = b"SQLite format 3\x00"
-_ASIDE = "Move the file away to start anew, or put a copy from the backups folder in its place."
+_ASIDE = "Move the file away to start anew, or `netsky restore` a copy from the backups folder."
+_LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
+_FORBIDDEN = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")
+_DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_TROUBLE = (*_LOCKED, *_FORBIDDEN, *_DAMAGE, "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM")
 
 
 def inspect(path: Path) -> None:
@@ -81,23 +85,42 @@ def check_version(path: Path, found: int, known: int, *, migrates: bool) -> None
         raise DatabaseError(msg, hint="Start netsky once: it brings the database up to date.")
 
 
+def is_trouble(error: sqlite3.Error) -> bool:
+    """Whether the error is the disk's, the file's or another program's, not the statement's."""
+    return getattr(error, "sqlite_errorname", "").startswith(_TROUBLE)
+
+
+def stops_reading(error: sqlite3.Error) -> bool:
+    """Whether it is trouble that a reading meets; one that tries to write is the caller's bug."""
+    readonly = getattr(error, "sqlite_errorname", "").startswith("SQLITE_READONLY")
+    return is_trouble(error) and not readonly
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is broken: no waiting mends it."""
+    return getattr(error, "sqlite_errorname", "").startswith(_DAMAGE)
+
+
 def explain(path: Path, error: sqlite3.Error | OSError) -> DatabaseError:
     """Return the one sentence for an error of SQLite or of the file system."""
     if isinstance(error, OSError):
         msg = f"The database {path} cannot be made: {error.strerror or error}."
         return DatabaseError(msg, hint="Check that its folder is yours, writable and not full.")
     name = getattr(error, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+    if name.startswith(_LOCKED):
         msg = f"The database {path} is locked by another process."
         return DatabaseError(msg, hint="End the program that has it open, then try again.")
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
-        msg = f"The database {path} cannot be opened: {error}."
+    if name.startswith(_FORBIDDEN):
+        msg = f"The database {path} cannot be opened or written: {error}."
         return DatabaseError(msg, hint="Check that the file and its folder are yours and writable.")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if name.startswith(_DAMAGE):
         msg = f"The database {path} is damaged: {error}."
         return DatabaseError(msg, hint=_ASIDE)
     if name.startswith("SQLITE_FULL"):
         msg = f"The disk of {path} is full."
         return DatabaseError(msg, hint="Make room, then try again.")
+    if name.startswith("SQLITE_IOERR"):
+        msg = f"The disk of {path} does not work: {error}."
+        return DatabaseError(msg, hint="Look at the disk, its quota and its mount.")
     msg = f"The database {path} cannot be used: {error}."
     return DatabaseError(msg, hint="`netsky doctor` says more.")

@@ -1,10 +1,14 @@
 """Facts and log lines on their way to storage that fails for a while."""
 
 import asyncio
-from contextlib import asynccontextmanager
+import os
+import resource
+import shutil
+from contextlib import asynccontextmanager, contextmanager
 
 import orjson
 
+from netsky_runtime import logbook
 from netsky_runtime.agents.ingest import FactWriter
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.codex.events import CodexEvent, EventKind
@@ -71,7 +75,25 @@ async def test_facts_are_stored_in_order_after_the_database_has_failed_for_a_whi
         EventKind.TURN_STARTED.value,
         EventKind.TURN_COMPLETED.value,
     ]
-    assert [message for _, message, _ in lines] == ["facts could not be stored"] * 2
+    assert [message for _, message, _ in lines] == ["facts could not be stored"]  # told once
+
+
+async def test_a_fact_that_no_row_can_hold_costs_no_other_and_changes_no_order(tmp_path):
+    lines = []
+    async with opened(tmp_path) as database:
+        log = lambda *line: lines.append(line)  # noqa: E731
+        writer = FactWriter(database=database, clock=SystemClock(), log=log)
+        for number in range(7):
+            text = "\ud800" if number in {2, 5} else "words"
+            fact = CodexEvent(
+                EventKind.ITEM_COMPLETED, "th", number, "u", f"i{number}", data={"text": text}
+            )
+            await writer.put("manager0", fact)
+        async with running(writer.run()), asyncio.timeout(5):
+            await writer.flush()
+        stored = await database.read(lambda tx: events.recent(tx, "manager0", limit=9))
+    assert [event.item_id for event in stored] == ["i0", "i1", "i3", "i4", "i6"]
+    assert [line[1] for line in lines] == ["a fact cannot be stored and was left out"] * 2
 
 
 async def test_every_word_of_a_blocked_screen_is_kept_and_none_replaces_anothers(tmp_path):
@@ -95,29 +117,100 @@ async def test_every_word_of_a_blocked_screen_is_kept_and_none_replaces_anothers
 
 
 async def test_log_lines_reach_the_database_when_their_file_cannot_be_written(tmp_path):
-    book = Logbook(file=tmp_path / "no such folder" / "netsky.jsonl", clock=SystemClock())
+    (tmp_path / "file").write_text("in the way")
+    book = Logbook(file=tmp_path / "file" / "netsky.jsonl", clock=ManualClock())
     async with opened(tmp_path) as database:
-        committed = asyncio.Event()
-        database.on_commit(committed.set)
-        async with running(book.run(database)), asyncio.timeout(5):
-            for message in ("first", "second"):
-                committed.clear()
-                book("info", message, {})
-                await committed.wait()
+        for message in ("first", "second"):
+            book("info", message, {})
+            await book.flush(database)
         stored = await database.read(lambda tx: logs.tail(tx, limit=9))
-    assert [row.message for row in stored] == ["first", "second"]
+        assert [row.message for row in stored] == ["first", "second"]
+        (tmp_path / "file").unlink()
+        await book.flush(database)
+    assert written(tmp_path / "file" / "netsky.jsonl") == ["first", "second"]
 
 
-async def test_log_lines_reach_their_file_when_the_database_cannot_be_written(tmp_path):
+async def test_a_log_folder_that_is_gone_is_made_again(tmp_path):
+    file = tmp_path / "logs" / "netsky.jsonl"
+    book = Logbook(file=file, clock=SystemClock())
+    async with opened(tmp_path) as database:
+        for message in ("first", "second"):
+            book("info", message, {})
+            await book.flush(database)
+            assert written(file) == [message]
+            shutil.rmtree(file.parent)
+
+
+async def test_a_half_written_log_is_taken_back_and_written_whole_when_there_is_room(tmp_path):
+    file = tmp_path / "netsky.jsonl"
+    book = Logbook(file=file, clock=SystemClock())
+    async with opened(tmp_path) as database:
+        book("info", "first", {})
+        await book.flush(database)
+        before = file.read_bytes()
+        book("info", "second " * 100, {})
+        with no_file_larger_than(len(before) + 100):
+            await book._to_file()
+        assert file.read_bytes() == before
+        await book.flush(database)
+    assert [message.split()[0] for message in written(file)] == ["first", "second"]
+
+
+@contextmanager
+def no_file_larger_than(size):
+    """What is left of a disk, for this process."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_log_lines_reach_their_file_at_once_and_the_database_when_it_can_be_written(tmp_path):
     file = tmp_path / "netsky.jsonl"
     book = Logbook(file=file, clock=SystemClock())
     async with opened(tmp_path) as database:
         failing = Failing(database, DatabaseError("It took too long."))
         book("info", "first", {})
         await book.flush(failing)
+        assert written(file) == ["first"]
         book("info", "second", {})
         await book.flush(failing)
         stored = await database.read(lambda tx: logs.tail(tx, limit=9))
-    assert [row.message for row in stored] == ["second"]
-    written = [orjson.loads(line)["message"] for line in file.read_bytes().splitlines()]
-    assert written == ["first", "log rows could not be stored", "second"]
+    assert [row.message for row in stored] == ["first", "second"]
+    assert written(file) == ["first", "second"]
+
+
+async def test_what_a_log_cannot_keep_is_counted_and_the_newest_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(logbook, "QUEUE_LIMIT", 3)
+    book = Logbook(file=tmp_path / "netsky.jsonl", clock=SystemClock())
+    async with opened(tmp_path) as database:
+        for number in range(5):
+            book("info", f"line {number}", {})
+        await book.flush(database)
+        await book.flush(database)
+        stored = await database.read(lambda tx: logs.tail(tx, limit=9))
+    assert [row.message for row in stored] == [
+        "line 2",
+        "line 3",
+        "line 4",
+        "log lines were dropped",
+    ]
+    assert stored[-1].fields == {"lines": 2}
+
+
+async def test_a_line_with_the_name_of_a_file_that_is_no_text_is_kept_all_the_same(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    book = Logbook(file=tmp_path / "netsky.jsonl", clock=SystemClock())
+    async with opened(tmp_path) as database:
+        book("warning", f"lost {name}", {"file": name, "size": 2**70})
+        await book.flush(database)
+        (row,) = await database.read(lambda tx: logs.tail(tx, limit=9))
+    assert row.message == "lost caf\\udce9"
+    assert "udce9" in row.fields["file"]
+    assert written(tmp_path / "netsky.jsonl") == [row.message]
+
+
+def written(file):
+    return [orjson.loads(line)["message"] for line in file.read_bytes().splitlines()]
