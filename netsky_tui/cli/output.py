@@ -50,9 +50,9 @@ def narrate(sentence: str) -> None:
     sys.stderr.write(harmless(sentence) + "\n")
 
 
-def say(text: str = "") -> None:
-    """Print text for people, made harmless."""
-    sys.stdout.write(harmless(text) + "\n")
+def say(text: str = "", *, like: str = "") -> None:
+    """Print text for people, made harmless; coloured ``like`` a word is, on a terminal."""
+    sys.stdout.write(paint(like, harmless(text)) + "\n")
 
 
 def emit(value: object) -> None:
@@ -85,6 +85,11 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def terminal_width() -> int:
+    """Return how many cells a line of the terminal has."""
+    return shutil.get_terminal_size().columns
+
+
 def colourful() -> bool:
     """Whether standard output is a terminal that wants colour."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -104,7 +109,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
     titles = [column.title for column in columns]
     widths = [max(map(cells, column)) for column in zip(titles, *body, strict=True)]
     if on_terminal():
-        widths = _fit(widths, columns, shutil.get_terminal_size().columns)
+        widths = _fit(widths, columns, terminal_width())
     states = [column.state for column in columns]
     lines = [_line(titles, widths, [False] * len(widths))]
     for row in body:

@@ -16,6 +16,7 @@ from netsky_runtime.errors import NetskyError, UsageError
 from netsky_tui.cli import (
     actors,
     approvals,
+    attention,
     channel,
     check,
     codex,
@@ -33,6 +34,7 @@ from netsky_tui.cli import (
     stopping,
     tasks,
     tools,
+    trace,
 )
 from netsky_tui.cli.exits import Exit, report
 from netsky_tui.cli.invocation import Invocation, take_common
@@ -150,9 +152,12 @@ def build(*, completion: bool) -> typer.Typer:
         epilog=_EPILOG,
     )
     app.callback(invoke_without_command=True)(netsky)
-    for module in (status, doctor, check, send, stopping, hosting, tools, codex):
+    for module in (status, doctor, check, send, stopping, hosting, tools, codex, trace):
         module.register(app)
-    nouns = (actors, tasks, messages, inputs, approvals, events, notes, logs, settings, channel)
+    nouns = (
+        *(actors, tasks, messages, inputs, approvals, attention, events, notes, logs, settings),
+        channel,
+    )
     for noun in nouns:
         app.add_typer(noun.app, cls=Noun)
     for owner in (app, *(noun.app for noun in nouns)):

@@ -43,6 +43,9 @@ def send(
     timeout: Annotated[
         float, typer.Option(metavar="S", help="Seconds that --wait waits; the message stays.")
     ] = 600.0,
+    answers: Annotated[
+        str, typer.Option(metavar="ID", help="The question that this is the answer to.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Send a message to an actor.
@@ -58,6 +61,7 @@ def send(
         "body": body_text(text),
         "mode": mode.value,
         "source": Source.CLI.value,
+        **({"in_reply_to": answers} if answers else {}),
     }
     if wait:
         run(_send_and_wait(here.home, params, timeout=timeout, as_json=as_json))

@@ -33,6 +33,7 @@ _COUNTED = (
     "inputs_pending",
     "approvals_pending",
     "screens_blocked",
+    "attention",
     "turns_running",
 )
 
@@ -159,7 +160,6 @@ def _show(present: dict[str, Any]) -> None:
             narrate(f"`netsky stop` ends what works on: {', '.join(working)}.")
         if taken := [name for name in working if name != MCP_SERVER]:
             narrate(f"The next start takes over: {', '.join(taken)}.")
-    if counts["approvals_pending"]:
-        narrate("Approvals wait: netsky approvals list")
-    if counts["screens_blocked"]:
-        narrate("Codex waits for a human on its own screen: netsky actors list")
+    if waiting := counts["attention"]:
+        noun = "thing waits" if waiting == 1 else "things wait"
+        narrate(f"{waiting} {noun} for you: netsky attention")

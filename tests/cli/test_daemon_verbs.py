@@ -40,6 +40,7 @@ READY = {
         "inputs_pending": 5,
         "approvals_pending": 1,
         "screens_blocked": 1,
+        "attention": 3,
         "turns_running": 1,
     },
     "rooms": 1,
@@ -59,8 +60,7 @@ def test_status_for_people_names_what_waits_for_them(netsky: Netsky, daemon: Fak
     assert "ready" in ran.out
     assert "0.163.0" in ran.out
     assert "Not logged in." in ran.err
-    assert "netsky approvals list" in ran.err
-    assert "a human on its own screen" in ran.err
+    assert "3 things wait for you: netsky attention" in ran.err
 
 
 def test_status_of_a_daemon_that_does_not_answer_is_unhealthy(

@@ -10,6 +10,7 @@ import pytest
 from netsky_runtime.db import (
     actors,
     approvals,
+    attention,
     counts,
     events,
     inputs,
@@ -140,16 +141,6 @@ async def test_open_tasks_are_paged_urgent_first_and_closed_ones_last_closed_fir
     assert [view.task.id for view in await pages(views.closed_tasks)] == ["t3", "t2", "t11"]
 
 
-async def test_attention_is_everything_that_waits_for_the_owner(making):
-    await busy_worker(making)
-    asked = await making.post(sender=MANAGER0, target=OWNER, kind=MessageKind.QUESTION)
-    found = await making.read(views.attention)
-    assert [each.id for each in found.approvals] == ["a1", "a2"]
-    assert found.questions == (asked.message,)
-    assert [each.status for each in found.uncertain] == [InputStatus.UNCERTAIN]
-    assert found.unread == 1
-
-
 async def test_counts_are_right(making):
     await busy_worker(making)
     await making.write(lambda tx: tasks.insert(tx, title="x", now=1))
@@ -160,6 +151,7 @@ async def test_counts_are_right(making):
         inputs_pending=2,
         approvals_pending=2,
         screens_blocked=0,
+        attention=3,
         turns_running=2,
     )
     await making.write(
@@ -184,6 +176,10 @@ SMALL = (
     "sessions_current",
     "actor_inputs_open",
     "actor_inputs_uncertain",
+    "actor_inputs_not_taken",
+    "actors_parked",
+    "approvals_lost_open",
+    "sessions_blocked",
 )
 DRAWN: dict[str, Callable[[Tx], Awaitable[Any]]] = {
     "counts": counts.status_counts,
@@ -195,7 +191,8 @@ DRAWN: dict[str, Callable[[Tx], Awaitable[Any]]] = {
     "open tasks": views.open_tasks,
     "closed tasks": views.closed_tasks,
     "failed reports": views.failed_reports,
-    "attention": views.attention,
+    "attention": attention.list_,
+    "what of it was told": lambda tx: attention.waiting(tx, limit=10),
     "messages": lambda tx: messages.recent(tx, before_seq=50),
     "an actor's messages": lambda tx: messages.recent(tx, actor_id="worker1"),
     "events after": lambda tx: events.after(tx, 5, limit=10),
@@ -247,7 +244,10 @@ async def test_what_is_drawn_reads_no_table_from_end_to_end(making, what):
     steps = await making.read(lambda tx: plan(tx, DRAWN[what]))
     scans = [step for step in steps if step.startswith("SCAN")]
     # Actors are what is drawn; the rest are lists that the statement itself has made.
-    small = ("SCAN actors", "SCAN named", "SCAN near", "SCAN json_each", "SCAN CONSTANT", "SCAN (")
+    small = (
+        *("SCAN actors", "SCAN named", "SCAN near", "SCAN json_each", "SCAN CONSTANT", "SCAN ("),
+        *("SCAN source", "SCAN lost", "SCAN i", "SCAN bus_poison"),
+    )
     wide = [
         step
         for step in scans
