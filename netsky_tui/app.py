@@ -210,6 +210,10 @@ class RoomApp(App[int]):
             "open.tasks": self.pages.task,
             "open.messages": self.pages.message,
             "open.approvals": self.pages.approval,
+            "trace.actors": self.pages.trace_thread,
+            "trace.tasks": self.pages.trace,
+            "trace.messages": self.pages.trace,
+            "trace.approvals": self.pages.trace,
         }
         if (job := jobs.get(event.verb)) is not None:
             self.do(job(), event.verb)

@@ -67,6 +67,7 @@ SCOPES: dict[str, tuple[Key, ...]] = {
         Key("actors.resume", "R", "resume", "", "resume this actor"),
         Key("actors.attach", "a", "attach", "attach", "Codex's own screen of this actor"),
         Key("actors.move", "M", "move", "move", "take this actor's thread to another door"),
+        Key("actors.trace", "T", "trace", "", "trace what this actor's thread has heard"),
     ),
     "tasks": (
         Key("tasks.add", "a", "add", "add", "add a task"),
@@ -74,9 +75,14 @@ SCOPES: dict[str, tuple[Key, ...]] = {
         Key("tasks.cancel", "x", "cancel", "cancel", "cancel the task"),
         Key("tasks.note", "N", "note", "", "add a note to the task"),
         Key("tasks.closed", "c", "closed", "", "show or hide closed tasks"),
+        Key("tasks.trace", "T", "trace", "", "trace the task: messages, inputs, turns, notes"),
     ),
-    "messages": (Key("messages.reply", "r", "reply", "reply", "answer the sender"),),
+    "messages": (
+        Key("messages.reply", "r", "reply", "reply", "answer the sender"),
+        Key("messages.trace", "T", "trace", "trace", "trace how far the message got"),
+    ),
     "approvals": (
+        Key("approvals.trace", "T", "trace", "", "trace what led to the question"),
         Key("approvals.accept", "y", "decide('accept')", "accept", "accept"),
         Key(
             "approvals.session",
@@ -148,9 +154,13 @@ _PRETTY = {
 }
 
 
-def decides(key: Key) -> DecisionWord:
-    """Return what a key of the approvals decides."""
-    return DecisionWord(key.action.split("'")[1])
+def deciding() -> dict[DecisionWord, Key]:
+    """Return the keys of the approvals that decide, by what they decide."""
+    return {
+        DecisionWord(key.action.split("'")[1]): key
+        for key in SCOPES["approvals"]
+        if key.action.startswith("decide(")
+    }
 
 
 def bindings(scope: str) -> list[BindingType]:
@@ -187,7 +197,7 @@ class Keymap:
 
     def deciding(self, offered: Collection[DecisionWord]) -> str:
         """Say which keys decide a question that offers these words."""
-        entries = [key for key in SCOPES["approvals"] if decides(key) in offered]
+        entries = [key for word, key in deciding().items() if word in offered]
         return " · ".join(f"{pretty(self.of(entry))} {entry.label}" for entry in entries)
 
     def say(self, name: str) -> str:

@@ -60,6 +60,26 @@ class Pages:
             return
         self._app.push_screen(PageScreen("message", read))
 
+    def trace(self, asked: str) -> None:
+        """Show the way of what an id names through netsky."""
+        if not asked:
+            return
+
+        async def read() -> Any:
+            if (source := self._app.feed.source) is None:
+                return ()
+            return details.trace_page(await source.trace(asked), self._clock.now())
+
+        self._app.push_screen(PageScreen(f"trace of {asked}", read))
+
+    def trace_thread(self, actor_id: str) -> None:
+        """Show what an actor's thread has heard, and what came of it."""
+        fact = self._app.store.facts(actor_id)
+        if fact is None or fact.session is None or not fact.session.thread_id:
+            self._app.say(f"{actor_id or 'Nobody'} has no thread yet.", bad=True)
+            return
+        self.trace(fact.session.thread_id)
+
     def approval(self, approval_id: str) -> None:
         """Show a question as large as the terminal."""
         approval = self._app.store.approval(approval_id)

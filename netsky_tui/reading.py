@@ -16,17 +16,18 @@ from netsky_runtime.db import (
     notes,
     rows,
     tasks,
+    trace,
     turns,
     usage,
     views,
 )
 from netsky_tui.source import ActorFacts, Ask, MessageFacts, Snapshot, TaskFacts, Totals
-from netsky_tui.text import clock_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from netsky_runtime.db.connection import ReadDatabase, Tx
+    from netsky_runtime.db.trace import Trace
     from netsky_runtime.db.views import ActorView
     from netsky_runtime.records import Approval, Message, Note, Task, Turn, Usage
 
@@ -104,13 +105,13 @@ class DatabaseSource:
 
         return await self._database.read(body)
 
-    async def message(self, message_id: str) -> tuple[MessageFacts, Sequence[str]]:
-        """Read a message and the lines of its path. Raises ``NotFound``."""
+    async def message(self, message_id: str) -> tuple[MessageFacts, Trace]:
+        """Read a message and its way through netsky. Raises ``NotFound``."""
 
-        async def body(tx: Tx) -> tuple[MessageFacts, Sequence[str]]:
+        async def body(tx: Tx) -> tuple[MessageFacts, Trace]:
             message = await messages.require(tx, message_id)
             (fact,) = await _with_inputs(tx, [(0, message)])
-            return fact, await _path(tx, message)
+            return fact, await trace.trace(tx, message_id)
 
         return await self._database.read(body)
 
@@ -134,6 +135,10 @@ class DatabaseSource:
 
         return await self._database.read(body)
 
+    async def trace(self, asked: str) -> Trace:
+        """Read the way of a message, from any id on it. Raises ``NotFound``."""
+        return await self._database.read(lambda tx: trace.trace(tx, asked))
+
     async def close(self) -> None:
         """Let go of the database."""
         await self._database.close()
@@ -142,17 +147,7 @@ class DatabaseSource:
 def _facts(view: ActorView) -> ActorFacts:
     return ActorFacts(
         actor=view.actor,
-        health=health.derive(
-            actor=view.actor,
-            session=view.session,
-            turn=view.turn,
-            pending_since=view.pending_since,
-            question_since=view.question_since,
-            uncertain=view.uncertain,
-            waiting=view.open_inputs,
-            last_turn=view.last_turn,
-            last_event_at=view.last_event_at,
-        ),
+        health=health.of(view),
         session=view.session,
         turn=view.turn,
         open_inputs=view.open_inputs,
@@ -191,27 +186,3 @@ async def _with_inputs(tx: Tx, said: Sequence[tuple[int, Message]]) -> tuple[Mes
             )
         )
     return tuple(out)
-
-
-async def _path(tx: Tx, message: Message) -> Sequence[str]:
-    lines = []
-    for delivery in await messages.deliveries_of(tx, message.id):
-        at = clock_time(delivery.updated_at, delivery.updated_at, seconds=True)
-        error = f" ({delivery.error})" if delivery.error else ""
-        lines.append(f"{at} delivery to {delivery.sink}: {delivery.status.value}{error}")
-    for row in await rows.many(tx, _INPUTS_OF, rows.words([message.id])):
-        found = inputs.row_to_input(row)
-        steps: Mapping[str, int | None] = {
-            "stored": found.created_at,
-            "handed to Codex": found.handed_at,
-            "seen in the thread": found.seen_at,
-            found.status.value: found.settled_at,
-        }
-        for word, at_ms in steps.items():
-            if at_ms is not None:
-                lines.append(f"{clock_time(at_ms, at_ms, seconds=True)} input {found.id}: {word}")
-        if found.turn_id:
-            lines.append(f"         turn {found.turn_id} of thread {found.thread_id}")
-        if found.reply_id:
-            lines.append(f"         answered by {found.reply_id}")
-    return lines

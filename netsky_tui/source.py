@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from netsky_runtime.db.trace import Trace
     from netsky_runtime.records import (
         Actor,
         Approval,
@@ -115,8 +116,12 @@ class Source(Protocol):
         """Read a task with its notes and messages. Raises ``NotFound``."""
         ...
 
-    async def message(self, message_id: str) -> tuple[MessageFacts, Sequence[str]]:
-        """Read a message and the lines of its path (deliveries, input). Raises ``NotFound``."""
+    async def message(self, message_id: str) -> tuple[MessageFacts, Trace]:
+        """Read a message and its way through netsky. Raises ``NotFound``."""
+        ...
+
+    async def trace(self, asked: str) -> Trace:
+        """Read the way of a message, from any id on it. Raises ``NotFound``."""
         ...
 
     async def actor(self, actor_id: str) -> tuple[ActorFacts, Sequence[Turn], Usage | None, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netsky_tui import tracing
 from netsky_tui.drawing.messages import mark_of
 from netsky_tui.drawing.paragraphs import Para, Writer
 from netsky_tui.keymap import SCOPES, TITLES, Keymap, pretty
@@ -14,6 +15,7 @@ from netsky_tui.words import HEALTH, KIND_WORD, TASK
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from netsky_runtime.db.trace import Trace
     from netsky_runtime.records import Note, Task, Turn, Usage
     from netsky_tui.notices import Notice
     from netsky_tui.source import ActorFacts, MessageFacts
@@ -55,7 +57,7 @@ def task_page(
     return out.done()
 
 
-def message_page(fact: MessageFacts, path: Sequence[str], now: int) -> tuple[Para, ...]:
+def message_page(fact: MessageFacts, path: Trace, now: int) -> tuple[Para, ...]:
     """Write a message with its whole body and its path."""
     out = Writer()
     message, mark = fact.message, mark_of(fact)
@@ -71,11 +73,22 @@ def message_page(fact: MessageFacts, path: Sequence[str], now: int) -> tuple[Par
     out.field("id", message.id, "dim")
     out.heading("Body")
     out.add(message.body)
-    if path:
-        out.heading("Path")
-        for line in path:
-            out.add(line, "soft")
+    out.heading("Its way")
+    _way(out, path, now)
     return out.done()
+
+
+def trace_page(trace: Trace, now: int) -> tuple[Para, ...]:
+    """Write the way of a message, from any id on it."""
+    out = Writer()
+    _way(out, trace, now)
+    return out.done()
+
+
+def _way(out: Writer, trace: Trace, now: int) -> None:
+    for line in tracing.lines(trace):
+        label = clock_time(line.at, now, seconds=True) + " " if line.at is not None else ""
+        out.add(line.text, line.tone, label=f"{label:<9}", indent=2 * line.depth)
 
 
 _SCREEN_LINES = 12

@@ -15,7 +15,7 @@ from netsky_tui.drawing import approvals as approval_lines
 from netsky_tui.drawing import bars, paragraphs, status
 from netsky_tui.drawing.bars import TABS
 from netsky_tui.drawing.paragraphs import Writer
-from netsky_tui.keymap import SCOPES, Keymap, bindings, decides
+from netsky_tui.keymap import SCOPES, Keymap, bindings, deciding
 from netsky_tui.notices import NO_CODEX
 from netsky_tui.store import LinkState, Part, Store
 from netsky_tui.text import one_line
@@ -248,7 +248,7 @@ class RoomScreen(Screen[None]):
         )
         self.status.set_line(status.draw(self.store, width))
         typing = isinstance(self.focused, (Composer, Input))
-        idle = [key for key in SCOPES["approvals"] if decides(key) in self.approvals.refused]
+        idle = [key for word, key in deciding().items() if word in self.approvals.refused]
         self.keys.set_line(
             bars.keys(self._scopes(), self._keymap_shown, width, typing=typing, without=idle)
         )

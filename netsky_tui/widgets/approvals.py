@@ -10,7 +10,7 @@ from textual.message import Message
 from netsky_runtime.states import DecisionWord
 from netsky_tui.drawing import approvals, paragraphs
 from netsky_tui.drawing.approvals import ApprovalRow
-from netsky_tui.keymap import SCOPES, Keymap, bindings, decides
+from netsky_tui.keymap import Keymap, bindings, deciding
 from netsky_tui.widgets.panes import Pane
 from netsky_tui.widgets.rows import RowsView
 
@@ -50,7 +50,7 @@ def objection(approval: Approval | None, row: ApprovalRow | None, word: Decision
         return f"The question of {row.actor} is decided already: {row.mark.word}."
     offered = paragraphs.offered(approval)
     if word not in offered:
-        label = {decides(key): key.label for key in SCOPES["approvals"]}
+        label = {word: key.label for word, key in deciding().items()}
         names = ", ".join(label[choice] for choice in offered)
         return f"The question of {row.actor} does not offer {label[word]!r}. It offers: {names}."
     return ""

@@ -126,6 +126,10 @@ class Pane(Vertical):
         row = self.view.current
         self.post_message(Wants(verb, row.key if row is not None else ""))
 
+    def action_trace(self) -> None:
+        """Follow the row through netsky."""
+        self.want(f"trace.{self.id}")
+
 
 def _matches(text: str, words: Iterable[str]) -> bool:
     folded = text.casefold()

@@ -31,6 +31,7 @@ ONE_SHOT = [
     ["actors", "show", "worker1"],
     ["messages", "list"],
     ["messages", "show", "m-1"],
+    ["trace", "m-1"],
     ["inputs", "list"],
     ["approvals", "list"],
     ["approvals", "show", "a1"],

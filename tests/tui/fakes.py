@@ -12,8 +12,9 @@ from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.codex.mcp_server import McpServerRuntime
 from netsky_runtime.codex.resident.runtime import ResidentRuntime
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
+from netsky_runtime.db.trace import Chain, InputTrace, Step, Trace
 from netsky_runtime.errors import NetskyError, NoDaemon, NotFound
-from netsky_runtime.records import OWNER, Message
+from netsky_runtime.records import OWNER, ActorInput, Message
 from netsky_runtime.states import (
     ApprovalStatus,
     Direction,
@@ -40,6 +41,38 @@ CAPABILITIES = {
     RuntimeName.SCRIPTED: ScriptedRuntime.capabilities,
 }
 DOORS = {name.value: dict(can.lacks) for name, can in CAPABILITIES.items()}
+
+
+def way_of(fact: MessageFacts) -> Trace:
+    """Return the way of a message that was answered."""
+    message = fact.message
+    item = ActorInput(
+        id="i-1",
+        actor_id=message.target,
+        message_id=message.id,
+        mode=InputMode.QUEUE,
+        status=InputStatus.ANSWERED,
+        created_at=message.created_at,
+    )
+    steps = [
+        Step(status=status, batch_id="", reason="", at=message.created_at + late)
+        for late, status in enumerate(
+            (InputStatus.QUEUED, InputStatus.HANDED, InputStatus.SEEN, InputStatus.ANSWERED)
+        )
+    ]
+    traced = InputTrace(input=item, steps=tuple(steps), turn=None, recovered_by=())
+    chain = Chain(
+        message=message, causes=(), deliveries=(), inputs=(traced,), task=None, answers=()
+    )
+    return Trace(
+        kind="message",
+        id=message.id,
+        actor_id="",
+        turn=None,
+        task=None,
+        chains=(chain,),
+        more=False,
+    )
 
 
 class FakeDoor:
@@ -134,8 +167,14 @@ class FakeSource:
     async def message(self, message_id: str) -> Any:
         for fact in self.whole.messages:
             if fact.message.id == message_id:
-                return fact, ("input i-1: answered",)
+                return fact, way_of(fact)
         raise NotFound(f"There is no message {message_id}.")
+
+    async def trace(self, asked: str) -> Any:
+        for fact in self.whole.messages:
+            if fact.message.id == asked:
+                return way_of(fact)
+        raise NotFound(f"Nothing here has the id {asked!r}.")
 
     async def actor(self, actor_id: str) -> Any:
         for fact in self.whole.actors:

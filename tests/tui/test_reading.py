@@ -22,6 +22,7 @@ from netsky_runtime.states import (
     TaskStatus,
     TurnStatus,
 )
+from netsky_tui import tracing
 from netsky_tui.reading import DatabaseSource
 from netsky_tui.source import Ask
 from tests.tui import story
@@ -188,8 +189,9 @@ async def test_details_tell_the_path_of_a_message(spine):
     database, source, input_id = spine
     await database.write(lambda tx: inputs.hand(tx, [input_id], now=NOW + 5000))
     snapshot = await source.snapshot(Ask())
-    _, path = await source.message(snapshot.messages[0].message.id)
-    assert any("handed to Codex" in line for line in path)
+    _, way = await source.message(snapshot.messages[0].message.id)
+    assert "handed      Codex accepted it" in [line.text for line in tracing.lines(way)]
+    assert (await source.trace(input_id)).chains == way.chains
     task, _, _ = await source.task("t2")
     assert task.depends_on == ("t1",)
     fact, turns, usage, _ = await source.actor("worker1")

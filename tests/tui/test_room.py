@@ -152,6 +152,20 @@ async def test_enter_on_a_task_shows_it_with_its_messages():
         await room.until(lambda: "Keep `number()` small." in room.text())
 
 
+async def test_t_follows_a_message_through_netsky():
+    async with open_room() as room:
+        await room.press("escape", "3", "T")
+        await room.until(lambda: isinstance(room.app.screen, PageScreen))
+        await room.until(lambda: "Codex accepted it" in room.text())
+
+
+async def test_an_actor_that_has_no_thread_has_nothing_to_follow():
+    async with open_room() as room:
+        room.app.pages.trace_thread("worker9")
+        told = "worker9 has no thread yet."
+        await room.until(lambda: told in {each.message for each in room.app._notifications})
+
+
 async def test_a_task_is_cancelled_only_after_a_yes():
     async with open_room() as room:
         await room.press("escape", "2", "x")
