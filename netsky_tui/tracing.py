@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.states import InputStatus
 from netsky_tui.cli.text import harmless, one_line
+from netsky_tui.text import clock_time
 from netsky_tui.words import APPROVAL, INPUT, KIND_SHORT, KIND_WORD, TASK
 
 if TYPE_CHECKING:
@@ -50,6 +51,13 @@ def lines(trace: Trace) -> tuple[Line, ...]:
     if not trace.chains:
         found.append(Line(0, "No message is on its way.", "dim"))
     return tuple(found)
+
+
+def moment(line: Line, now: int) -> str:
+    """Return the local time a line tells of, to the millisecond; empty when it tells of none."""
+    if line.at is None:
+        return ""
+    return f"{clock_time(line.at, now, seconds=True)}.{line.at % 1000:03d}"
 
 
 def known_by(step: Step) -> str:

@@ -14,7 +14,6 @@ from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import AsJson
 from netsky_tui.cli.output import emit, say
 from netsky_tui.cli.reading import read, run
-from netsky_tui.text import clock_time
 
 if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx
@@ -61,8 +60,8 @@ def trace(
         return
     now = SystemClock().now()
     for line in tracing.lines(found):
-        when = clock_time(line.at, now, seconds=True) if line.at is not None else ""
-        say(f"{when:<8}  {'  ' * line.depth}{line.text}", like=_PAINTED.get(line.tone, ""))
+        head = f"{tracing.moment(line, now):<12}  {'  ' * line.depth}"
+        say(f"{head}{line.text}", like=_PAINTED.get(line.tone, ""))
 
 
 def _shape(found: Trace) -> dict[str, Any]:
