@@ -93,7 +93,7 @@ class AttentionItem:
     """The kind and the id of what waits: ``approval:a3``, ``parked:worker1``."""
     kind: AttentionKind
     ref: str
-    """The id alone: of the approval, message, input, actor, or address and file."""
+    """The id alone: of the approval, message, input or actor; or the address on the bus."""
     actor: str
     since: int
     """Milliseconds since the epoch."""
@@ -198,12 +198,19 @@ def about_lost(approval: Approval) -> tuple[str, str, tuple[Action, ...]]:
     return text, "Codex ended before it was answered.", (again, _put_away(key))
 
 
-def about_quarantined(ref: str, reason: str) -> tuple[str, str, tuple[Action, ...]]:
-    """Return text, detail and actions of a file of the bus that nobody was given."""
-    address, _, file = ref.partition("/")
+def about_quarantined(
+    address: str, *, file: str, reason: str, files: int
+) -> tuple[str, str, tuple[Action, ...]]:
+    """Return text, detail and actions of files of the bus that nobody was given.
+
+    ``file`` and ``reason`` are those of the last of them.
+    """
     where = f"channels/{address}/poison/{file}"
-    put_away = _put_away(key_of(AttentionKind.QUARANTINED, ref))
-    return f"a file of the bus is bad: {reason}", where, (put_away,)
+    if files == 1:
+        text, detail = f"a file of the bus is bad: {reason}", where
+    else:
+        text, detail = f"{files} files of the bus are bad, the last: {reason}", f"{where}, the last"
+    return text, detail, (_put_away(key_of(AttentionKind.QUARANTINED, address)),)
 
 
 def key_of(kind: AttentionKind, ref: str) -> str:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from watchfiles import Change, awatch
 
 from netsky_runtime.comms.bus import folders
-from netsky_runtime.comms.bus.folders import INBOX
+from netsky_runtime.comms.bus.folders import INBOX, POISON
 from netsky_runtime.comms.bus.names import is_envelope
 from netsky_runtime.comms.bus_answering import Answering
 from netsky_runtime.comms.bus_intake import Intake
 from netsky_runtime.comms.bus_ledger import Ledger
 from netsky_runtime.comms.bus_log import BusLog
+from netsky_runtime.comms.bus_quarantine import Quarantine
 from netsky_runtime.errors import NetskyError
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class PostOffice:
             root=root, database=database, ledger=self.ledger, clock=clock, log=self._log
         )
         self._answering = Answering(root=root, database=database, clock=clock, log=self._log)
+        self._quarantine = Quarantine(root=root, database=database)
         self._due = asyncio.Event()
         self._files = True
         """Something may lie in an inbox."""
@@ -80,6 +82,10 @@ class PostOffice:
         if await self.intake.collect():
             self._look()
 
+    async def quarantine(self) -> None:
+        """Let the rows say what lies in the poison folders."""
+        await self._quarantine.look()
+
     async def answer(self) -> None:
         """Write the answers of all envelopes whose inputs have ended."""
         self._owing = await self._answering.answer()
@@ -95,6 +101,7 @@ class PostOffice:
             if self._files:
                 self._files = False
                 await self._try(self.collect)
+                await self._try(self.quarantine)
             await self._try(self.answer)
             await self._due.wait()
 
@@ -141,4 +148,6 @@ class PostOffice:
 
 def _arrives(change: Change, path: str) -> bool:
     file = Path(path)
+    if file.parent.name == POISON:
+        return True
     return change is not Change.deleted and file.parent.name == INBOX and is_envelope(file.name)

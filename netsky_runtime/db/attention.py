@@ -73,10 +73,13 @@ _FAILED = f"""
         AND NOT EXISTS (SELECT 1 FROM attention
             WHERE key = 'failed:' || i.id AND put_away_at IS NOT NULL)
 """  # noqa: S608 - constants only
-_QUARANTINED = """
-    SELECT 'quarantined', address || '/' || file, address, at FROM bus_poison
-    WHERE NOT EXISTS (SELECT 1 FROM attention
-        WHERE key = 'quarantined:' || address || '/' || file AND put_away_at IS NOT NULL)
+# A broken program can leave a thousand: an address is one item, again when a file comes later.
+_NOT_SEEN = """
+    FROM bus_poison AS p LEFT JOIN attention AS seen ON seen.key = 'quarantined:' || p.address
+    WHERE p.at > coalesce(seen.put_away_at, -1)
+"""
+_QUARANTINED = f"""
+    SELECT 'quarantined', p.address, p.address, min(p.at) {_NOT_SEEN} GROUP BY p.address
 """
 _SOURCES = " UNION ALL ".join(
     (_APPROVALS, _QUESTIONS, _UNCERTAIN, _BLOCKED, _PARKED, _LOST, _FAILED, _QUARANTINED)
@@ -108,7 +111,7 @@ ON CONFLICT (key) DO UPDATE SET told_at = excluded.told_at
 """
 _PUT_AWAY = """
 INSERT INTO attention (key, first_at, put_away_at) VALUES (?1, ?2, ?2)
-ON CONFLICT (key) DO UPDATE SET put_away_at = excluded.put_away_at
+ON CONFLICT (key) DO UPDATE SET put_away_at = excluded.put_away_at, told_at = NULL
 """
 _FORGET = "DELETE FROM attention WHERE key IN (SELECT value FROM json_each(?))"
 _MESSAGES = "SELECT * FROM messages WHERE id IN (SELECT value FROM json_each(?))"
@@ -117,10 +120,11 @@ _SCREENS = """
 SELECT actor_id, blocked FROM sessions INDEXED BY sessions_current
 WHERE ended_at IS NULL AND actor_id IN (SELECT value FROM json_each(?))
 """
-_POISON = """
-SELECT address || '/' || file AS ref, reason FROM bus_poison
-WHERE address || '/' || file IN (SELECT value FROM json_each(?))
-"""
+# Beside max() SQLite gives the other columns of the same row.
+_POISON = f"""
+SELECT p.address, count(*) AS files, max(p.at) AS at, p.file, p.reason {_NOT_SEEN}
+    AND p.address IN (SELECT value FROM json_each(?)) GROUP BY p.address
+"""  # noqa: S608 - constants only
 
 About = tuple[str, str, tuple[Action, ...]]
 
@@ -269,8 +273,12 @@ async def _blocked(tx: Tx, refs: Sequence[str]) -> dict[str, About]:
 
 
 async def _quarantined(tx: Tx, refs: Sequence[str]) -> dict[str, About]:
-    found = await rows.many(tx, _POISON, rows.words(refs))
-    return {row["ref"]: items.about_quarantined(row["ref"], row["reason"]) for row in found}
+    return {
+        row["address"]: items.about_quarantined(
+            row["address"], file=row["file"], reason=row["reason"], files=row["files"]
+        )
+        for row in await rows.many(tx, _POISON, rows.words(refs))
+    }
 
 
 _ABOUT: Final[

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 from netsky_runtime.db import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from netsky_runtime.db.rows import Tx
 
-_KNOWN = "SELECT address, file FROM bus_poison"
+_KNOWN = "SELECT address, file, reason FROM bus_poison"
 _ADD = """
 INSERT INTO bus_poison (address, file, reason, at) VALUES (?, ?, ?, ?)
 ON CONFLICT (address, file) DO UPDATE SET reason = excluded.reason, at = excluded.at
 """
 _REMOVE = "DELETE FROM bus_poison WHERE address = ? AND file = ?"
-# A file of the same name that comes later is another one, and not put away.
-_FORGET = "DELETE FROM attention WHERE key = 'quarantined:' || ? || '/' || ?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +32,9 @@ class PoisonedFile:
     """When it came there, ms since the epoch."""
 
 
-async def known(tx: Tx) -> frozenset[tuple[str, str]]:
-    """Return address and name of each file that has a row."""
-    return frozenset((row["address"], row["file"]) for row in await rows.many(tx, _KNOWN))
+async def known(tx: Tx) -> Mapping[tuple[str, str], str]:
+    """Return the reason of each file that has a row, by address and name."""
+    return {(row["address"], row["file"]): row["reason"] for row in await rows.many(tx, _KNOWN)}
 
 
 async def update(
@@ -45,6 +43,5 @@ async def update(
     """Record which files have come, and which (address and name) are there no more."""
     for address, file in removed:
         await rows.many(tx, _REMOVE, address, file)
-        await rows.many(tx, _FORGET, address, file)
     for each in added:
         await rows.many(tx, _ADD, each.address, each.file, each.reason, each.at)

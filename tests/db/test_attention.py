@@ -241,21 +241,34 @@ async def test_a_message_of_the_owner_s_that_failed_or_was_refused_waits_until_p
     assert await keys(making) == [f"failed:{large}"]
 
 
-async def test_a_quarantined_file_waits_until_it_is_put_away_or_gone(making):
-    await poison(making, "1.json", "2.json")
-    one, _ = await waits(making)
-    assert (one.key, one.actor, one.since) == ("quarantined:worker3/1.json", "worker3", 8)
+async def test_bad_files_of_an_address_wait_as_one_until_put_away_or_gone(making):
+    await poison(making, "1.json")
+    (one,) = await waits(making)
+    assert (one.key, one.actor, one.since) == ("quarantined:worker3", "worker3", 8)
     assert (one.text, one.detail) == (
         "a file of the bus is bad: not JSON",
         "channels/worker3/poison/1.json",
     )
-    await making.write(lambda tx: attention.put_away(tx, one.key, now=9))
-    assert await keys(making) == ["quarantined:worker3/2.json"]
+    await poison(making, "2.json", at=9)
+    (both,) = await waits(making)
+    assert (both.key, both.since) == (one.key, 8)
+    assert both.text == "2 files of the bus are bad, the last: not JSON"
+    assert both.detail == "channels/worker3/poison/2.json, the last"
     gone = [("worker3", "1.json"), ("worker3", "2.json")]
     await making.write(lambda tx: bus_poison.update(tx, added=(), removed=gone))
     assert await keys(making) == []
-    await poison(making, "1.json")
-    assert await keys(making) == [one.key]
+
+
+async def test_a_bad_file_that_comes_after_the_others_were_put_away_is_news_again(making):
+    await poison(making, "1.json", at=8)
+    await making.write(lambda tx: attention.tell(tx, ["quarantined:worker3"], now=9))
+    await making.write(lambda tx: attention.put_away(tx, "quarantined:worker3", now=10))
+    assert await keys(making) == []
+    await poison(making, "2.json", at=11)
+    (item,) = await waits(making)
+    assert (item.since, item.text) == (11, "a file of the bus is bad: not JSON")
+    (told,) = await making.read(lambda tx: attention.waiting(tx, limit=5))
+    assert not told.told
 
 
 async def everything(making) -> None:

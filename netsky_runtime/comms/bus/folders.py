@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from netsky_runtime.comms.bus import guarded
 from netsky_runtime.comms.bus.addresses import folder_of, is_address
 from netsky_runtime.comms.bus.names import is_envelope
-from netsky_runtime.errors import Conflict, NotFound, Unhealthy
+from netsky_runtime.errors import Conflict, NetskyError, NotFound, Unhealthy
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -101,6 +101,13 @@ class Channel:
         with self._opened(POISON) as folder, suppress(FileExistsError):
             guarded.write(folder, guarded.reason_name(moved), text, attempt=0)
         return moved
+
+    def reason(self, name: str) -> str:
+        """Return why a file lies in poison; empty when nobody has written it down."""
+        with suppress(FileNotFoundError, NetskyError), self._opened(POISON) as folder:
+            text = guarded.content(folder, guarded.reason_name(name))
+            return text.decode(errors="replace").strip()
+        return ""
 
     def changed_at(self, name: str, part: str = INBOX) -> float:
         """Return when a file was last moved or written to: seconds since the epoch.
