@@ -15,13 +15,14 @@ from netsky_runtime.db import (
     messages,
     notes,
     rows,
+    rungs,
     tasks,
     trace,
     turns,
     usage,
     views,
 )
-from netsky_tui.source import ActorFacts, Ask, MessageFacts, Snapshot, TaskFacts, Totals
+from netsky_tui.source import ActorFacts, ActorPast, Ask, MessageFacts, Snapshot, TaskFacts, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from netsky_runtime.db.connection import ReadDatabase, Tx
     from netsky_runtime.db.trace import Trace
     from netsky_runtime.db.views import ActorView
-    from netsky_runtime.records import Approval, Message, Note, Task, Turn, Usage
+    from netsky_runtime.records import Approval, Message, Note, Task
 
 _TASKS_STAMP = """
 SELECT (SELECT count(*) FROM tasks), (SELECT max(updated_at) FROM tasks),
@@ -40,6 +41,7 @@ SELECT * FROM actor_inputs WHERE message_id IN (SELECT value FROM json_each(?)) 
 """
 _MESSAGES_OF_TASK = "SELECT * FROM messages WHERE task_id = ? ORDER BY seq DESC LIMIT 50"
 _APPROVALS = 200
+_RUNGS = 10
 
 
 class DatabaseSource:
@@ -115,13 +117,10 @@ class DatabaseSource:
 
         return await self._database.read(body)
 
-    async def actor(self, actor_id: str) -> tuple[ActorFacts, Sequence[Turn], Usage | None, str]:
-        """Read an actor with its latest turns, token totals and the screen that blocks it.
+    async def actor(self, actor_id: str) -> tuple[ActorFacts, ActorPast]:
+        """Read an actor and what was with it lately. Raises ``NotFound``."""
 
-        Raises ``NotFound``.
-        """
-
-        async def body(tx: Tx) -> tuple[ActorFacts, Sequence[Turn], Usage | None, str]:
+        async def body(tx: Tx) -> tuple[ActorFacts, ActorPast]:
             view = await views.actor_view(tx, actor_id)
             if view is None:
                 raise actors.unknown(actor_id)
@@ -131,7 +130,13 @@ class DatabaseSource:
             if view.session is not None and view.session.blocked:
                 told = await events.last_of_kind(tx, actor_id, EventKind.BLOCKED)
                 screen = str(told.data.get("screen") or "") if told is not None else ""
-            return _facts(view), latest, totals[-1] if totals else None, screen
+            past = ActorPast(
+                turns=latest,
+                usage=totals[-1] if totals else None,
+                screen=screen,
+                rungs=await rungs.last_of(tx, actor_id, limit=_RUNGS),
+            )
+            return _facts(view), past
 
         return await self._database.read(body)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Health,
         Message,
         Note,
+        Rung,
         Session,
         StoredEvent,
         Task,
@@ -36,6 +37,19 @@ class ActorFacts:
     open_inputs: int = 0
     approvals: int = 0
     """How many wait for a decision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorPast:
+    """What was with an actor lately."""
+
+    turns: Sequence[Turn] = ()
+    """The latest first."""
+    usage: Usage | None = None
+    screen: str = ""
+    """The one that blocks it."""
+    rungs: Sequence[Rung] = ()
+    """What was done about turns that hung, the latest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +138,8 @@ class Source(Protocol):
         """Read the way of a message, from any id on it. Raises ``NotFound``."""
         ...
 
-    async def actor(self, actor_id: str) -> tuple[ActorFacts, Sequence[Turn], Usage | None, str]:
-        """Read an actor with its latest turns, token totals and the screen that blocks it.
-
-        Raises ``NotFound``.
-        """
+    async def actor(self, actor_id: str) -> tuple[ActorFacts, ActorPast]:
+        """Read an actor and what was with it lately. Raises ``NotFound``."""
         ...
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ import typer
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import UsageError
 from netsky_runtime.states import Priority
+from netsky_tui import vitals
 from netsky_tui.cli import attaching, roster
 from netsky_tui.cli.calling import call, listened_to
 from netsky_tui.cli.invocation import Invocation
@@ -72,14 +73,17 @@ def _say_how_old(here: Invocation) -> None:
 
 def _row(actor: dict[str, Any], now: int) -> tuple[object, ...]:
     session = actor["session"] or {}
-    how = (actor["health"], age(actor["since"], now), actor["health_reason"])
+    how = (actor["health"], age(actor["since"], now), vitals.why(roster.health_in(actor), now))
     where = (session.get("runtime"), session.get("state"), session.get("cwd"))
     return (actor["id"], *how, actor["manager"], *where)
 
 
 @app.command("show")
 def show(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
-    """Show one actor: its session, its tasks, its last turns."""
+    """Show one actor: how it is and how that is known, its session, tasks and last turns.
+
+    Also what was done about a turn of its that hung.
+    """
     found = run(read(Invocation.of(ctx).home, roster.one(actor), empty=None))
     if found is None:
         raise roster.unknown(actor)
@@ -88,13 +92,15 @@ def show(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
         return
     now = SystemClock().now()
     session = found["session"] or {}
+    how = roster.health_in(found)
     fields(
         {
             "actor": found["id"],
             "kind": found["kind"],
             "status": found["status"],
             "health": found["health"],
-            "why": f"{found['health_reason']}, {age(found['since'], now)}",
+            "why": vitals.told(how, now),
+            "known by": vitals.known_by(how, now),
             "manager": found["manager"],
             "objective": found["objective"],
             "inputs waiting": found["inputs_pending"],
@@ -112,8 +118,15 @@ def show(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
             "approval policy": session.get("approval_policy"),
             "came back": session.get("differences"),
             "last turns": "\n".join(_turn(turn, now) for turn in found["turns"]),
+            "what was done": "\n".join(_rung(rung, now) for rung in found["rungs"]),
         }
     )
+
+
+def _rung(rung: dict[str, Any], now: int) -> str:
+    came = rung["outcome"] or "under way"
+    detail = f" ({rung['detail']})" if rung["detail"] else ""
+    return f"{age(rung['at'], now)} ago {rung['rung']}: {rung['evidence']}; {came}{detail}"
 
 
 def _turn(turn: dict[str, Any], now: int) -> str:

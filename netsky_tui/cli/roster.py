@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import health
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.errors import NotFound
+from netsky_runtime.records import Health
 from netsky_runtime.states import ActorKind
 from netsky_tui.cli import shapes
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from netsky_runtime.db.views import ActorView
 
 _TURNS = 5
+_RUNGS = 5
 
 
 async def everyone(tx: Tx) -> list[dict[str, Any]]:
@@ -32,13 +34,14 @@ def one(actor_id: str) -> Callable[[Tx], Awaitable[dict[str, Any] | None]]:
     """
 
     async def body(tx: Tx) -> dict[str, Any] | None:
-        from netsky_runtime.db import events, tasks, turns, views
+        from netsky_runtime.db import events, rungs, tasks, turns, views
 
         view = await views.actor_view(tx, actor_id)
         if view is None:
             return None
         its_tasks = await tasks.of_owner(tx, actor_id)
         its_turns = await turns.list_for_actor(tx, actor_id, _TURNS)
+        its_rungs = await rungs.last_of(tx, actor_id, limit=_RUNGS)
         told = None
         if view.session is not None and view.session.blocked:
             told = await events.last_of_kind(tx, actor_id, EventKind.BLOCKED)
@@ -47,9 +50,22 @@ def one(actor_id: str) -> Callable[[Tx], Awaitable[dict[str, Any] | None]]:
             "screen": str(told.data.get("screen") or "") if told is not None else "",
             "tasks": [shapes.task(task) for task in its_tasks],
             "turns": [shapes.turn(turn) for turn in its_turns],
+            "rungs": [shapes.rung(rung) for rung in its_rungs],
         }
 
     return body
+
+
+def health_in(shape: Mapping[str, Any]) -> Health:
+    """Return the health that the JSON of an actor tells."""
+    return Health(
+        state=shape["health"],
+        reason=shape["health_reason"],
+        since=shape["since"],
+        evidence=shape["health_evidence"],
+        last_sign=shape["last_sign_at"],
+        silent=shape["silent"],
+    )
 
 
 def unknown(actor_id: str) -> NotFound:
@@ -69,6 +85,9 @@ def _shape(view: ActorView) -> dict[str, Any]:
         "kind": view.actor.kind,
         "health": how.state,
         "health_reason": how.reason,
+        "health_evidence": how.evidence,
+        "last_sign_at": how.last_sign,
+        "silent": how.silent,
         "manager": view.actor.manager_id,
         "session": shapes.session(view.session),
         "since": how.since,

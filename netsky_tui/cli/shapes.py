@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         LogRow,
         Message,
         Note,
+        Rung,
         Session,
         StoredEvent,
         Task,
@@ -39,6 +40,20 @@ def session(record: Session | None) -> dict[str, Any] | None:
         "approval_policy": record.approval_policy,
         "differences": record.differences,
         "started_at": record.started_at,
+    }
+
+
+def rung(record: Rung) -> dict[str, Any]:
+    """Return something that was done about a turn that hung."""
+    return {
+        "rung": record.rung,
+        "turn_id": record.turn_id,
+        "thread_id": record.thread_id,
+        "evidence": record.evidence,
+        "outcome": record.outcome,
+        "detail": record.detail,
+        "at": record.at,
+        "ended_at": record.ended_at,
     }
 
 

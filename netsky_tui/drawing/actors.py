@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.records import OWNER
 from netsky_runtime.states import ActorKind, ActorStatus, HealthState
+from netsky_tui import vitals
 from netsky_tui.text import Line, Span, beside, line_width, one_line, pad, short_age, truncate, wrap
 from netsky_tui.words import HEALTH, PARKED, STOPPED, Mark
 
@@ -31,6 +32,8 @@ class ActorRow:
     stem: str
     """The tree's lines below the name."""
     mark: Mark
+    doing: str
+    """What its turn does, how that is known and how long ago; empty when no turn is heard of."""
     why: str
     """Said on a second row; empty when nothing needs attention."""
     age: str
@@ -103,12 +106,17 @@ def _row(fact: ActorFacts, branch: str, stem: str, now: int) -> ActorRow:
     elif actor.status is ActorStatus.PARKED:
         mark = PARKED
     trouble = health.state in {HealthState.BLOCKED, HealthState.UNHEALTHY}
-    why = "" if actor.status is ActorStatus.STOPPED or not trouble else one_line(health.reason)
+    why = one_line(vitals.why(health, now)) if trouble and mark is not STOPPED else ""
+    doing = ""
+    if health.state is HealthState.BUSY and health.last_sign is not None:
+        heard = short_age(health.last_sign, now)
+        doing = f"{health.reason}, {health.evidence.value}, {heard}"
     return ActorRow(
         key=actor.id,
         branch=branch,
         stem=stem,
         mark=mark,
+        doing=doing,
         why=why.removeprefix("parked: "),
         age=short_age(health.since or None, now),
         runtime=fact.session.runtime.value if fact.session else "",
@@ -143,7 +151,7 @@ def draw(row: ActorRow, width: int) -> list[Line]:
         second = "an approval waits" if row.approvals == 1 else f"{row.approvals} approvals wait"
         tone = "warn"
     if not second and not row.stopped:
-        second = row.objective
+        second = " · ".join(filter(None, (row.doing, row.objective)))
     stem: Span = (row.stem, "tree")
     room = width - line_width([stem])
     below = _rows_of(second, room) if row.why else [second] if second else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netsky_tui import tracing
+from netsky_tui import tracing, vitals
 from netsky_tui.drawing.messages import mark_of
 from netsky_tui.drawing.paragraphs import Para, Writer
 from netsky_tui.keymap import SCOPES, TITLES, Keymap, pretty
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from netsky_runtime.db.trace import Trace
-    from netsky_runtime.records import Note, Task, Turn, Usage
+    from netsky_runtime.records import Note, Session, Task, Turn
     from netsky_tui.notices import Notice
-    from netsky_tui.source import ActorFacts, MessageFacts
+    from netsky_tui.source import ActorFacts, ActorPast, MessageFacts
 
 _ASKED_FOR = {"terminal": "attach", "resume": "move here"}
 """What an operator calls what a capability is needed for."""
@@ -87,8 +87,8 @@ def trace_page(trace: Trace, now: int) -> tuple[Para, ...]:
 
 def _way(out: Writer, trace: Trace, now: int) -> None:
     for line in tracing.lines(trace):
-        label = clock_time(line.at, now, seconds=True) + " " if line.at is not None else ""
-        out.add(line.text, line.tone, label=f"{label:<9}", indent=2 * line.depth)
+        label = f"{tracing.moment(line, now):<13}"
+        out.add(line.text, line.tone, label=label, indent=2 * line.depth)
 
 
 _SCREEN_LINES = 12
@@ -97,22 +97,20 @@ _SCREEN_LINES = 12
 
 def actor_page(
     fact: ActorFacts,
-    turns: Sequence[Turn],
-    usage: Usage | None,
-    screen: str,
+    past: ActorPast,
     now: int,
     *,
     lacks: Mapping[str, str],
     attach: str,
 ) -> tuple[Para, ...]:
-    """Write an actor with its session and latest turns.
+    """Write an actor with its session, its latest turns and what was done when one hung.
 
-    ``screen`` is the one that blocks it, ``lacks`` what its door cannot do, and why, ``attach``
-    the key that shows Codex's own screen.
+    ``lacks`` is what its door cannot do, and why, ``attach`` the key that shows Codex's own
+    screen.
     """
     out = Writer()
     actor, session, health = fact.actor, fact.session, fact.health
-    lines = harmless(screen).strip("\n").splitlines()
+    lines = harmless(past.screen).strip("\n").splitlines()
     if session is not None and session.blocked:
         out.heading("What blocks it")
         since = clock_time(session.blocked_at, now) if session.blocked_at else ""
@@ -123,44 +121,57 @@ def actor_page(
         out.add(f"{attach} on its row, or netsky actors attach {actor.id}", "soft")
         out.heading("Actor")
     mark = HEALTH[health.state]
-    out.field("health", f"{mark.glyph} {mark.word}: {health.reason}", mark.tone)
+    out.field("health", f"{mark.glyph} {mark.word}: {vitals.told(health, now)}", mark.tone)
+    out.field("known by", vitals.known_by(health, now))
     out.field("since", clock_time(health.since, now) if health.since else "")
     out.field("status", actor.status.value)
     out.field("reports to", actor.manager_id or "")
     out.field("objective", actor.objective)
     out.field("folder", actor.cwd)
     if session is not None:
-        out.heading("Session")
-        out.field("runtime", f"{session.runtime.value}, {session.state.value}")
-        out.field("thread", session.thread_id or "none before its first turn")
-        if session.previous_thread_id:
-            out.field("before", f"{session.previous_thread_id}, which could not go on", "warn")
-        out.field("model", session.model or "Codex's own choice")
-        out.field("effort", session.effort)
-        out.field("sandbox", session.sandbox)
-        out.field("approvals", session.approval_policy)
-        out.field("folder", session.cwd)
-        out.field("differs", session.differences, "warn")
-        out.field("ended", session.end_reason, "warn")
-        if lacks:
-            out.heading(f"Not on {session.runtime.value}")
-            for name, why in lacks.items():
-                out.field(_ASKED_FOR.get(name, name), why, "dim")
-    if usage is not None:
-        out.heading("Tokens")
-        window = f" of {usage.context_window:,}" if usage.context_window else ""
-        out.field("total", f"{usage.total_tokens:,}{window}")
-        out.field("in, out", f"{usage.input_tokens:,}, {usage.output_tokens:,}")
-    if turns:
-        out.heading("Latest turns")
-        for turn in turns:
-            text = one_line(turn.error or turn.final_text)[:300]
-            out.add(f"{turn.status.value.replace('_', ' ')}  {text}", label=_when(turn, now))
+        _session(out, session, lacks)
+    _past(out, past, now)
     if len(lines) > _SCREEN_LINES:
         out.heading("Its screen, whole")
         for line in lines:
             out.add(line, "dim", indent=2)
     return out.done()
+
+
+def _session(out: Writer, session: Session, lacks: Mapping[str, str]) -> None:
+    out.heading("Session")
+    out.field("runtime", f"{session.runtime.value}, {session.state.value}")
+    out.field("thread", session.thread_id or "none before its first turn")
+    if session.previous_thread_id:
+        out.field("before", f"{session.previous_thread_id}, which could not go on", "warn")
+    out.field("model", session.model or "Codex's own choice")
+    out.field("effort", session.effort)
+    out.field("sandbox", session.sandbox)
+    out.field("approvals", session.approval_policy)
+    out.field("folder", session.cwd)
+    out.field("differs", session.differences, "warn")
+    out.field("ended", session.end_reason, "warn")
+    if lacks:
+        out.heading(f"Not on {session.runtime.value}")
+        for name, why in lacks.items():
+            out.field(_ASKED_FOR.get(name, name), why, "dim")
+
+
+def _past(out: Writer, past: ActorPast, now: int) -> None:
+    if (usage := past.usage) is not None:
+        out.heading("Tokens")
+        window = f" of {usage.context_window:,}" if usage.context_window else ""
+        out.field("total", f"{usage.total_tokens:,}{window}")
+        out.field("in, out", f"{usage.input_tokens:,}, {usage.output_tokens:,}")
+    if past.rungs:
+        out.heading("What was done when a turn hung")
+        for rung in past.rungs:
+            out.add(vitals.rung(rung, now), "soft")
+    if past.turns:
+        out.heading("Latest turns")
+        for turn in past.turns:
+            text = one_line(turn.error or turn.final_text)[:300]
+            out.add(f"{turn.status.value.replace('_', ' ')}  {text}", label=_when(turn, now))
 
 
 def help_page(keymap: Keymap) -> tuple[Para, ...]:

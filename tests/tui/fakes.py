@@ -14,7 +14,7 @@ from netsky_runtime.codex.resident.runtime import ResidentRuntime
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.db.trace import Chain, InputTrace, Step, Trace
 from netsky_runtime.errors import NetskyError, NoDaemon, NotFound
-from netsky_runtime.records import OWNER, ActorInput, Message
+from netsky_runtime.records import OWNER, ActorInput, Message, Rung
 from netsky_runtime.states import (
     ApprovalStatus,
     Direction,
@@ -25,7 +25,7 @@ from netsky_runtime.states import (
     RuntimeName,
     Source,
 )
-from netsky_tui.source import Ask, MessageFacts, Snapshot
+from netsky_tui.source import ActorPast, Ask, MessageFacts, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -131,6 +131,7 @@ class FakeSource:
         self.asked: list[Ask] = []
         self.closed = False
         self.screen = ""
+        self.rungs: tuple[Rung, ...] = ()
 
     def change(self, **fields: Any) -> None:
         self.whole = replace(self.whole, **fields)
@@ -179,7 +180,7 @@ class FakeSource:
     async def actor(self, actor_id: str) -> Any:
         for fact in self.whole.actors:
             if fact.actor.id == actor_id:
-                return fact, (), None, self.screen
+                return fact, ActorPast(screen=self.screen, rungs=self.rungs)
         raise NotFound(f"There is no actor {actor_id}.")
 
     async def close(self) -> None:

@@ -194,7 +194,8 @@ async def test_details_tell_the_path_of_a_message(spine):
     assert (await source.trace(input_id)).chains == way.chains
     task, _, _ = await source.task("t2")
     assert task.depends_on == ("t1",)
-    fact, turns, usage, _ = await source.actor("worker1")
+    fact, past = await source.actor("worker1")
+    turns, usage = past.turns, past.usage
     assert (fact.approvals, list(turns), usage) == (1, [], None)
     with pytest.raises(NotFound):
         await source.actor("worker99")
