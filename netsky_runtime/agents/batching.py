@@ -23,14 +23,16 @@ def next_batch(
 ) -> tuple[ActorInput, ...]:
     """Return the inputs of the next turn, oldest first; empty when nothing waits.
 
-    An interrupt-and-send goes before everything else. Reports that wait one behind the other
+    What recovers a cut turn goes before everything else: it is about what went on before all
+    that waits. Next comes an interrupt-and-send. Reports that wait one behind the other
     go in together; whatever else was sent, above all the owner's words, has a turn of its own,
     and so have the inputs in ``alone``.
     """
     if not waiting:
         return ()
+    recovering = [item for item in waiting if item.recovers]
     urgent = [item for item in waiting if item.mode is InputMode.INTERRUPT]
-    first = urgent[0] if urgent else waiting[0]
+    first = (recovering or urgent or waiting)[0]
     if first.id in alone or not _merges(first, messages):
         return (first,)
     batch: list[ActorInput] = []

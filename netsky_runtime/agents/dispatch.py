@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from netsky_runtime.agents.attach import start_thread
 from netsky_runtime.agents.batching import next_batch
 from netsky_runtime.agents.blocking import set_blocked
+from netsky_runtime.agents.interrupts import interrupt
 from netsky_runtime.agents.naming import learn_name
 from netsky_runtime.agents.reconcile import doubt, reconcile
 from netsky_runtime.codex.base import (
@@ -145,7 +146,7 @@ class Dispatcher:
         if urgent and can.interrupt and self._interrupted != turn_id:
             self._interrupted = turn_id
             try:
-                await thread.interrupt(turn_id)
+                await interrupt(self._seat.kit, thread, turn_id)
             except NoActiveTurn:
                 pass  # it ended by itself: its end wakes us
             except ThreadBlocked as error:

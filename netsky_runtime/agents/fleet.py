@@ -6,13 +6,13 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from netsky_runtime.agents import ways
+from netsky_runtime.agents import interrupts, ways
 from netsky_runtime.agents.abandon import abandon
 from netsky_runtime.agents.move import move
 from netsky_runtime.agents.reconcile import reconcile
 from netsky_runtime.agents.restart_policy import AT_ONCE, Duty, decide
 from netsky_runtime.agents.runner import ActorRunner
-from netsky_runtime.codex.base import NoActiveTurn, RuntimeFailure, ThreadSession
+from netsky_runtime.codex.base import RuntimeFailure, ThreadSession
 from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.db import actors, respawns, sessions, standings
 from netsky_runtime.errors import Conflict, Refused
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from netsky_runtime.states import RuntimeName
     from netsky_runtime.supervise import Supervisor
 
-DRAIN_SECONDS = 5.0
-"""How long running turns get to end after they were interrupted at a stop."""
 END_SECONDS = 10.0
 """How long runners get to let go of their threads, all together."""
 RESTART_SECONDS = 5.0
@@ -89,6 +87,10 @@ class Fleet:
             self._launch(actor_id)
         self._runners[actor_id].wake()
 
+    def wake_all(self) -> None:
+        """Let everybody that is at work look at its queue."""
+        self._wake_all(frozenset(self._runners))
+
     def _launch(self, actor_id: str) -> None:
         runner = ActorRunner(
             actor_id,
@@ -144,17 +146,10 @@ class Fleet:
         Raises ``NotFound`` for an unknown actor, ``Conflict`` when no turn runs.
         """
         await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
-        thread = self.session_of(actor_id)
-        turn_id = thread.active_turn if thread else ""
-        if thread is None or not turn_id:
-            msg = f"{actor_id} has no running turn."
-            raise Conflict(msg)
-        try:
-            await thread.interrupt(turn_id)
-        except NoActiveTurn as error:
-            msg = f"The turn of {actor_id} has just ended."
-            raise Conflict(msg) from error
-        return turn_id
+        runner = self._runners.get(actor_id)
+        if runner is None:
+            raise interrupts.idle(actor_id)
+        return await interrupts.interrupt_running(runner.seat)
 
     async def capabilities_of(self, actor_id: str) -> Capabilities | None:
         """Return what the actor's door can do; ``None`` when it has no session yet.
@@ -188,7 +183,7 @@ class Fleet:
         Raises ``NotFound``, ``Conflict`` when it has no live thread, ``Unsupported`` when its
         door has no screen.
         """
-        await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
+        await self._bring(actor_id)
         thread = self.session_of(actor_id)
         if thread is None:
             msg = f"{actor_id} has no live thread to show."
@@ -200,9 +195,9 @@ class Fleet:
 
         Raises ``NotFound``, and what ``move.move`` does.
         """
-        actor = await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
-        runner = self._runners.get(actor_id)
+        runner = await self._bring(actor_id)
         if runner is None:
+            actor = await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
             msg = f"{actor_id} is {actor.status}, and only who is at work can be moved."
             raise Conflict(msg, hint=f"`netsky actors resume {actor_id}` brings it back.")
         return await move(runner.seat, runtime, interrupt=interrupt)
@@ -228,10 +223,20 @@ class Fleet:
             runner.renew = reason
             await self._end_runners([actor_id])
         self.wake(actor_id)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(REATTACH_SECONDS):
-                await self._runners[actor_id].attached.wait()
+        await self._bring(actor_id)
         return runner is not None and runner.renewed
+
+    async def _bring(self, actor_id: str) -> ActorRunner | None:
+        """Wake an active actor that rests; return its runner after its first try, if it has one."""
+        actor = await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
+        if actor.status is ActorStatus.ACTIVE and actor_id not in self._runners:
+            self.wake(actor_id)
+        runner = self._runners.get(actor_id)
+        if runner is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REATTACH_SECONDS):
+                    await runner.attached.wait()
+        return runner
 
     async def park(self, actor_id: str, reason: str) -> None:
         """Give the actor no more work until the owner resumes it; ``reason`` tells him why.
@@ -325,8 +330,11 @@ class Fleet:
             self._kit.log("warning", "no live text", {"actor": actor_id, "error": str(error)})
 
     async def reconcile(self, actor_id: str) -> None:
-        """Compare the actor's inputs with its thread's history now, if it has a thread."""
-        runner = self._runners.get(actor_id)
+        """Compare the actor's inputs with its thread's history now, if it has a thread.
+
+        Raises ``NotFound``, ``HistoryUnavailable``.
+        """
+        runner = await self._bring(actor_id)
         if runner is None or runner.seat.thread is None:
             return
         async with runner.seat.lock:
@@ -346,36 +354,8 @@ class Fleet:
         await self._end_runners(list(self._runners))
 
     async def _interrupt_and_wait(self, actor_ids: list[str]) -> None:
-        for actor_id in actor_ids:
-            if (runner := self._runners.get(actor_id)) is not None:
-                runner.seat.closing = True
-        interrupts = [
-            self._supervisor.spawn(f"interrupt of {actor_id}", self._interrupt(actor_id))
-            for actor_id in actor_ids
-        ]
-        deadline = self._kit.clock.monotonic() + DRAIN_SECONDS
-        while self._kit.clock.monotonic() < deadline:
-            if not any(self._busy(actor_id) for actor_id in actor_ids):
-                break
-            await self._kit.clock.sleep(0.02)
-        for task in interrupts:
-            task.cancel()
-
-    async def _interrupt(self, actor_id: str) -> None:
-        thread = self.session_of(actor_id)
-        if thread is None or not thread.active_turn:
-            return
-        try:
-            await thread.interrupt(thread.active_turn)
-        except NoActiveTurn:
-            return
-        except RuntimeFailure as error:
-            fields = {"actor": actor_id, "error": str(error)}
-            self._kit.log("warning", "interrupt failed", fields)
-
-    def _busy(self, actor_id: str) -> bool:
-        runner = self._runners.get(actor_id)
-        return runner is not None and runner.seat.busy
+        seats = [self._runners[name].seat for name in actor_ids if name in self._runners]
+        await interrupts.interrupt_and_wait(seats, kit=self._kit, supervisor=self._supervisor)
 
     async def _end_runners(self, actor_ids: list[str]) -> None:
         tasks = [self._tasks[actor_id] for actor_id in actor_ids if actor_id in self._tasks]

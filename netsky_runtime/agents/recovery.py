@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netsky_runtime.agents.restart_policy import CUT, LOST, RECOVERIES, STOPPED
 from netsky_runtime.db import actors, inputs, messages, posting, tasks
 from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
-    InputMode,
     InputStatus,
     MessageKind,
     Source,
@@ -25,8 +25,6 @@ QUOTE = 400
 """Characters quoted of each message that the cut turn was about."""
 SHOWN = 50
 """How many open tasks are named, the most urgent."""
-RECOVERIES = 3
-"""How often one input is recovered from crashes before its actor is parked for the owner."""
 
 
 async def recover(
@@ -36,24 +34,29 @@ async def recover(
     consumed: Sequence[ActorInput],
     *,
     lost_thread: str = "",
+    because: str = "",
     now: int,
 ) -> frozenset[str]:
     """Queue one input that tells the actor what was cut; the cut inputs stay open until then.
 
-    ``lost_thread`` names the conversation that could not be continued: its actor hears of that
-    before anything else that waits. Returns the actors to wake.
+    It goes before anything else that waits. ``lost_thread`` names the conversation that could not
+    be continued; ``because`` says what else than a crash stopped the turn. Returns the actors to
+    wake.
     """
     originals: list[str] = []
     for item in consumed:
         originals.extend(item.recovers or (item.id,))
     cut_before = [item.id for item in consumed if item.recovers]
-    reason = "its turn was cut by a crash"
+    reason = f"its turn was {because}" if because else "its turn was cut by a crash"
     await inputs.settle(tx, cut_before, InputStatus.INTERRUPTED, reason=reason, now=now)
     known = await inputs.recovered_by(tx, originals)
     originals = [input_id for input_id in dict.fromkeys(originals) if input_id not in known]
     if not originals:
         return frozenset()
-    if await inputs.recoveries_of(tx, originals) >= RECOVERIES:
+    if because:
+        await inputs.explain(tx, originals, reason)
+    # Limits and budgets cost nothing while they hold, and end: only crashes are counted.
+    if not because and await inputs.recoveries_of(tx, originals) >= RECOVERIES:
         why = f"its turn was cut {RECOVERIES} times in a row"
         await inputs.settle(tx, originals, InputStatus.UNCERTAIN, reason=why, now=now)
         await actors.set_status(tx, actor.id, ActorStatus.PARKED, reason=why, now=now)
@@ -65,8 +68,7 @@ async def recover(
         kind=MessageKind.RECOVERY,
         sender="netsky",
         target=actor.id,
-        body=await recovery_text(tx, actor, found, lost_thread=lost_thread),
-        mode=InputMode.INTERRUPT if lost_thread else InputMode.QUEUE,
+        body=await recovery_text(tx, actor, found, lost_thread=lost_thread, because=because),
         recovers=tuple(originals),
     )
     await posting.post(tx, draft, ids=kit.ids, now=now)
@@ -75,26 +77,30 @@ async def recover(
 
 
 async def recovery_text(
-    tx: Tx, actor: Actor, inputs: Sequence[ActorInput], *, lost_thread: str = ""
+    tx: Tx,
+    actor: Actor,
+    inputs: Sequence[ActorInput],
+    *,
+    lost_thread: str = "",
+    because: str = "",
 ) -> str:
     """Return the recovery message of an actor for the ``inputs`` that were cut."""
     held = await tasks.open_in(tx, actor.id, limit=SHOWN + 1)
     causes = [await messages.require(tx, item.message_id) for item in inputs]
-    return compose(actor, held, causes, lost_thread=lost_thread)
+    return compose(actor, held, causes, lost_thread=lost_thread, because=because)
 
 
 def compose(
-    actor: Actor, tasks: Sequence[Task], causes: Sequence[Message], *, lost_thread: str = ""
+    actor: Actor,
+    tasks: Sequence[Task],
+    causes: Sequence[Message],
+    *,
+    lost_thread: str = "",
+    because: str = "",
 ) -> str:
     """Return the text: what was cut, where the actor stands, how to go on."""
-    if lost_thread:
-        first = (
-            f"Your conversation {lost_thread} was lost and this one begins without it. What you "
-            "had been handed there, and may have begun with, was:"
-        )
-    else:
-        first = "Your last turn was cut short by a crash. It was about:"
-    paragraphs = [first]
+    stopped = STOPPED.format(because=because) if because else CUT
+    paragraphs = [LOST.format(thread=lost_thread) if lost_thread else stopped]
     paragraphs += [f"- {cause.kind} from {cause.sender}: {_quote(cause.body)}" for cause in causes]
     if actor.kind is ActorKind.MANAGER:
         if actor.objective:

@@ -20,7 +20,7 @@ from netsky_runtime.codex.base import (
     ThreadSession,
     ThreadUnavailable,
 )
-from netsky_runtime.db import actors, sessions
+from netsky_runtime.db import actors, respawns, sessions
 from netsky_runtime.errors import Conflict, NetskyError, Unhealthy
 from netsky_runtime.states import ActorStatus, SessionState
 
@@ -53,9 +53,12 @@ class ActorRunner:
         kit: Kit,
         supervisor: Supervisor,
         on_thread: Callable[[str, ThreadSession], Awaitable[None]],
+        turnstile: asyncio.Semaphore,
     ) -> None:
         self.seat = Seat(actor_id, kit=kit)
         self._on_thread = on_thread
+        self._turnstile = turnstile
+        """Bounds how many threads are attached at the same time."""
         self.attached = asyncio.Event()
         """Set once the first attempt to attach is over, whichever way it went."""
         self.renew = ""
@@ -71,21 +74,25 @@ class ActorRunner:
         self.seat.wake.set()
 
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled, or until the thread is lost and the actor parked."""
         failures = 0
         while True:
-            began = self.seat.kit.clock.monotonic()
+            parked, began = False, self.seat.kit.clock.monotonic()
             try:
-                await self._attach()
+                async with self._turnstile:
+                    await self._attach()
                 await self._serve()
             except ThreadGone as error:
                 await self._park(error)
+                parked = True
             except (RuntimeFailure, Unhealthy) as error:
-                await self._lost(error)
+                parked = await self._lost(error)
             finally:
                 self.attached.set()
                 self._refuse_move()
                 await self._let_go()
+            if parked:
+                return
             if self.seat.kit.clock.monotonic() - began > STEADY_SECONDS:
                 failures = 0
             await self._rest(BACKOFF[min(failures, len(BACKOFF) - 1)])
@@ -236,15 +243,48 @@ class ActorRunner:
             self.renewed = True
         return self.renewed
 
-    async def _lost(self, error: NetskyError) -> None:
-        seat = self.seat
+    async def _lost(self, error: NetskyError) -> bool:
+        """Record why there is no thread just now; tell whether the actor is parked.
+
+        It is when its budget of losses is spent, or when it was before.
+        """
+        seat, kit = self.seat, self.seat.kit
         seat.problem = error.message
-        if (row := seat.row) is not None:
-            await seat.kit.database.write(
-                lambda tx: sessions.set_state(tx, row.id, SessionState.LOST, reason=error.message)
-            )
-        fields = {"actor": seat.actor_id, "error": str(error)}
-        seat.kit.log("warning", "thread lost", fields)
+        now, counts = kit.clock.now(), self._counts
+
+        async def body(tx: Tx) -> tuple[bool, str]:
+            if seat.row is not None:
+                await sessions.set_state(tx, seat.row.id, SessionState.LOST, reason=error.message)
+            why = ""
+            if counts:
+                losses = await respawns.record(
+                    tx,
+                    seat.actor_id,
+                    reason=error.message,
+                    window_ms=kit.respawns.window_ms,
+                    now=now,
+                )
+                why = kit.respawns.spent(losses, last=error.message)
+            actor = await actors.require(tx, seat.actor_id)
+            if actor.status is not ActorStatus.ACTIVE:
+                return True, ""
+            if why:
+                await actors.set_status(tx, actor.id, ActorStatus.PARKED, reason=why, now=now)
+            return bool(why), why
+
+        parked, why = await kit.database.write(body)
+        kit.log("warning", "thread lost", {"actor": seat.actor_id, "error": str(error)})
+        if why:
+            kit.log("error", "actor parked", {"actor": seat.actor_id, "reason": why})
+        return parked
+
+    @property
+    def _counts(self) -> bool:
+        """Whether the loss of the thread is on the actor's account; see ``Budget``."""
+        seat = self.seat
+        if seat.thread is None:
+            return False  # it has not come back yet
+        return seat.capabilities.environment or seat.busy
 
     async def _park(self, error: ThreadGone) -> None:
         """End the session of a conversation nobody can find, and leave the rest to the owner."""

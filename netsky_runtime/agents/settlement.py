@@ -34,10 +34,10 @@ async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> 
     async def body(tx: Tx) -> frozenset[str]:
         actor = await actors.require(tx, seat.actor_id)
         known = await turns.get(tx, turn.thread_id, turn.id)
-        stopped = cut and known is not None and known.error == turns.STOPPED
-        ended = replace(turn, completed_at=now, error=turns.STOPPED) if stopped else turn
-        if turn.status is TurnStatus.INTERRUPTED and not cut:
-            ended = await _given_up(tx, turn)
+        stopped = cut and known is not None and known.error in turns.ON_PURPOSE
+        ended = replace(turn, completed_at=now, error=known.error) if known and stopped else turn
+        if turn.status is TurnStatus.INTERRUPTED and (stopped or not cut):
+            ended = await _given_up(tx, ended)
         because = await _goes_on(kit, tx, turn, known, now=now)
         await turns.start(tx, turn)
         await turns.complete(

@@ -109,6 +109,13 @@ UPDATE actor_inputs SET status = 'queued', reason = ?, not_before = ?, batch_id 
     settled_at = NULL
 WHERE id IN (SELECT value FROM json_each(?))
 """
+_QUEUES = """
+SELECT DISTINCT actor_id FROM actor_inputs
+WHERE status IN ('queued', 'handed', 'seen') AND status = 'queued'
+"""
+_EXPLAIN = """
+UPDATE actor_inputs SET reason = ? WHERE id IN (SELECT value FROM json_each(?))
+"""
 _DELIVERIES = """
 UPDATE deliveries SET status = ?, error = ?, updated_at = max(updated_at, ?)
 WHERE input_id IN (SELECT value FROM json_each(?))
@@ -264,6 +271,17 @@ async def requeue(
     if ids := await _check(tx, ids, InputStatus.QUEUED):
         await rows.many(tx, _REQUEUE, reason, not_before, rows.words(ids))
         await _follow(tx, ids, InputStatus.QUEUED, now=now)
+
+
+async def queues(tx: Tx) -> tuple[str, ...]:
+    """Return the actors for whom anything is queued."""
+    return tuple(row[0] for row in await rows.many(tx, _QUEUES))
+
+
+async def explain(tx: Tx, ids: Sequence[str], reason: str) -> None:
+    """Say why inputs are where they are, and leave them there."""
+    if ids:
+        await rows.many(tx, _EXPLAIN, reason, rows.words(ids))
 
 
 def message_status(status: InputStatus) -> MessageStatus:

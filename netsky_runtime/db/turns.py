@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 STOPPED = "it was stopped while no netsky used it"
 """Error of a turn that runs as far as known, and does not any more."""
+ASKED = "it was asked to stop"
+"""Error of a turn that runs, and that somebody wants to end."""
+ON_PURPOSE = frozenset({STOPPED, ASKED})
+"""Errors of a running turn whose end is no crash, whatever it looks like."""
 
 # A turn that is over stays over: its start may be told again after a resume.
 _START = """
@@ -42,6 +46,16 @@ WHERE thread_id = ? AND status = 'in_progress' AND id NOT IN (SELECT value FROM 
 RETURNING id
 """
 _STOP = "UPDATE turns SET error = ? WHERE thread_id = ? AND status = 'in_progress'"
+_STOP_FOR = """
+UPDATE turns SET stopped_by = CASE stopped_by WHEN '' THEN ?1 ELSE stopped_by END
+WHERE status = 'in_progress' AND (?2 IS NULL OR actor_id = ?2) RETURNING *
+"""
+_FAILED_FOR = "UPDATE turns SET stopped_by = ? WHERE thread_id = ? AND id = ?"
+_ASK_STOP = """
+UPDATE turns SET error = ? WHERE thread_id = ? AND id = ? AND status = 'in_progress'
+"""
+_GO_ON = "UPDATE turns SET error = '' WHERE thread_id = ? AND id = ? AND error = ?"
+_OVER_IN = "SELECT id FROM turns WHERE thread_id = ? AND status <> 'in_progress'"
 _ANY_IN = "SELECT 1 FROM turns WHERE thread_id = ? LIMIT 1"
 
 
@@ -88,6 +102,34 @@ async def stop(tx: Tx, thread_id: str) -> None:
     await rows.many(tx, _STOP, STOPPED, thread_id)
 
 
+async def stop_for(tx: Tx, why: str, *, actor_id: str | None = None) -> tuple[Turn, ...]:
+    """Note why the running turns, of one actor or of all, are to be stopped; return them.
+
+    They go on by a recovery input once the reason is gone.
+    """
+    return tuple(row_to_turn(row) for row in await rows.many(tx, _STOP_FOR, why, actor_id))
+
+
+async def failed_for(tx: Tx, thread_id: str, turn_id: str, why: str) -> None:
+    """Note why a turn failed that is to go on once the reason is gone."""
+    await rows.many(tx, _FAILED_FOR, why, thread_id, turn_id)
+
+
+async def ask_stop(tx: Tx, thread_id: str, turn_id: str) -> None:
+    """Note that somebody wants a running turn to end, before Codex is told."""
+    await rows.many(tx, _ASK_STOP, ASKED, thread_id, turn_id)
+
+
+async def go_on(tx: Tx, thread_id: str, turn_id: str) -> None:
+    """Take back what ``ask_stop`` noted: Codex was not told."""
+    await rows.many(tx, _GO_ON, thread_id, turn_id, ASKED)
+
+
+async def over_in(tx: Tx, thread_id: str) -> frozenset[str]:
+    """Return the ids of the thread's turns that are over."""
+    return frozenset(row["id"] for row in await rows.many(tx, _OVER_IN, thread_id))
+
+
 async def get(tx: Tx, thread_id: str, turn_id: str) -> Turn | None:
     """Return the turn, if it is known."""
     row = await rows.one(tx, _GET, thread_id, turn_id)
@@ -124,4 +166,5 @@ def row_to_turn(row: Row) -> Turn:
         completed_at=row["completed_at"],
         error=row["error"],
         final_text=row["final_text"],
+        stopped_by=row["stopped_by"],
     )

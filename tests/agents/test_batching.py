@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from netsky_runtime.agents.batching import BATCH_BYTES, next_batch
 from netsky_runtime.records import ActorInput, Message
 from netsky_runtime.states import (
@@ -69,6 +71,12 @@ def test_a_message_between_reports_keeps_its_place():
 
 def test_an_interrupting_message_goes_before_everything_that_waits():
     inputs, messages = waiting(REPORT, REPORT, URGENT)
+    assert ids(next_batch(inputs, messages)) == ["i2"]
+
+
+def test_what_recovers_a_cut_turn_goes_before_everything_that_waited():
+    inputs, messages = waiting(REPORT, URGENT, OWNER_TEXT)
+    inputs[2] = replace(inputs[2], recovers=("i9",))
     assert ids(next_batch(inputs, messages)) == ["i2"]
 
 

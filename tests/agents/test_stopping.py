@@ -3,7 +3,7 @@
 import asyncio
 
 from netsky_runtime.agents import fleet as fleet_module
-from netsky_runtime.agents import listener, runner
+from netsky_runtime.agents import interrupts, listener, runner
 from netsky_runtime.agents.settlement import settle_turn
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.comms.replies import ReplyDesk
@@ -62,7 +62,7 @@ async def test_a_stopped_workers_task_is_open_again_and_its_manager_is_told(tmp_
 async def test_what_a_stop_heard_no_end_of_is_uncertain_and_the_resumed_actor_works_on(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(fleet_module, "DRAIN_SECONDS", 0)
+    monkeypatch.setattr(interrupts, "DRAIN_SECONDS", 0)
     async with crew(tmp_path) as fleet:
         cut = await working(fleet)
         await fleet.fleet.stop_actor("worker1")
@@ -77,7 +77,7 @@ async def test_what_a_stop_heard_no_end_of_is_uncertain_and_the_resumed_actor_wo
 async def test_what_was_being_sent_when_its_actor_was_stopped_blocks_nothing_later(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(fleet_module, "DRAIN_SECONDS", 0)
+    monkeypatch.setattr(interrupts, "DRAIN_SECONDS", 0)
     sending = asyncio.Event()
 
     async def hang(self, batch):
@@ -149,10 +149,10 @@ async def test_a_stop_waits_no_longer_than_it_says_for_threads_that_do_not_answe
         monkeypatch.setattr(ScriptedSession, "interrupt", deaf)
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:
             draining = group.create_task(fleet.fleet.drain())
-            await clock.until_sleeping()
-            await clock.advance(fleet_module.DRAIN_SECONDS - 0.1)
+            while len(asked) < 3:  # each is written down before it is sent
+                await settle()
+            await clock.advance(interrupts.DRAIN_SECONDS - 0.1)
             assert not draining.done()
-            assert len(asked) == 3
             await clock.advance(0.2)
 
 
@@ -194,11 +194,11 @@ async def test_a_stop_waits_until_the_end_of_a_turn_that_an_earlier_netsky_start
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:
             stopping = group.create_task(fleet.fleet.stop_actor("worker1"))
             await ended.wait()
-            await clock.advance(fleet_module.DRAIN_SECONDS / 2)
+            await clock.advance(interrupts.DRAIN_SECONDS / 2)
             assert not stopping.done()
             recorded.set()
             await fleet.until(over)
-            await clock.advance(fleet_module.DRAIN_SECONDS / 4)
+            await clock.advance(interrupts.DRAIN_SECONDS / 4)
             # Nothing sleeps any more: the stop goes on because the end is recorded.
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from netsky_runtime import wiring
 from netsky_runtime.agents.approvals import ApprovalDesk
+from netsky_runtime.agents.budgets import BudgetKeeper, TurnStopper
 from netsky_runtime.agents.delegation import Delegation
 from netsky_runtime.agents.fleet import Fleet
 from netsky_runtime.agents.ingest import FactWriter
@@ -16,6 +17,7 @@ from netsky_runtime.agents.kit import Kit
 from netsky_runtime.agents.ladder import Ladder
 from netsky_runtime.agents.launch import Launcher
 from netsky_runtime.agents.live import LiveState
+from netsky_runtime.agents.pause import Gate, Pauses
 from netsky_runtime.agents.pulses import Pulses
 from netsky_runtime.agents.rungs import Patience
 from netsky_runtime.agents.toolbox import Toolbox
@@ -91,7 +93,27 @@ class Crew:
         )
         self.live = LiveState()
         self.pulses = Pulses(clock=self.clock)
-        self.facts = FactWriter(database=database, clock=self.clock, log=self.log)
+        self.pauses = Pauses(
+            database=database,
+            clock=self.clock,
+            log=self.log,
+            tell=self.told.append,
+            wake_all=lambda: self.fleet.wake_all(),
+        )
+        self.budgets = BudgetKeeper(
+            database=database,
+            clock=self.clock,
+            stop=TurnStopper(
+                supervisor=self.supervisor,
+                log=self.log,
+                interrupt=lambda actor_id: self.fleet.interrupt(actor_id),
+            ),
+            tell=self.told.append,
+            wake=self.wake,
+        )
+        self.facts = FactWriter(
+            database=database, clock=self.clock, log=self.log, budgets=self.budgets
+        )
         self.desk = ApprovalDesk(
             database=database,
             clock=self.clock,
@@ -116,6 +138,8 @@ class Crew:
             pulses=self.pulses,
             desk=self.desk,
             envelopes=Envelopes(),
+            gate=Gate(clock=self.clock),
+            pauses=self.pauses,
             settle=replies.settle,
             refuse=replies.refuse,
             call_tool=toolbox.call,
@@ -242,10 +266,19 @@ class Crew:
         return await self.database.read(lambda tx: messages.require(tx, row.reply_id))
 
 
-def scripted(folder: Path) -> ScriptedRuntime:
+class Mortal(ScriptedRuntime):
+    """A scripted runtime whose engine can be killed."""
+
+    def kill(self, reason: str = "it was killed") -> None:
+        """Let the engine be gone, as after SIGKILL; the next ``open`` makes another."""
+        if self._engine is not None:
+            self._engine.die(reason)
+
+
+def scripted(folder: Path) -> Mortal:
     """Return a runtime that keeps its threads in ``folder``."""
     clock = SystemClock()
-    return ScriptedRuntime(
+    return Mortal(
         directory=folder / "scripted", clock=clock, ids=SortableIds(clock), script=OrdersInText()
     )
 

@@ -1,0 +1,86 @@
+"""Stopping turns on purpose: said in the database first, so that no crash looks like one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from netsky_runtime.codex.base import NoActiveTurn, RuntimeFailure
+from netsky_runtime.db import turns
+from netsky_runtime.errors import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netsky_runtime.agents.kit import Kit
+    from netsky_runtime.agents.seat import Seat
+    from netsky_runtime.codex.base import ThreadSession
+    from netsky_runtime.supervise import Supervisor
+
+DRAIN_SECONDS: Final = 5.0
+"""How long running turns get to end after they were interrupted at a stop."""
+
+
+async def interrupt(kit: Kit, thread: ThreadSession, turn_id: str) -> None:
+    """Stop a turn. When Codex dies over it, its end is no crash: nothing continues by itself.
+
+    Raises ``NoActiveTurn``, ``ThreadBlocked`` or another ``RuntimeFailure``; what was said is
+    taken back then, for the turn may go on.
+    """
+    thread_id = thread.thread_id
+    await kit.database.write(lambda tx: turns.ask_stop(tx, thread_id, turn_id))
+    try:
+        await thread.interrupt(turn_id)
+    except NoActiveTurn:
+        raise  # it is over, and how it ended is told by its end
+    except RuntimeFailure:
+        await kit.database.write(lambda tx: turns.go_on(tx, thread_id, turn_id))
+        raise
+
+
+async def interrupt_running(seat: Seat) -> str:
+    """Stop the actor's turn and return its id. Raises ``Conflict`` when none runs."""
+    thread = seat.thread
+    turn_id = thread.active_turn if thread else ""
+    if thread is None or not turn_id:
+        raise idle(seat.actor_id)
+    try:
+        await interrupt(seat.kit, thread, turn_id)
+    except NoActiveTurn as error:
+        msg = f"The turn of {seat.actor_id} has just ended."
+        raise Conflict(msg) from error
+    return turn_id
+
+
+async def interrupt_and_wait(seats: Sequence[Seat], *, kit: Kit, supervisor: Supervisor) -> None:
+    """Let the seats be closing, stop their turns and wait until their ends are recorded.
+
+    At most ``DRAIN_SECONDS``.
+    """
+    for seat in seats:
+        seat.closing = True
+    interrupts = [
+        supervisor.spawn(f"interrupt of {seat.actor_id}", _try_to_interrupt(seat)) for seat in seats
+    ]
+    deadline = kit.clock.monotonic() + DRAIN_SECONDS
+    while kit.clock.monotonic() < deadline and any(seat.busy for seat in seats):
+        await kit.clock.sleep(0.02)
+    for task in interrupts:
+        task.cancel()
+
+
+async def _try_to_interrupt(seat: Seat) -> None:
+    thread = seat.thread
+    if thread is None or not thread.active_turn:
+        return
+    try:
+        await interrupt(seat.kit, thread, thread.active_turn)
+    except NoActiveTurn:
+        return
+    except RuntimeFailure as error:
+        fields = {"actor": seat.actor_id, "error": str(error)}
+        seat.kit.log("warning", "interrupt failed", fields)
+
+
+def idle(actor_id: str) -> Conflict:
+    """Return the error for an actor whose turn should be stopped and that has none."""
+    return Conflict(f"{actor_id} has no running turn.")
