@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime import wiring
 from netsky_runtime.agents.approvals import ApprovalDesk
+from netsky_runtime.agents.budgets import BudgetKeeper, TurnStopper
 from netsky_runtime.agents.delegation import Delegation
 from netsky_runtime.agents.fleet import Fleet
 from netsky_runtime.agents.ingest import FactWriter
@@ -14,12 +15,14 @@ from netsky_runtime.agents.kit import Kit
 from netsky_runtime.agents.ladder import Ladder
 from netsky_runtime.agents.launch import Launcher
 from netsky_runtime.agents.live import LiveState
+from netsky_runtime.agents.pause import Gate, Pauses
 from netsky_runtime.agents.pulses import Pulses
 from netsky_runtime.agents.restart_policy import Budget
 from netsky_runtime.agents.rungs import Patience
 from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.agents.watchdog import Watchdog
 from netsky_runtime.attention_verbs import AttentionVerbs
+from netsky_runtime.budget_verbs import BudgetVerbs
 from netsky_runtime.codex.binary import codex_home
 from netsky_runtime.comms.bus.folders import prepare_channel
 from netsky_runtime.comms.envelope import Envelopes
@@ -62,7 +65,17 @@ class Services:
         log: Log,
     ) -> None:
         self.live = LiveState()
-        self.facts = FactWriter(database=database, clock=clock, log=log)
+        self.pauses = Pauses(
+            database=database, clock=clock, log=log, tell=self.tell, wake_all=self.wake_all
+        )
+        self.budgets = BudgetKeeper(
+            database=database,
+            clock=clock,
+            stop=TurnStopper(supervisor=supervisor, log=log, interrupt=self.interrupt),
+            tell=self.tell,
+            wake=self.wake,
+        )
+        self.facts = FactWriter(database=database, clock=clock, log=log, budgets=self.budgets)
         self.runtimes = wiring.Runtimes(
             choice=choice,
             environ=options.environ,
@@ -104,6 +117,8 @@ class Services:
             pulses=pulses,
             desk=self.desk,
             envelopes=Envelopes(),
+            gate=Gate(clock=clock),
+            pauses=self.pauses,
             settle=replies.settle,
             refuse=replies.refuse,
             call_tool=toolbox.call,
@@ -176,6 +191,7 @@ class Services:
             codex_home=codex_home(options.environ),
             wake=self.wake,
         )
+        limits = BudgetVerbs(budgets=self.budgets, pauses=self.pauses)
         attention = AttentionVerbs(database=database, clock=clock, ids=ids, wake=self.wake)
         tools = ToolVerbs(database=database, call_tool=toolbox.call, turn_of=self.turn_of)
         self.verbs = {
@@ -183,12 +199,25 @@ class Services:
             **lives.table(),
             **tools.table(),
             **attention.table(),
+            **limits.table(),
             "codex.run": self.sidecar.run,
         }
 
     def wake(self, actor_id: str) -> None:
         """Let an actor look at its queue."""
         self.fleet.wake(actor_id)
+
+    def wake_all(self) -> None:
+        """Let every actor look at its queue."""
+        self.fleet.wake_all()
+
+    def tell(self, words: str) -> None:
+        """Say a sentence to the operator, among the notices."""
+        self.runtimes.tell(words)
+
+    async def interrupt(self, actor_id: str) -> str:
+        """Stop the actor's turn and return its id; raises what ``Fleet.interrupt`` does."""
+        return await self.fleet.interrupt(actor_id)
 
     def session_of(self, actor_id: str) -> ThreadSession | None:
         """Return the actor's live thread."""

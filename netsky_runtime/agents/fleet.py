@@ -300,6 +300,11 @@ class Fleet:
         """Return the actors that have a live thread."""
         return [name for name, runner in self._runners.items() if runner.seat.thread is not None]
 
+    def tells_text(self, actor_id: str) -> bool:
+        """Whether live text of the actor's turns can be heard."""
+        runner = self._runners.get(actor_id)
+        return runner is None or runner.seat.row is None or runner.seat.capabilities.live_text
+
     async def listen(self, actor_id: str, on: bool) -> None:
         """Ask for live text of an actor's thread also while no room shows it, or no longer."""
         if on is (actor_id in self._listened):

@@ -7,7 +7,7 @@ import sqlite3
 from collections import deque
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import orjson
 
@@ -17,8 +17,9 @@ from netsky_runtime.errors import Fenced, NetskyError
 from netsky_runtime.records import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from netsky_runtime.agents.budgets import Effects
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.connection import Database, Tx
     from netsky_runtime.log import Log
@@ -38,14 +39,27 @@ _Waiting: TypeAlias = tuple[str, str, CodexEvent]
 """Actor, item id, fact."""
 
 
+class Counts(Protocol):
+    """Counts tokens against budgets."""
+
+    async def count(self, tx: Tx, used: Iterable[Usage]) -> Effects:
+        """Count usage, in the transaction that stores it."""
+        ...
+
+    def carry_out(self, effects: Effects) -> None:
+        """Do what follows, after the commit."""
+        ...
+
+
 class FactWriter:
     """Takes facts at once and stores them in order.
 
     While one commit is on its way to the disk the next facts gather: a flood commits in
-    large transactions, a trickle at once.
+    large transactions, a trickle at once. What is used up is acted on once it is stored.
     """
 
-    def __init__(self, *, database: Database, clock: Clock, log: Log) -> None:
+    def __init__(self, *, database: Database, clock: Clock, log: Log, budgets: Counts) -> None:
+        self._budgets = budgets
         self._database = database
         self._clock = clock
         self._log = log
@@ -114,7 +128,8 @@ class FactWriter:
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         """Store a batch in order; one fact that no row can hold costs no other."""
         try:
-            await self._database.write(partial(_store, batch=batch))
+            store = partial(_store, budgets=self._budgets, batch=batch)
+            await self._database.write(store, then=self._budgets.carry_out)
         except _UNFIT as error:
             if len(batch) == 1:
                 ((actor_id, _, event),) = batch
@@ -133,7 +148,7 @@ class FactWriter:
         return f"{event.at}.{self._sequence}"
 
 
-async def _store(tx: Tx, *, batch: Sequence[_Waiting]) -> None:
+async def _store(tx: Tx, *, budgets: Counts, batch: Sequence[_Waiting]) -> Effects:
     await events.upsert_many(tx, [_fact(*waiting) for waiting in batch])
     totals = {
         (event.thread_id, event.turn_id): _usage(actor_id, event)
@@ -142,6 +157,7 @@ async def _store(tx: Tx, *, batch: Sequence[_Waiting]) -> None:
     }
     for row in totals.values():
         await usage.upsert(tx, row)
+    return await budgets.count(tx, totals.values())
 
 
 def _fact(actor_id: str, item_id: str, event: CodexEvent) -> events.Fact:

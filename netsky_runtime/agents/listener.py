@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from netsky_runtime.agents import matching, overheard
 from netsky_runtime.agents.blocking import set_blocked
 from netsky_runtime.agents.naming import learn_name
+from netsky_runtime.agents.pause import LIMITED
 from netsky_runtime.agents.reconcile import reconcile
 from netsky_runtime.agents.settlement import settle_turn
 from netsky_runtime.codex.base import (
@@ -44,6 +45,8 @@ class Listener:
         self._turn_id = ""
         self._whole = False
         """Whether the running turn was heard from its very start."""
+        self._limited = ""
+        """The turn that has told of the account's limit as its error."""
         self._words: list[HistoricItem] = []
         self._foreign: set[str] = set()
         self._model = ""
@@ -63,6 +66,7 @@ class Listener:
             if event.kind is EventKind.SESSION_LOST:
                 return str(event.data.get("reason") or "the connection was lost")
             if self._is_seated:
+                await self._handle_limits(event)
                 await self._handle(event)
         return ""
 
@@ -74,6 +78,12 @@ class Listener:
         what was missed is read there in its history.
         """
         return self._seat.thread is self._thread
+
+    async def _handle_limits(self, event: CodexEvent) -> None:
+        if event.kind is EventKind.RATE_LIMITS:
+            await self._seat.kit.pauses.noticed(event.data.get("raw"))
+        elif event.kind is EventKind.ERROR and event.data.get("usage_limit"):
+            self._limited = event.turn_id
 
     async def _handle(self, event: CodexEvent) -> None:
         seat, kit = self._seat, self._seat.kit
@@ -191,6 +201,7 @@ class Listener:
             started_at=event.data.get("started_at") or event.at,
             completed_at=event.data.get("completed_at"),
             error=str(event.data.get("error") or ""),
+            stopped_by=LIMITED if self._by_limit(event) else "",
         )
         async with seat.lock:
             items = await self._items_of(event.turn_id)
@@ -204,6 +215,10 @@ class Listener:
             else:
                 seat.turn_over()
         seat.wake.set()
+
+    def _by_limit(self, event: CodexEvent) -> bool:
+        # Some doors tell the kind of an error with it, and not again with the turn's end.
+        return bool(event.data.get("usage_limit")) or event.turn_id == self._limited
 
     async def _items_of(self, turn_id: str) -> tuple[HistoricItem, ...]:
         """Return the turn's messages: as heard, or from history when heard only in part."""

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.agents import matching, overheard
 from netsky_runtime.agents.naming import learn_name
+from netsky_runtime.agents.pause import LIMITED
 from netsky_runtime.agents.settlement import settle_turn
 from netsky_runtime.codex.events import CodexEvent, EventKind
-from netsky_runtime.db import approvals, inputs, sessions, turns
+from netsky_runtime.db import approval_ends, inputs, sessions, turns
 from netsky_runtime.records import ActorInput, Message, Turn
 from netsky_runtime.states import ApprovalStatus, InputStatus, TurnStatus
 
@@ -83,7 +84,7 @@ async def _end_unknown(seat: Seat, thread: ThreadSession, history: Sequence[Hist
         known = told | {seat.open_turn, thread.active_turn}  # somebody may just have begun one
         reason = "its thread's history does not show it"
         for turn_id in await turns.cut(tx, thread_id, known=known, reason=reason):
-            await approvals.settle_pending(
+            await approval_ends.turn_over(
                 tx,
                 thread_id=thread_id,
                 turn_id=turn_id,
@@ -224,4 +225,5 @@ def _record(seat: Seat, thread_id: str, turn: HistoricTurn) -> Turn:
         started_at=turn.started_at or seat.kit.clock.now(),
         completed_at=turn.completed_at,
         error=turn.error,
+        stopped_by=LIMITED if turn.usage_limit else "",
     )

@@ -37,6 +37,8 @@ class Capabilities:
     """Codex's own screen of a thread can be shown to a human."""
     environment: bool = False
     """Each thread has a process of its own, with ``LaunchSpec.environment`` in it."""
+    live_text: bool = True
+    """``watch`` brings fragments; without them a long answer is not heard of before its end."""
     lacks: Mapping[str, str] = field(default_factory=dict)
     """Why it cannot ``resume``, ``steer``, answer ``approvals`` or show a ``terminal``, by these
     names, and what to do instead: words for the middle of a sentence."""
@@ -132,6 +134,8 @@ class HistoricTurn:
     """``None`` on an interrupted turn: a crash cut it."""
     error: str
     items: tuple[HistoricItem, ...]
+    usage_limit: bool = False
+    """Whether it failed because the account's limit was reached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

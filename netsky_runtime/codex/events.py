@@ -21,7 +21,7 @@ class EventKind(StrEnum):
     """``started_at`` (ms or null)."""
     TURN_COMPLETED = "turn.completed"
     """``status`` (a TurnStatus), ``error`` (text), ``completed_at`` (ms, or null when a crash
-    cut the turn)."""
+    cut the turn), ``usage_limit`` (whether it failed because the account's limit was reached)."""
     ITEM_STARTED = "item.started"
     """Like ``ITEM_COMPLETED``, as far as known."""
     ITEM_COMPLETED = "item.completed"
@@ -56,7 +56,7 @@ class EventKind(StrEnum):
     DIFF = "diff"
     """``diff``: unified diff of the turn so far."""
     ERROR = "error"
-    """``message``, ``will_retry``."""
+    """``message``, ``will_retry``, ``usage_limit`` as in ``TURN_COMPLETED``."""
     WARNING = "warning"
     """``message``."""
     UNKNOWN = "unknown"

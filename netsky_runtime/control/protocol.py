@@ -9,7 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from netsky_runtime.control.vocabulary import HELLO, PROTOCOL, SUBSCRIBE, WATCH
 from netsky_runtime.errors import NotFound, UsageError
-from netsky_runtime.states import DecisionWord, InputMode, Priority, RuntimeName, Source, TaskStatus
+from netsky_runtime.states import (
+    BudgetScope,
+    DecisionWord,
+    InputMode,
+    Priority,
+    RuntimeName,
+    Source,
+    TaskStatus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,17 +29,20 @@ __all__ = [
     "AddNote",
     "AddTask",
     "Attention",
+    "BudgetOf",
     "Decide",
     "DependTask",
     "Empty",
     "Hello",
     "InputId",
     "MoveActor",
+    "PauseUntil",
     "ReadMessages",
     "Request",
     "ResolveInput",
     "RunCodex",
     "Send",
+    "SetBudget",
     "SetSetting",
     "SetTask",
     "StartManager",
@@ -49,6 +60,7 @@ __all__ = [
 LONGEST_WAIT: Final = 86_400.0
 MAX_WINDOW: Final = 64
 LONGEST_ID: Final = 200
+MOST_TOKENS: Final = 10**15
 
 Text = Annotated[str, Field(min_length=1)]
 Minutes = Annotated[int, Field(ge=1)]
@@ -62,7 +74,7 @@ class Request(BaseModel):
 
 
 class Empty(Request):
-    """``status``, ``doctor``."""
+    """``status``, ``doctor``, ``unpause``."""
 
 
 class Hello(Request):
@@ -220,6 +232,28 @@ class SetSetting(Request):
     value: str
 
 
+class SetBudget(Request):
+    """``budgets.set``: with ``more``, to what is used by now and so many tokens more."""
+
+    scope: BudgetScope
+    subject: str = ""
+    tokens: int = Field(ge=0, le=MOST_TOKENS)
+    more: bool = False
+
+
+class BudgetOf(Request):
+    """``budgets.clear``."""
+
+    scope: BudgetScope
+    subject: str = ""
+
+
+class PauseUntil(Request):
+    """``pause``: until a time in ms since the epoch, or until ``unpause``."""
+
+    until: int | None = None
+
+
 class ToolsList(Request):
     """``tools.list``: for the session whose token this is."""
 
@@ -292,6 +326,10 @@ REQUESTS: Final[Mapping[str, type[Request]]] = MappingProxyType(
         "messages.read": ReadMessages,
         "notes.add": AddNote,
         "settings.set": SetSetting,
+        "budgets.set": SetBudget,
+        "budgets.clear": BudgetOf,
+        "pause": PauseUntil,
+        "unpause": Empty,
         "tools.list": ToolsList,
         "tools.call": ToolsCall,
         "doctor": Empty,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsky_runtime.budgets import Gauge, midnight
-from netsky_runtime.db import rows
+from netsky_runtime.db import rows, spending
 from netsky_runtime.states import BudgetScope
 
 if TYPE_CHECKING:
@@ -66,6 +66,23 @@ async def set_(tx: Tx, scope: BudgetScope, subject: str, tokens: int, *, now: in
 async def clear(tx: Tx, scope: BudgetScope, subject: str) -> bool:
     """Take the default again; say whether anything was set."""
     return bool(await rows.many(tx, _CLEAR, scope.value, subject))
+
+
+async def used(tx: Tx, scope: BudgetScope, subject: str, *, now: int) -> int:
+    """Return the tokens that count for a budget of this subject, be there one or not."""
+    match scope:
+        case BudgetScope.ACTOR:
+            return await spending.of_actor(tx, subject)
+        case BudgetScope.TASK:
+            return await spending.of_task(tx, subject)
+        case BudgetScope.DAY:
+            return await spending.since(tx, midnight(now))
+
+
+async def get(tx: Tx, scope: BudgetScope, subject: str, *, now: int) -> Gauge | None:
+    """Return how the budget of a subject stands, if there is one."""
+    found = await every(tx, now=now)
+    return next((g for g in found if (g.scope, g.subject) == (scope, subject)), None)
 
 
 async def of_actor(tx: Tx, actor_id: str, *, now: int) -> tuple[Gauge, ...]:

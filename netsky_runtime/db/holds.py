@@ -5,7 +5,7 @@ One function of what is stored, for the gate before dispatch, the command line a
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from netsky_runtime.budgets import Gauge, Hold, next_midnight
@@ -55,5 +55,10 @@ def spent(gauges: Iterable[Gauge], *, now: int) -> Hold | None:
 
 def when(at: int, now: int) -> str:
     """Return a time as people say it: the hour, with the day when it is another one."""
-    then, here = datetime.fromtimestamp(at / 1_000), datetime.fromtimestamp(now / 1_000)
+    then, here = (datetime.fromtimestamp(ms / 1_000, UTC).astimezone() for ms in (at, now))
     return f"{then:%H:%M}" if then.date() == here.date() else f"{then:%a %d %b %H:%M}"
+
+
+def waits_its_turn(due: int) -> Hold:
+    """Return the hold of an actor that begins after others, when a pause is over."""
+    return Hold(reason="the pause is over, and others begin first", until=due)

@@ -55,13 +55,17 @@ async def last(tx: Tx, kind: PauseKind) -> Pause | None:
     return None if row is None else _pause(row)
 
 
-async def begin(
-    tx: Tx, kind: PauseKind, reason: str, *, resumes_at: int | None, now: int
-) -> Pause:
+async def lasting(tx: Tx, kind: PauseKind, now: int) -> Pause | None:
+    """Return the pause of a kind that lasts, if one does."""
+    row = await rows.one(tx, _OPEN_OF_KIND, kind.value, now)
+    return None if row is None else _pause(row)
+
+
+async def begin(tx: Tx, kind: PauseKind, reason: str, *, resumes_at: int | None, now: int) -> Pause:
     """Pause the fleet; one of the same kind that lasts gets the new end and reason."""
-    lasting = await rows.one(tx, _OPEN_OF_KIND, kind.value, now)
-    if lasting is not None:
-        await rows.many(tx, _PROLONG, resumes_at, reason, lasting["seq"])
+    known = await lasting(tx, kind, now)
+    if known is not None:
+        await rows.many(tx, _PROLONG, resumes_at, reason, known.seq)
     else:
         values = {"kind": kind.value, "reason": reason, "began_at": now, "resumes_at": resumes_at}
         await rows.insert(tx, "pauses", values)

@@ -17,6 +17,7 @@ from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import DatabaseError
 from netsky_runtime.logbook import Logbook
 from netsky_runtime.supervise import Supervisor
+from tests.support.budgets import keeper
 from tests.support.fakes import ManualClock
 
 
@@ -27,10 +28,10 @@ class Failing:
         self._database = database
         self._errors = list(errors)
 
-    async def write(self, body):
+    async def write(self, body, **then):
         if self._errors:
             raise self._errors.pop(0)
-        return await self._database.write(body)
+        return await self._database.write(body, **then)
 
 
 @asynccontextmanager
@@ -63,7 +64,12 @@ async def test_facts_are_stored_in_order_after_the_database_has_failed_for_a_whi
     clock = ManualClock()
     async with opened(tmp_path) as database:
         failing = Failing(database, DatabaseError("It took too long."), OSError(28, "disk full"))
-        writer = FactWriter(database=failing, clock=clock, log=lambda *line: lines.append(line))
+        writer = FactWriter(
+            database=failing,
+            clock=clock,
+            log=lambda *line: lines.append(line),
+            budgets=keeper(database, clock),
+        )
         async with running(writer.run()), asyncio.timeout(5):
             for kind in (EventKind.TURN_STARTED, EventKind.TURN_COMPLETED):
                 await writer.put("manager0", CodexEvent(kind, "th", 1, "u"))
@@ -82,7 +88,12 @@ async def test_a_fact_that_no_row_can_hold_costs_no_other_and_changes_no_order(t
     lines = []
     async with opened(tmp_path) as database:
         log = lambda *line: lines.append(line)  # noqa: E731
-        writer = FactWriter(database=database, clock=SystemClock(), log=log)
+        writer = FactWriter(
+            database=database,
+            clock=SystemClock(),
+            log=log,
+            budgets=keeper(database, SystemClock()),
+        )
         for number in range(7):
             text = "\ud800" if number in {2, 5} else "words"
             fact = CodexEvent(
@@ -106,7 +117,12 @@ async def test_every_word_of_a_blocked_screen_is_kept_and_none_replaces_anothers
         ("worker1", "th", "A dialog."),
     ]
     async with opened(tmp_path) as database:
-        writer = FactWriter(database=database, clock=SystemClock(), log=lambda *line: None)
+        writer = FactWriter(
+            database=database,
+            clock=SystemClock(),
+            log=lambda *line: None,
+            budgets=keeper(database, SystemClock()),
+        )
         async with running(writer.run()), asyncio.timeout(5):
             for at, (actor, thread, reason) in enumerate(told):
                 fact = CodexEvent(EventKind.BLOCKED, thread, at, data={"reason": reason})

@@ -24,6 +24,7 @@ from netsky_runtime.db.connection import Database
 from netsky_runtime.supervise import Supervisor
 from netsky_runtime.wire.peer import Peer
 from tests.codex import recorded
+from tests.support.budgets import keeper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +127,10 @@ async def _ingest(lines: list[bytes], path: Path) -> float:
         supervisor = Supervisor(report=lambda name, error: complaints.append((name, error)))
         stack.push_async_callback(supervisor.close)
         facts = FactWriter(
-            database=database, clock=clock, log=lambda *line: complaints.append(line)
+            database=database,
+            clock=clock,
+            log=lambda *line: complaints.append(line),
+            budgets=keeper(database, clock),
         )
         supervisor.spawn("facts", facts.run())
         live = LiveState()

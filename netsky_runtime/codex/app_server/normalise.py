@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from netsky_runtime.codex import limits
 from netsky_runtime.codex.app_server.items import item
 from netsky_runtime.codex.base import HistoricItem, HistoricTurn
 from netsky_runtime.codex.bounds import bounded, head
@@ -108,6 +109,7 @@ def _turn_completed(params: Params, at: int) -> CodexEvent:
     data = {
         "status": TURN_STATUS.get(turn.get("status", ""), TurnStatus.FAILED).value,
         "error": error_text(turn.get("error")),
+        "usage_limit": limits.is_usage_limit(turn.get("error")),
         # Before 0.145 no times are told; a turn that is seen to end has ended by itself.
         "completed_at": moment(turn.get("completedAt")) or at,
     }
@@ -221,6 +223,7 @@ def _error(params: Params, at: int) -> CodexEvent:
     data = {
         "message": error_text(params.get("error")),
         "will_retry": bool(params.get("willRetry")),
+        "usage_limit": limits.is_usage_limit(params.get("error")),
     }
     return CodexEvent(EventKind.ERROR, params.get("threadId") or "", at, turn_id(params), "", data)
 
@@ -247,6 +250,7 @@ def _historic_turn(turn: Params) -> HistoricTurn:
         started_at=moment(turn.get("startedAt")),
         completed_at=moment(turn.get("completedAt")),
         error=error_text(turn.get("error")),
+        usage_limit=limits.is_usage_limit(turn.get("error")),
         items=tuple(
             HistoricItem(id=raw.get("id", ""), type=(data := item(raw))["type"], data=data)
             for raw in turn.get("items") or ()

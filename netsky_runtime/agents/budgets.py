@@ -1,0 +1,213 @@
+"""Budgets at work: what a turn takes is counted, and what takes too much is stopped.
+
+An actor whose own budget, or whose task's, is used up is parked for the owner; the day's pauses
+the fleet until midnight. Either way the running turns it bounds are interrupted, once each, and
+go on by a recovery input when there are tokens again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from netsky_runtime.budgets import PARKED, Gauge, next_midnight
+from netsky_runtime.codex.base import RuntimeFailure
+from netsky_runtime.db import actors, budgets, pauses, spending, turns
+from netsky_runtime.db import tasks as task_rows
+from netsky_runtime.errors import Conflict, NetskyError, UsageError
+from netsky_runtime.records import OWNER
+from netsky_runtime.states import ActorStatus, BudgetScope, PauseKind
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from netsky_runtime.clock import Clock
+    from netsky_runtime.db.connection import Database, Tx
+    from netsky_runtime.log import Log
+    from netsky_runtime.records import Turn, Usage
+    from netsky_runtime.supervise import Supervisor
+
+
+class TurnStopper:
+    """Interrupts turns that are over a budget, once each."""
+
+    def __init__(
+        self, *, supervisor: Supervisor, log: Log, interrupt: Callable[[str], Awaitable[str]]
+    ) -> None:
+        self._supervisor = supervisor
+        self._log = log
+        self._interrupt = interrupt
+        self._stopped: dict[str, str] = {}
+        """Actor to the last of its turns that was interrupted for a budget."""
+
+    def __call__(self, actor_id: str, turn_id: str) -> None:
+        """Interrupt the actor's turn, unless that was done before."""
+        if self._stopped.get(actor_id) != turn_id:
+            self._stopped[actor_id] = turn_id
+            self._supervisor.spawn(f"budget of {actor_id}", self._stop(actor_id, turn_id))
+
+    async def _stop(self, actor_id: str, turn_id: str) -> None:
+        try:
+            await self._interrupt(actor_id)
+        except Conflict:
+            return  # it ended by itself, or its thread is not attached yet
+        except (NetskyError, RuntimeFailure) as error:
+            # The next usage of the turn tries again; until then it goes on.
+            self._stopped.pop(actor_id, None)
+            fields = {"actor": actor_id, "turn": turn_id, "error": str(error)}
+            self._log("error", "a turn over its budget could not be interrupted", fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What is to be done once a transaction about budgets is stored."""
+
+    stop: dict[str, str] = field(default_factory=dict)
+    """Actor to turn: what is to be interrupted."""
+    tell: list[str] = field(default_factory=list)
+    """What the owner is told."""
+    wake: set[str] = field(default_factory=set)
+    """Actors that may go on."""
+
+
+class BudgetKeeper:
+    """Counts tokens, enforces budgets and lets go on when they are raised."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        stop: Callable[[str, str], None],
+        tell: Callable[[str], None],
+        wake: Callable[[str], None],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._stop = stop
+        self._tell = tell
+        self._wake = wake
+
+    async def count(self, tx: Tx, used: Iterable[Usage]) -> Effects:
+        """Count usage, in the transaction that stores it, and look at the budgets it counts for."""
+        effects = Effects()
+        touched: dict[str, None] = {}
+        for usage in used:
+            await spending.tell(tx, usage)
+            touched[usage.actor_id] = None
+        for actor_id in touched:
+            await self._enforce(tx, actor_id, effects)
+        return effects
+
+    def carry_out(self, effects: Effects) -> None:
+        """Interrupt, tell and wake, after the commit."""
+        for actor_id, turn_id in effects.stop.items():
+            self._stop(actor_id, turn_id)
+        for words in effects.tell:
+            self._tell(words)
+        for actor_id in effects.wake:
+            self._wake(actor_id)
+
+    async def set(
+        self, scope: BudgetScope, subject: str, tokens: int, *, more: bool = False
+    ) -> Gauge | None:
+        """Set a budget, with ``more`` to what is used by now and so much more; 0 is none.
+
+        Returns how it stands then. Raises ``NotFound`` for an unknown actor or task,
+        ``UsageError`` for the owner.
+        """
+        now = self._clock.now()
+
+        async def body(tx: Tx) -> tuple[Gauge | None, Effects]:
+            await _check(tx, scope, subject)
+            limit = tokens
+            if more:
+                limit += await budgets.used(tx, scope, subject, now=now)
+            await budgets.set_(tx, scope, subject, limit, now=now)
+            effects = await self._review(tx)
+            return await budgets.get(tx, scope, subject, now=now), effects
+
+        gauge, _ = await self._database.write(body, then=lambda done: self.carry_out(done[1]))
+        return gauge
+
+    async def clear(self, scope: BudgetScope, subject: str) -> Gauge | None:
+        """Take the default of the settings again, and return how it stands then."""
+        now = self._clock.now()
+
+        async def body(tx: Tx) -> tuple[Gauge | None, Effects]:
+            await _check(tx, scope, subject)
+            await budgets.clear(tx, scope, subject)
+            effects = await self._review(tx)
+            return await budgets.get(tx, scope, subject, now=now), effects
+
+        gauge, _ = await self._database.write(body, then=lambda done: self.carry_out(done[1]))
+        return gauge
+
+    async def look_again(self) -> None:
+        """Look at every budget anew: a default was changed, or netsky has just started."""
+        await self._database.write(self._review, then=self.carry_out)
+
+    async def _review(self, tx: Tx) -> Effects:
+        """Free whom a budget held that is not used up any more, and enforce the others."""
+        effects, now = Effects(), self._clock.now()
+        day = await budgets.of_day(tx, now=now)
+        if day is None or not day.spent:
+            await pauses.end(tx, PauseKind.DAY, now=now)
+        for actor in await actors.list_all(tx):
+            if actor.id == OWNER or actor.status is ActorStatus.STOPPED:
+                continue
+            own = await self._enforce(tx, actor.id, effects)
+            if own is None and actor.park_reason.startswith(PARKED):
+                await actors.set_status(tx, actor.id, ActorStatus.ACTIVE, reason="", now=now)
+            effects.wake.add(actor.id)
+        return effects
+
+    async def _enforce(self, tx: Tx, actor_id: str, effects: Effects) -> Gauge | None:
+        """Park the actor or pause the fleet if a budget is used up; return its own or its task's.
+
+        Budgets are kept from being overrun further, so what runs is interrupted.
+        """
+        now = self._clock.now()
+        for gauge in await budgets.of_actor(tx, actor_id, now=now):
+            if not gauge.spent:
+                continue
+            if gauge.scope is BudgetScope.DAY:
+                await self._pause_day(tx, gauge, effects, now=now)
+            else:
+                await self._park(tx, actor_id, gauge, effects, now=now)
+                return gauge
+        return None
+
+    async def _pause_day(self, tx: Tx, day: Gauge, effects: Effects, *, now: int) -> None:
+        if await pauses.lasting(tx, PauseKind.DAY, now) is not None:
+            return
+        until = next_midnight(now)
+        await pauses.begin(tx, PauseKind.DAY, day.reason, resumes_at=until, now=now)
+        self._mark(effects, await turns.stop_for(tx, f"stopped by {day.name}"))
+        effects.tell.append(f"Nothing is sent until midnight: {day.reason}. Raise it: {day.remedy}")
+
+    async def _park(
+        self, tx: Tx, actor_id: str, gauge: Gauge, effects: Effects, *, now: int
+    ) -> None:
+        why = f"stopped by {gauge.name}"
+        self._mark(effects, await turns.stop_for(tx, why, actor_id=actor_id))
+        actor = await actors.require(tx, actor_id)
+        if actor.status is ActorStatus.ACTIVE:
+            reason = f"{PARKED}{gauge.reason}"
+            await actors.set_status(tx, actor_id, ActorStatus.PARKED, reason=reason, now=now)
+            effects.tell.append(f"{actor_id} is parked: {gauge.reason}. Raise it: {gauge.remedy}")
+
+    @staticmethod
+    def _mark(effects: Effects, running: Iterable[Turn]) -> None:
+        for turn in running:
+            effects.stop[turn.actor_id] = turn.id
+
+
+async def _check(tx: Tx, scope: BudgetScope, subject: str) -> None:
+    if scope is BudgetScope.ACTOR:
+        if subject == OWNER:
+            msg = "The owner is you, and no budget bounds you."
+            raise UsageError(msg, hint="Give the name of a manager or a worker.")
+        await actors.require(tx, subject)
+    elif scope is BudgetScope.TASK:
+        await task_rows.require(tx, subject)
