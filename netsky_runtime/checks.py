@@ -11,7 +11,7 @@ from netsky_runtime.errors import Refused, Unhealthy
 from netsky_runtime.settings import Settings, allowed_roots, work_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from netsky_runtime.codex.base import RuntimeInfo
@@ -56,16 +56,21 @@ def check_home(home: Home, roots: Sequence[Path], settings: Settings) -> None:
 
 
 def checks(
-    home: Home, info: RuntimeInfo, settings: Settings, results: Sequence[DoorResult]
+    home: Home,
+    info: RuntimeInfo,
+    settings: Settings,
+    results: Sequence[DoorResult],
+    storage: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """Return ``{name, state, detail, hint}`` for everything; state is ok, warn, fail or shut.
 
-    ``info`` is of the door that new actors get, ``results`` what all have just answered.
+    ``info`` is of the door that new actors get, ``results`` what all have just answered,
+    ``storage`` how the daemon's database is.
     """
     return [
         _runtime(info),
         *door_checks.checks(settings, results),
-        _database(home),
+        _database(home, storage),
         _disk(home),
         *door_checks.containment(settings),
         _place(home),
@@ -78,7 +83,10 @@ def _runtime(info: RuntimeInfo) -> dict[str, Any]:
     return _check("runtime", state, detail, " ".join(info.notices))
 
 
-def _database(home: Home) -> dict[str, Any]:
+def _database(home: Home, storage: Mapping[str, Any]) -> dict[str, Any]:
+    if storage["problem"]:
+        detail = f"{storage['problem']} Since {storage['since']}."
+        return _check("database", "fail", detail, storage["hint"])
     size = home.database.stat().st_size
     detail = f"{home.database}, {size / 1e6:.1f} MB, SQLite {sqlite3.sqlite_version}"
     if sqlite3.sqlite_version_info < WAL_RACE_FIXED:

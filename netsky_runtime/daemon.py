@@ -17,12 +17,13 @@ from netsky_runtime.db import counts, engines, trouble
 from netsky_runtime.db import sessions as session_rows
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
-from netsky_runtime.errors import CodexMissing, Fenced, NetskyError
+from netsky_runtime.errors import CodexMissing, DatabaseError, Fenced, NetskyError
 from netsky_runtime.gate import Gate, check_self
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
 from netsky_runtime.services import Services
 from netsky_runtime.states import RuntimeName
+from netsky_runtime.storage_watch import StorageWatch
 from netsky_runtime.supervise import Supervisor
 from netsky_runtime.verbs import Verb, VerbTable
 
@@ -53,6 +54,8 @@ class Daemon:
         """Set when the daemon has ended, whoever asked for it."""
         self.asked_to_stop = asyncio.Event()
         self.keep_engine = False
+        self.hand_over = False
+        """Whether a room that is attached shall host the home from now on."""
         self.started = False
         self.taken_over = False
         """Whether another netsky owns the home now: this one has written nothing since."""
@@ -100,6 +103,7 @@ class Daemon:
         options.progress("opening the database")
         self.database = await Database.open(home.database, backups=home.backups, clock=clock)
         stack.push_async_callback(self.database.close)
+        self._numbers = await self.database.read(counts.status_counts)
         stored = await self.database.read(setting_rows.get_all)
         self.settings = settings.load(stored, options.environ, **options.flags)
         check_start(home, self.settings, options.cwd)
@@ -196,6 +200,14 @@ class Daemon:
         )
         await self.feed.start(self._stack)
         self.log.on_line(self._tell)
+        self.storage = StorageWatch(
+            database=self.database,
+            clock=self.clock,
+            log=self.log,
+            tell=self.feed.notice,
+            facts_waiting=lambda: len(self.services.facts),
+        )
+        self.tasks.spawn("storage watch", self.storage.run())
         self.server = ControlServer(
             self.options.home.control_socket,
             gate=Gate(home=self.options.home, database=self.database, log=self.log),
@@ -215,7 +227,9 @@ class Daemon:
         self.tasks.spawn("watch", self.services.fleet.watch(actor_ids))
 
     def _identity(self) -> dict[str, Any]:
-        return {"version": __version__, "pid": os.getpid(), "epoch": self.epoch}
+        """Say who this is, and what whoever takes the home over is to start with."""
+        told = {"version": __version__, "pid": os.getpid(), "epoch": self.epoch}
+        return told if self.options.only is not None else told | {"launch": self.options.launch()}
 
     def handle(self) -> Handle:
         """Return what the room in this process works with."""
@@ -230,7 +244,9 @@ class Daemon:
 
     async def status(self, _request: protocol.Empty) -> dict[str, Any]:
         """Say how the daemon is, what it runs on and how much there is."""
-        numbers = await self.database.read(counts.status_counts)
+        with suppress(DatabaseError):  # else what was last known
+            self._numbers = await self.database.read(counts.status_counts)
+        numbers = self._numbers
         info = await self.services.runtimes.info()
         return {
             "daemon": {
@@ -244,8 +260,9 @@ class Daemon:
                 "codex_version": info.version,
                 "detail": info.detail,
                 "survives_netsky": self.services.runtimes.survives(),
-                "notices": list(info.notices),
+                "notices": [*filter(None, [self.storage.notice()]), *info.notices],
             },
+            "storage": self.storage.state(),
             "doors": {name: dict(why) for name, why in self.services.runtimes.lacks().items()},
             "counts": {
                 "actors": numbers.actors,
@@ -266,7 +283,9 @@ class Daemon:
         results: Sequence[DoorResult] = ()
         with suppress(CodexMissing):  # the runtime's own check says so
             results = await self.doors().look()
-        found = await asyncio.to_thread(checks, self.options.home, info, self.settings, results)
+        found = await asyncio.to_thread(
+            checks, self.options.home, info, self.settings, results, self.storage.state()
+        )
         return {"checks": found, "doors": door_checks.doors(self.settings, results)}
 
     async def _stop_verb(self, request: protocol.Stop) -> dict[str, Any]:
@@ -280,32 +299,42 @@ class Daemon:
         self.log("error", TAKEN_OVER, {"epoch": self.epoch})
         self.ask_to_stop(keep_engine=True)
 
-    def ask_to_stop(self, *, keep_engine: bool) -> None:
-        """Let whoever hosts this daemon end it; the first to ask chooses about the engine."""
+    def ask_to_stop(self, *, keep_engine: bool, hand_over: bool = False) -> None:
+        """Let whoever hosts this daemon end it; the first to ask chooses what becomes of the rest.
+
+        With ``hand_over`` only this process wants to leave: a room that is attached takes over.
+        """
         if not self.asked_to_stop.is_set():
-            self.keep_engine = keep_engine
+            self.keep_engine, self.hand_over = keep_engine, hand_over
             self.asked_to_stop.set()
 
     async def stop(self, *, keep_engine: bool) -> None:
         """End everything in the reverse order of the start. Idempotent, bounded in time.
 
-        With ``keep_engine`` running turns go on in the engine; otherwise they are interrupted
-        and the engine is ended.
+        With ``keep_engine`` running turns go on in the engine, and a room that is attached takes
+        over; otherwise they are interrupted and the engine is ended. What was asked for before
+        counts.
         """
-        self.ask_to_stop(keep_engine=keep_engine)
+        self.ask_to_stop(keep_engine=keep_engine, hand_over=keep_engine)
         if self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(self._stop(), name="stop")
         await asyncio.shield(self._stopping)
 
     async def _stop(self) -> None:
         self._state = "stopping"
+        self.database.trouble.hurry()  # nobody waits any more for a disk that is full
         self.log("info", "daemon stops", {"keep_engine": self.keep_engine})
-        self.feed.closing(TAKEN_OVER if self.taken_over else "the daemon stops")
+        if self.taken_over:
+            self.feed.closing(TAKEN_OVER)
+        elif self.hand_over:
+            self.feed.closing("netsky has left this home where it ran")
+        else:
+            self.feed.closing("netsky was stopped", stopped=True)
         try:
             await self._stack.aclose()
-        except Fenced:
-            if not self.taken_over:
-                raise
+        except (Fenced, DatabaseError) as error:
+            # Who has the home now, or the next start, finds the rest in the threads' histories.
+            self.options.progress(f"not everything could be stored: {error}")
         finally:
             self.stopped.set()
 

@@ -1,0 +1,137 @@
+"""Says when nothing can be stored, why and what to do; finds out by itself that it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from netsky_runtime.clock import iso
+from netsky_runtime.db import daemon_row
+from netsky_runtime.errors import DatabaseError, NetskyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netsky_runtime.clock import Clock
+    from netsky_runtime.db.connection import Database
+    from netsky_runtime.db.trouble import Standing
+    from netsky_runtime.log import Log
+
+STEADY_SECONDS = 3.0
+"""How long the database must have worked before it is told: a disk that is nearly full takes one
+write and refuses the next."""
+LOOK_SECONDS = 5.0
+"""Between two looks whether the file and the home are still this daemon's."""
+GOES_ON: Final = "What runs goes on and is kept in memory; new input is refused until then."
+
+
+class StorageWatch:
+    """Owns what is said of the database's trouble: once when it begins, once when it is over."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        log: Log,
+        tell: Callable[[str, str], None],
+        facts_waiting: Callable[[], int],
+    ) -> None:
+        """Make one; ``tell`` takes a level and a sentence to every room."""
+        self._database = database
+        self._trouble = database.trouble
+        self._clock = clock
+        self._log = log
+        self._tell = tell
+        self._facts_waiting = facts_waiting
+        self._begun = asyncio.Event()
+        self._gone: Standing | None = None
+        self._trouble.on_change(self._changed)
+
+    def state(self) -> dict[str, Any]:
+        """Return how the storage is: ``state`` is ok or trouble, ``problem`` is one sentence."""
+        standing = self._trouble.standing
+        return {
+            "state": "ok" if standing is None else "trouble",
+            "since": None if standing is None else iso(standing.since),
+            "problem": "" if standing is None else standing.message,
+            "hint": "" if standing is None else standing.hint,
+            "writes_waiting": self._trouble.waiting,
+            "facts_waiting": self._facts_waiting(),
+        }
+
+    def notice(self) -> str:
+        """Return what stands among the notices for as long as there is trouble, else nothing."""
+        standing = self._trouble.standing
+        return "" if standing is None else _sentence(standing)
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._outlast())
+            group.create_task(self._keep_looking())
+
+    def _changed(self) -> None:
+        if self._trouble.standing is not None:
+            self._begun.set()
+
+    async def _outlast(self) -> None:
+        while True:
+            await self._begun.wait()
+            began = self._clock.monotonic()
+            if (standing := self._trouble.standing) is not None:
+                fields = {"problem": standing.message, "hint": standing.hint}
+                self._log("warning", "nothing can be stored", fields)
+                self._tell("error", _sentence(standing))
+            await self._until_it_works()
+            self._begun.clear()
+            if standing is not None:
+                lasted = round(self._clock.monotonic() - began)
+                self._log("info", "storage works again", {"seconds": lasted})
+                self._tell("info", "Storage works again: what waited is stored.")
+
+    async def _until_it_works(self) -> None:
+        while True:
+            # Like everything that waits it is tried again, so that somebody does try.
+            with suppress(NetskyError, sqlite3.Error):
+                await self._database.write(daemon_row.touch)
+            await self._clock.sleep(STEADY_SECONDS)
+            if self._trouble.standing is None:
+                return
+
+    async def _keep_looking(self) -> None:
+        own = await asyncio.to_thread(self._file)
+        epoch = await self._database.read(daemon_row.epoch)
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            self._compare(own, await asyncio.to_thread(self._file))
+            with suppress(NetskyError, sqlite3.Error):
+                if await self._database.read(daemon_row.epoch) != epoch:
+                    await self._database.write(daemon_row.touch)  # and meets the fence
+
+    def _compare(self, own: tuple[int, int] | None, there: tuple[int, int] | None) -> None:
+        """Refuse to write to a file that nobody else can find: SQLite itself does not notice."""
+        if there != own and self._gone is None:
+            msg = f"The database {self._database.path} was removed or replaced."
+            hint = "Put it back; or `netsky stop`, then `netsky restore` a copy."
+            self._gone = self._trouble.begin(DatabaseError(msg, hint=hint), lasting=True)
+        elif there == own and self._gone is not None:
+            if self._trouble.standing is self._gone:
+                self._trouble.over()
+            self._gone = None
+
+    def _file(self) -> tuple[int, int] | None:
+        try:
+            status = self._database.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+
+def _sentence(standing: Standing) -> str:
+    since = datetime.fromtimestamp(standing.since / 1000, UTC).astimezone()
+    why = standing.message[0].lower() + standing.message[1:]
+    return f"Nothing is stored since {since:%H:%M:%S}: {why} {standing.hint} {GOES_ON}"
