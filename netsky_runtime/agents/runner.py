@@ -101,13 +101,23 @@ class ActorRunner:
     async def _attach(self) -> None:
         seat = self.seat
         async with seat.lock, self._doubting():
+            before = await seat.kit.database.read(lambda tx: sessions.current(tx, seat.actor_id))
             await attach(seat)
             seat.problem = ""
             if seat.thread is not None:
-                # Its start was heard by an earlier netsky; its end is awaited by this one.
-                seat.open_turn = seat.thread.active_turn
-                await reconcile(seat, seat.thread)
+                seat.engine_changed |= before is not None and before.engine_id not in {
+                    "",
+                    seat.thread.engine_id,
+                }
+                await self._take_up(seat.thread)
         self.attached.set()
+
+    async def _take_up(self, thread: ThreadSession) -> None:
+        """Compare a thread that has just been attached with what is known of it."""
+        self.seat.attached_at = self.seat.kit.clock.monotonic()
+        # Its start was heard by an earlier netsky; its end is awaited by this one.
+        self.seat.open_turn = thread.active_turn
+        await reconcile(self.seat, thread)
 
     @asynccontextmanager
     async def _doubting(self) -> AsyncIterator[None]:
@@ -176,8 +186,7 @@ class ActorRunner:
             move.end(Conflict(f"{seat.actor_id} was stopped while it was moved."))
         if seat.thread is not None and seat.thread is not before:
             async with seat.lock, self._doubting():
-                seat.open_turn = seat.thread.active_turn
-                await reconcile(seat, seat.thread)
+                await self._take_up(seat.thread)
         return seat.thread is not before
 
     def _refuse_move(self) -> None:

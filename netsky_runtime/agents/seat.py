@@ -30,6 +30,10 @@ class Seat:
         """Turn that was heard to start and whose end is not recorded yet."""
         self.overdue: float | None = None
         """Monotonic time since when it is not known whether the awaited batch was taken."""
+        self.attached_at = 0.0
+        """Monotonic time since when the thread is attached."""
+        self.engine_changed = False
+        """What carries the thread is another process than before, and history was not read yet."""
         self.closing = False
         """The actor is being stopped: nothing more is handed to its thread."""
         self.move: Move | None = None

@@ -29,48 +29,53 @@ async def settle_turn(seat: Seat, turn: Turn, items: Sequence[HistoricItem]) -> 
     """
     kit = seat.kit
     now = kit.clock.now()
-    cut = turn.status is TurnStatus.INTERRUPTED and turn.completed_at is None
-
-    async def body(tx: Tx) -> frozenset[str]:
-        actor = await actors.require(tx, seat.actor_id)
-        known = await turns.get(tx, turn.thread_id, turn.id)
-        stopped = cut and known is not None and known.error in turns.ON_PURPOSE
-        ended = replace(turn, completed_at=now, error=known.error) if known and stopped else turn
-        if turn.status is TurnStatus.INTERRUPTED and (stopped or not cut):
-            ended = await _given_up(tx, ended)
-        because = await _goes_on(kit, tx, turn, known, now=now)
-        await turns.start(tx, turn)
-        await turns.complete(
-            tx,
-            turn.thread_id,
-            turn.id,
-            status=ended.status,
-            completed_at=ended.completed_at,
-            error=ended.error,
-            final_text=final_text(items),
-        )
-        await approval_ends.turn_over(
-            tx,
-            thread_id=turn.thread_id,
-            turn_id=turn.id,
-            status=ApprovalStatus.LOST if cut and not stopped else _unanswered(ended.status),
-            now=now,
-        )
-        consumed = [
-            item
-            for item in await inputs.open_for(tx, seat.actor_id)
-            if item.status is InputStatus.SEEN
-            and (item.thread_id, item.turn_id) == (turn.thread_id, turn.id)
-        ]
-        if because or (cut and not stopped):
-            return await recover(kit, tx, actor, consumed, because=because, now=now)
-        return await _settle(seat, tx, actor, ended, consumed, items, now)
 
     def wake(actor_ids: frozenset[str]) -> None:
         for actor_id in actor_ids:
             kit.wake(actor_id)
 
-    await kit.database.write(body, then=wake)
+    await kit.database.write(lambda tx: settle_in(tx, seat, turn, items, now=now), then=wake)
+
+
+async def settle_in(
+    tx: Tx, seat: Seat, turn: Turn, items: Sequence[HistoricItem], *, now: int
+) -> frozenset[str]:
+    """Do what ``settle_turn`` does in the transaction at hand; return the actors to wake."""
+    kit = seat.kit
+    cut = turn.status is TurnStatus.INTERRUPTED and turn.completed_at is None
+    actor = await actors.require(tx, seat.actor_id)
+    known = await turns.get(tx, turn.thread_id, turn.id)
+    stopped = cut and known is not None and known.error in turns.ON_PURPOSE
+    ended = replace(turn, completed_at=now, error=known.error) if known and stopped else turn
+    if turn.status is TurnStatus.INTERRUPTED and (stopped or not cut):
+        ended = await _given_up(tx, ended)
+    because = await _goes_on(kit, tx, turn, known, now=now)
+    await turns.start(tx, turn)
+    await turns.complete(
+        tx,
+        turn.thread_id,
+        turn.id,
+        status=ended.status,
+        completed_at=ended.completed_at,
+        error=ended.error,
+        final_text=final_text(items),
+    )
+    await approval_ends.turn_over(
+        tx,
+        thread_id=turn.thread_id,
+        turn_id=turn.id,
+        status=ApprovalStatus.LOST if cut and not stopped else _unanswered(ended.status),
+        now=now,
+    )
+    consumed = [
+        item
+        for item in await inputs.open_for(tx, seat.actor_id)
+        if item.status is InputStatus.SEEN
+        and (item.thread_id, item.turn_id) == (turn.thread_id, turn.id)
+    ]
+    if because or (cut and not stopped):
+        return await recover(kit, tx, actor, consumed, because=because, now=now)
+    return await _settle(seat, tx, actor, ended, consumed, items, now)
 
 
 async def _goes_on(kit: Kit, tx: Tx, turn: Turn, known: Turn | None, *, now: int) -> str:
