@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netsky_runtime.db import approvals, inputs, sessions
+from netsky_runtime.db import approval_ends, inputs, sessions
 from netsky_runtime.states import InputStatus
 
 if TYPE_CHECKING:
@@ -22,5 +22,5 @@ async def abandon(tx: Tx, actor_id: str, *, reason: str, now: int) -> None:
     if session is None:
         return
     if session.thread_id:
-        await approvals.lose_thread(tx, session.thread_id)
+        await approval_ends.lose_thread(tx, session.thread_id, reason=reason, now=now)
     await sessions.end(tx, session.id, reason=reason, now=now)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from netsky_runtime.agents import failover
 from netsky_runtime.agents.naming import learn_name, look_for_name
 from netsky_runtime.codex.base import NoSuchDoor, ThreadGone, ThreadSession
-from netsky_runtime.db import actors, approvals, inputs, sessions, turns
+from netsky_runtime.db import actors, approval_ends, inputs, sessions, turns
 from netsky_runtime.states import SessionState
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ async def attached(seat: Seat, thread: ThreadSession, *, also: str = "") -> None
     async def body(tx: Tx) -> None:
         if row.engine_id and row.engine_id != thread.engine_id:
             # Request ids start anew in every engine: what the old one asked, nobody waits for.
-            await approvals.lose_engine(tx, row.engine_id)
+            reason = "the Codex process that asked is gone"
+            await approval_ends.lose_engine(tx, row.engine_id, reason=reason, now=now)
         await sessions.set_state(
             tx,
             row.id,
@@ -161,9 +162,10 @@ async def _forget_thread(seat: Seat, row: Session) -> Session:
 
     async def body(tx: Tx) -> Session:
         await sessions.unbind_thread(tx, row.id)
-        await approvals.lose_thread(tx, row.thread_id)
+        reason = "its thread was lost before the first turn"
+        await approval_ends.lose_thread(tx, row.thread_id, reason=reason, now=kit.clock.now())
         sent = [i.id for i in await inputs.open_for(tx, seat.actor_id) if i.batch_id]
-        await inputs.requeue(tx, sent, reason="its thread was lost before the first turn")
+        await inputs.requeue(tx, sent, reason=reason)
         return await sessions.require(tx, row.id)
 
     fresh = await kit.database.write(body)

@@ -17,7 +17,7 @@ from netsky_runtime.codex.base import (
     ThreadUnavailable,
 )
 from netsky_runtime.codex.doors import ORDER
-from netsky_runtime.db import approvals, inputs, sessions, turns
+from netsky_runtime.db import approval_ends, inputs, sessions, turns
 from netsky_runtime.errors import CodexMissing, NetskyError, Unhealthy
 from netsky_runtime.states import InputStatus, RuntimeName, SessionState, ToolsDoor
 
@@ -113,7 +113,15 @@ async def _send_to(seat: Seat, row: Session, to: RuntimeName, *, engine_id: str 
 
 async def _left(seat: Seat, row: Session, to: RuntimeName, why: NetskyError) -> None:
     """Tell that the thread is at the door ``to`` now; ``row`` is its session as it was before."""
-    await seat.kit.database.write(lambda tx: approvals.lose_place(tx, row.engine_id, seat.actor_id))
+    await seat.kit.database.write(
+        lambda tx: approval_ends.lose_place(
+            tx,
+            row.engine_id,
+            seat.actor_id,
+            reason=f"its thread left for {to.value}",
+            now=seat.kit.clock.now(),
+        )
+    )
     fields = {
         "actor": seat.actor_id,
         "from": row.runtime.value,
@@ -171,7 +179,7 @@ async def _begin_anew(seat: Seat, actor: Actor, row: Session, why: NetskyError) 
         # Whether the lost thread took what was sent last is not known: the actor is told of it.
         unheard = [item.id for item in sent if item.status is InputStatus.QUEUED]
         await inputs.hand(tx, unheard, now=now)
-        await approvals.lose_thread(tx, row.thread_id)
+        await approval_ends.lose_thread(tx, row.thread_id, reason=reason, now=now)
         await turns.cut(tx, row.thread_id, known=(), reason=reason)
         await sessions.end(tx, row.id, reason=reason, now=now)
         await sessions.insert(tx, fresh)

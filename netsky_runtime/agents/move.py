@@ -19,7 +19,7 @@ from netsky_runtime.codex.base import (
     ThreadGone,
     TurnRunning,
 )
-from netsky_runtime.db import actors, approvals, inputs, sessions
+from netsky_runtime.db import actors, approval_ends, inputs, sessions
 from netsky_runtime.errors import Conflict, DeadlineExceeded, NetskyError, Unhealthy
 
 if TYPE_CHECKING:
@@ -183,7 +183,13 @@ async def _change_door(seat: Seat, to: RuntimeName) -> Session:
 async def _send_to(seat: Seat, row: Session, to: RuntimeName) -> Session:
     async def body(tx: Tx) -> Session:
         await sessions.set_runtime(tx, row.id, to)
-        await approvals.lose_place(tx, row.engine_id, seat.actor_id)
+        await approval_ends.lose_place(
+            tx,
+            row.engine_id,
+            seat.actor_id,
+            reason=f"its thread left for {to.value}",
+            now=seat.kit.clock.now(),
+        )
         return await sessions.require(tx, row.id)
 
     seat.row = await seat.kit.database.write(body)

@@ -1,54 +1,65 @@
-"""Rows of ``approvals``: stored before anyone sees them, decided once."""
+"""Rows of ``approvals``: stored before anyone sees them, decided once.
+
+Every change after that has its entry in the ledger, in the same transaction.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.db import rows
+from netsky_runtime.db import ledger, rows
 from netsky_runtime.errors import Conflict, NotFound
 from netsky_runtime.records import Approval
-from netsky_runtime.states import ApprovalKind, ApprovalStatus
+from netsky_runtime.states import ApprovalKind, ApprovalStatus, LedgerKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from netsky_runtime.db.rows import Row, Tx
 
-_BY_REQUEST = "SELECT * FROM approvals WHERE engine_id = ? AND request_id = ?"
 _NEXT_NUMBER = "SELECT coalesce(max(number), 0) + 1 FROM approvals"
-_GET = "SELECT * FROM approvals WHERE id = ?"
-_LAST = "SELECT * FROM approvals ORDER BY number DESC LIMIT ?"
+_ALL = """
+SELECT approvals.*, (
+    SELECT id FROM approvals AS later WHERE later.repeats_id = approvals.id
+    AND later.repeats_id <> '' ORDER BY later.number LIMIT 1
+) AS successor_id FROM approvals """
+_BY_REQUEST = _ALL + "WHERE engine_id = ? AND request_id = ?"
+_GET = _ALL + "WHERE id = ?"
+_WHERE_IN = "IN (SELECT value FROM json_each(?))"
+_BY_IDS = _ALL + f"WHERE id {_WHERE_IN}"
+_LAST = _ALL + "ORDER BY number DESC LIMIT ?"
 # Left to itself SQLite walks the whole table to have the order for nothing.
-_PENDING = """
-SELECT * FROM approvals INDEXED BY approvals_pending WHERE status = 'pending'
-ORDER BY number LIMIT ?
-"""
-_LAST_OF = """
-SELECT * FROM approvals WHERE status IN (SELECT value FROM json_each(?))
+_PENDING = _ALL + "INDEXED BY approvals_pending WHERE status = 'pending' ORDER BY number LIMIT ?"
+_LAST_OF = _ALL + f"WHERE status {_WHERE_IN} ORDER BY number DESC LIMIT ?"
+# Who is stopped asks nothing again.
+_LOST = """
+SELECT approvals.*, '' AS successor_id FROM approvals INDEXED BY approvals_lost
+WHERE status = 'lost' AND asked_again_input = ''
+    AND NOT EXISTS (SELECT 1 FROM approvals AS later
+        WHERE later.repeats_id = approvals.id AND later.repeats_id <> '')
+    AND EXISTS (SELECT 1 FROM actors WHERE actors.id = actor_id AND actors.status <> 'stopped')
 ORDER BY number DESC LIMIT ?
 """
+# What its actor was told to ask again, else the very same question asked by itself.
+_LOST_BEFORE = """
+SELECT id FROM approvals AS lost WHERE actor_id = ?1 AND status = 'lost' AND kind = ?2
+AND command = ?3 AND (asked_again_input <> ''
+    OR (cwd = ?4 AND patch = ?5 AND (command <> '' OR patch <> '')))
+AND NOT EXISTS (SELECT 1 FROM approvals AS later WHERE later.repeats_id = lost.id
+    AND later.repeats_id <> '')
+ORDER BY asked_again_input = '', number LIMIT 1
+"""
 _DECIDE = """
-UPDATE approvals SET status = ?, answer_json = ?, decided_by = ?, decided_at = ?
-WHERE id = ? AND status = 'pending' RETURNING *
+UPDATE approvals SET status = ?, answer_json = ?, decided_by = ?, rule_id = ?, decided_at = ?
+WHERE id = ? AND status = 'pending' RETURNING id
 """
-_SETTLE = "UPDATE approvals SET status = ?1, decided_at = ?2 WHERE status = 'pending' AND "
-_SETTLE_TURN = _SETTLE + "thread_id = ?3 AND (?4 IS NULL OR turn_id = ?4) RETURNING id"
-_SETTLE_REQUEST = _SETTLE + "engine_id = ?3 AND request_id = ?4 RETURNING id"
-_LOSE = """
-UPDATE approvals SET status = 'lost'
-WHERE (status = 'pending' OR (decided_by <> '' AND sent_at IS NULL)) AND status <> 'lost' AND """
-_LOSE_ENGINE = _LOSE + "engine_id = ? RETURNING id"
-_LOSE_PLACE = _LOSE + "engine_id = ? AND actor_id = ? RETURNING id"
-_LOSE_THREAD = _LOSE + "thread_id = ? RETURNING id"
-_SENT = "UPDATE approvals SET sent_at = ? WHERE id = ?"
+_SENT = "UPDATE approvals SET sent_at = ? WHERE id = ? AND decided_by <> ''"
 _REOPEN = """
-UPDATE approvals SET status = 'pending', answer_json = NULL, decided_by = '', decided_at = NULL
-WHERE id = ? AND sent_at IS NULL
+UPDATE approvals SET status = 'pending', answer_json = NULL, decided_by = '', rule_id = '',
+    decided_at = NULL, lost_reason = ''
+WHERE id = ? AND sent_at IS NULL AND status <> 'pending' RETURNING id
 """
-_ELSEWHERE = """
-UPDATE approvals SET status = 'resolved_elsewhere', answer_json = NULL, decided_by = ''
-WHERE id = ? AND sent_at IS NULL
-"""
+_ASKED_AGAIN = "UPDATE approvals SET asked_again_input = ? WHERE id = ?"
 
 
 async def store(
@@ -73,12 +84,13 @@ async def store(
     """Store a question and say whether it is new.
 
     The same request of the same engine is the same question: asked again, the stored row is
-    returned with what became of it.
+    returned with what became of it. A new one that repeats a lost one is linked to it.
     """
     row = await rows.one(tx, _BY_REQUEST, engine_id, request_id)
     if row is not None:
-        return _approval(row), False
+        return read(row), False
     number = int(await rows.value(tx, _NEXT_NUMBER))
+    before = await rows.value(tx, _LOST_BEFORE, actor_id, kind.value, command, cwd, patch)
     approval = Approval(
         id=f"a{number}",
         engine_id=engine_id,
@@ -97,6 +109,7 @@ async def store(
         raw=raw or {},
         status=ApprovalStatus.PENDING,
         created_at=now,
+        repeats_id=before or "",
     )
     await rows.insert(
         tx,
@@ -120,6 +133,7 @@ async def store(
             "raw_json": rows.dump(approval.raw),
             "status": approval.status.value,
             "created_at": now,
+            "repeats_id": approval.repeats_id,
         },
     )
     return approval, True
@@ -128,7 +142,7 @@ async def store(
 async def get(tx: Tx, approval_id: str) -> Approval | None:
     """Return the approval, if there is one of that id."""
     row = await rows.one(tx, _GET, approval_id)
-    return None if row is None else _approval(row)
+    return None if row is None else read(row)
 
 
 async def require(tx: Tx, approval_id: str) -> Approval:
@@ -140,6 +154,11 @@ async def require(tx: Tx, approval_id: str) -> Approval:
     return approval
 
 
+async def by_ids(tx: Tx, ids: Sequence[str]) -> tuple[Approval, ...]:
+    """Return the approvals of these ids, in no order; unknown ids are passed over."""
+    return tuple(read(row) for row in await rows.many(tx, _BY_IDS, rows.words(ids)))
+
+
 async def list_(
     tx: Tx, *, statuses: Collection[ApprovalStatus] | None = None, limit: int = 200
 ) -> tuple[Approval, ...]:
@@ -148,12 +167,17 @@ async def list_(
         found = await rows.many(tx, _LAST, limit)
     else:
         found = await rows.many(tx, _LAST_OF, rows.words(statuses), limit)
-    return tuple(_approval(row) for row in reversed(found))
+    return tuple(read(row) for row in reversed(found))
 
 
 async def pending(tx: Tx, *, limit: int = 200) -> tuple[Approval, ...]:
     """Return the approvals that wait longest, oldest first."""
-    return tuple(_approval(row) for row in await rows.many(tx, _PENDING, limit))
+    return tuple(read(row) for row in await rows.many(tx, _PENDING, limit))
+
+
+async def lost(tx: Tx, *, limit: int) -> tuple[Approval, ...]:
+    """Return the last lost approvals that nobody has asked again, oldest first."""
+    return tuple(read(row) for row in reversed(await rows.many(tx, _LOST, limit)))
 
 
 async def decide(
@@ -163,6 +187,7 @@ async def decide(
     status: ApprovalStatus,
     answer: Mapping[str, Any] | None = None,
     decided_by: str,
+    rule_id: str = "",
     now: int,
 ) -> Approval:
     """Record a decision and return the approval.
@@ -170,43 +195,24 @@ async def decide(
     Raises ``NotFound``, or ``Conflict`` naming who decided when it is not pending any more.
     """
     text = None if answer is None else rows.dump(answer)
-    row = await rows.one(tx, _DECIDE, status.value, text, decided_by, now, approval_id)
-    if row is not None:
-        return _approval(row)
+    done = await rows.one(tx, _DECIDE, status.value, text, decided_by, rule_id, now, approval_id)
     present = await require(tx, approval_id)
+    if done is not None:
+        entry: dict[str, Any] = {
+            "by": decided_by,
+            "decision": status.value,
+            "seen": ledger.seen(present),
+        }
+        if rule_id:
+            entry["rule"] = rule_id
+        if answer is not None:  # not the words: they may be a secret
+            entry["answered"] = sorted(str(key) for key in answer)
+        await ledger.append(tx, LedgerKind.DECIDED, entry, approval_id=approval_id, now=now)
+        return present
     became = present.status.value.replace("_", " ")
     by = f" by {present.decided_by}" if present.decided_by else ""
     msg = f"Approval {approval_id} is not pending any more: it was {became}{by}."
     raise Conflict(msg)
-
-
-async def settle_pending(
-    tx: Tx, *, thread_id: str, turn_id: str | None = None, status: ApprovalStatus, now: int
-) -> tuple[str, ...]:
-    """End what is pending in a thread, or in one turn of it; return the ids."""
-    return await _settle(tx, _SETTLE_TURN, status, now, thread_id, turn_id)
-
-
-async def settle_request(
-    tx: Tx, engine_id: str, request_id: str, status: ApprovalStatus, *, now: int
-) -> tuple[str, ...]:
-    """End one request if it is pending; return its id in a tuple."""
-    return await _settle(tx, _SETTLE_REQUEST, status, now, engine_id, request_id)
-
-
-async def lose_engine(tx: Tx, engine_id: str) -> tuple[str, ...]:
-    """Mark as lost what a dead engine asked and was not answered, or did not live to hear."""
-    return tuple(row["id"] for row in await rows.many(tx, _LOSE_ENGINE, engine_id))
-
-
-async def lose_place(tx: Tx, engine_id: str, actor_id: str) -> tuple[str, ...]:
-    """Mark as lost what an actor's threads asked in an engine that they have left."""
-    return tuple(row["id"] for row in await rows.many(tx, _LOSE_PLACE, engine_id, actor_id))
-
-
-async def lose_thread(tx: Tx, thread_id: str) -> tuple[str, ...]:
-    """Mark as lost what a thread asked that nobody will come back for."""
-    return tuple(row["id"] for row in await rows.many(tx, _LOSE_THREAD, thread_id))
 
 
 async def sent(tx: Tx, approval_id: str, *, now: int) -> None:
@@ -214,23 +220,22 @@ async def sent(tx: Tx, approval_id: str, *, now: int) -> None:
     await rows.many(tx, _SENT, now, approval_id)
 
 
-async def reopen(tx: Tx, approval_id: str) -> None:
-    """Take back a decision that could not be said to Codex, so that it can be made again."""
-    await rows.many(tx, _REOPEN, approval_id)
+async def reopen(tx: Tx, approval_id: str, *, why: str, now: int) -> None:
+    """Let a question wait again: its decision was no answer, or Codex asks what was given up."""
+    if await rows.one(tx, _REOPEN, approval_id) is not None:
+        entry = {"by": "netsky", "why": why}
+        await ledger.append(tx, LedgerKind.REOPENED, entry, approval_id=approval_id, now=now)
 
 
-async def taken_elsewhere(tx: Tx, approval_id: str) -> None:
-    """Record that a decision came too late: somebody else had answered."""
-    await rows.many(tx, _ELSEWHERE, approval_id)
+async def asked_again(tx: Tx, approval: Approval, input_id: str, *, by: str, now: int) -> None:
+    """Record which input told the actor to ask a lost question again."""
+    await rows.many(tx, _ASKED_AGAIN, input_id, approval.id)
+    entry = {"by": by, "input": input_id, "seen": ledger.seen(approval)}
+    await ledger.append(tx, LedgerKind.ASKED_AGAIN, entry, approval_id=approval.id, now=now)
 
 
-async def _settle(
-    tx: Tx, sql: str, status: ApprovalStatus, now: int, *where: str | None
-) -> tuple[str, ...]:
-    return tuple(row["id"] for row in await rows.many(tx, sql, status.value, now, *where))
-
-
-def _approval(row: Row) -> Approval:
+def read(row: Row) -> Approval:
+    """Return a row of the table, or of one of its queries, as a record."""
     answer = row["answer_json"]
     return Approval(
         id=row["id"],
@@ -254,4 +259,9 @@ def _approval(row: Row) -> Approval:
         created_at=row["created_at"],
         decided_at=row["decided_at"],
         sent_at=row["sent_at"],
+        rule_id=row["rule_id"],
+        lost_reason=row["lost_reason"],
+        repeats_id=row["repeats_id"],
+        asked_again_input=row["asked_again_input"],
+        successor_id=(row["successor_id"] if "successor_id" in row.keys() else None) or "",  # noqa: SIM118 - a Row is no mapping
     )

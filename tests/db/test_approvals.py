@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netsky_runtime.db import approvals
+from netsky_runtime.db import approval_ends, approvals
 from netsky_runtime.errors import Conflict, NotFound
 from netsky_runtime.records import OWNER
 from netsky_runtime.states import ApprovalKind, ApprovalStatus
@@ -90,24 +90,22 @@ async def test_only_what_is_pending_is_settled(making):
         await ask(making, str(number), turn_id=turn_id)
     await decide(making, "a1")
     lost = ApprovalStatus.LOST
+    await making.write(lambda tx: approvals.sent(tx, "a1", now=8))
     settled = await making.write(
-        lambda tx: approvals.settle_pending(tx, thread_id="th", turn_id="t-1", status=lost, now=9)
+        lambda tx: approval_ends.turn_over(tx, thread_id="th", turn_id="t-1", status=lost, now=9)
     )
     assert settled == ("a2",)
     assert await statuses(making) == {"a1": "accepted", "a2": "lost", "a3": "pending"}
-    again = await making.write(
-        lambda tx: approvals.settle_pending(tx, thread_id="th", status=lost, now=9)
-    )
-    assert again == ("a3",)
 
 
 async def test_a_request_or_a_whole_engine_is_settled(making):
-    elsewhere = ApprovalStatus.RESOLVED_ELSEWHERE
     for number in ("1", "2", "3"):
         await ask(making, number)
     await ask(making, "1", engine_id="e-2")
-    await making.write(lambda tx: approvals.settle_request(tx, "e-1", "2", elsewhere, now=9))
-    gone = await making.write(lambda tx: approvals.lose_engine(tx, "e-1"))
+    await making.write(lambda tx: approval_ends.resolved(tx, "e-1", "2", now=9))
+    gone = await making.write(
+        lambda tx: approval_ends.lose_engine(tx, "e-1", reason="it died", now=9)
+    )
     assert sorted(gone) == ["a1", "a3"]
     assert await statuses(making) == {
         "a1": "lost",
@@ -124,21 +122,25 @@ async def test_a_decision_that_its_engine_did_not_live_to_hear_is_lost_and_a_hea
         await ask(making, number)
         await decide(making, f"a{number}")
     await making.write(lambda tx: approvals.sent(tx, "a1", now=9))
-    assert await making.write(lambda tx: approvals.lose_engine(tx, "e-1")) == ("a2",)
+    assert await making.write(
+        lambda tx: approval_ends.lose_engine(tx, "e-1", reason="it died", now=9)
+    ) == ("a2",)
     assert await statuses(making) == {"a1": "accepted", "a2": "lost"}
 
 
 async def test_a_decision_that_was_no_answer_can_be_made_again(making):
     await ask(making, "1")
     await decide(making, "a1")
-    await making.write(lambda tx: approvals.reopen(tx, "a1"))
+    await making.write(lambda tx: approvals.reopen(tx, "a1", why="no answer", now=9))
     assert await statuses(making) == {"a1": "pending"}
     await decide(making, "a1")
 
 
 async def test_what_a_thread_asked_is_lost_with_it(making):
     await ask(making, "1")
-    assert await making.write(lambda tx: approvals.lose_thread(tx, "th")) == ("a1",)
+    assert await making.write(
+        lambda tx: approval_ends.lose_thread(tx, "th", reason="it is gone", now=9)
+    ) == ("a1",)
     assert await statuses(making) == {"a1": "lost"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netsky_runtime.db import approvals, inputs, sessions, turns
+from netsky_runtime.db import approval_ends, approvals, inputs, sessions, turns
 from netsky_runtime.errors import NotFound
 from netsky_runtime.records import Turn
 from netsky_runtime.states import (
@@ -140,7 +140,9 @@ async def test_only_the_questions_of_who_has_left_an_engine_are_lost(making):
                 now=1,
             )
         )
-    await making.write(lambda tx: approvals.lose_place(tx, "e", "worker1"))
+    await making.write(
+        lambda tx: approval_ends.lose_place(tx, "e", "worker1", reason="it left", now=2)
+    )
     found = await making.read(approvals.list_)
     assert [(a.actor_id, a.status) for a in found] == [
         ("worker1", ApprovalStatus.LOST),

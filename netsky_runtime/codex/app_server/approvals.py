@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.codex import answers
+from netsky_runtime.codex import answers, commands
 from netsky_runtime.codex.app_server.items import patch
 from netsky_runtime.codex.app_server.normalise import turn_id
 from netsky_runtime.codex.events import CodexEvent, EventKind
@@ -87,7 +87,7 @@ def requested(
         "request_id": request_id,
         "method": method,
         "kind": KINDS[method].value,
-        "command": _command(params.get("command")),
+        "command": commands.shown(params.get("command")),
         "cwd": str(params.get("cwd") or ""),
         "reason": str(params.get("reason") or params.get("message") or ""),
         "patch": patch(changes) if method == FILE_CHANGE else _old_patch(params),
@@ -166,16 +166,6 @@ def tool_answer(result: ToolResult) -> dict[str, Any]:
         "contentItems": [{"type": "inputText", "text": result.text}],
         "success": result.success,
     }
-
-
-def _command(command: Any) -> str:
-    if isinstance(command, list):
-        # Older requests carry the argument vector; ``bash -lc`` around it tells nobody anything.
-        words = [str(word) for word in command]
-        if len(words) == 3 and words[1] in ("-lc", "-c"):
-            return words[2]
-        return " ".join(words)
-    return str(command or "")
 
 
 def _old_patch(params: Params) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from netsky_runtime.codex import answers
+from netsky_runtime.codex import answers, commands
 from netsky_runtime.codex.events import CodexEvent, EventKind, well_formed
 from netsky_runtime.codex.mcp_server import normalise
 from netsky_runtime.codex.patches import unified
@@ -105,7 +105,7 @@ def requested(question: Question, *, at: int) -> CodexEvent:
         "request_id": str(question.id),
         "method": METHOD,
         "kind": question.kind.value,
-        "command": items.command_line(_plain(params.get("codex_command"))),
+        "command": commands.shown(params.get("codex_command")),
         "cwd": items.path_of(params.get("codex_cwd")),
         "reason": _reason(question),
         "patch": unified(items.changes(params.get("codex_changes"))),
@@ -158,10 +158,3 @@ def _reason(question: Question) -> str:
     if not said and question.kind is ApprovalKind.ELICITATION:
         said = question.params.get("message")
     return str(said or "")
-
-
-def _plain(command: Any) -> Any:
-    # ``bash -lc`` around a command tells nobody anything.
-    if isinstance(command, list) and len(command) == 3 and command[1] in ("-lc", "-c"):
-        return command[2]
-    return command

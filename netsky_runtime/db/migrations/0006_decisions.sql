@@ -26,3 +26,9 @@ ALTER TABLE approvals ADD COLUMN lost_reason TEXT NOT NULL DEFAULT '';
 -- The question that this one repeats, and the input that asked for it.
 ALTER TABLE approvals ADD COLUMN repeats_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE approvals ADD COLUMN asked_again_input TEXT NOT NULL DEFAULT '';
+CREATE INDEX approvals_repeats ON approvals (repeats_id) WHERE repeats_id <> '';
+-- The lost ones that nobody has dealt with: they stay in view.
+CREATE INDEX approvals_lost_open ON approvals (number)
+    WHERE status = 'lost' AND asked_again_input = '';
+-- Which of the lost ones a new question of the same actor repeats.
+CREATE INDEX approvals_asked_again ON approvals (actor_id, number) WHERE asked_again_input <> '';
