@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import __version__, door_checks, settings, wiring
+from netsky_runtime.attention.desktop import Desktop
+from netsky_runtime.attention.herald import Herald
 from netsky_runtime.checks import check_start, checks
 from netsky_runtime.clock import Clock, Ids, SortableIds, SystemClock, iso
 from netsky_runtime.control.feed import Feed
@@ -160,6 +162,8 @@ class Daemon:
                 self.services.fleet.wake(actor_id)
             self.tasks.spawn("post office", self.services.office.run())
             self.tasks.spawn("sidecars", self.services.sidecar.finish_leftovers())
+            self.tasks.spawn("herald", self._herald().run())
+        await self.services.budgets.look_again()
         self._state = "ready"
         self._since = clock.now()
         self.started = True
@@ -216,6 +220,16 @@ class Daemon:
             identity=self._identity,
         )
         await self.server.start(self._stack)
+
+    def _herald(self) -> Herald:
+        return Herald(
+            database=self.database,
+            clock=self.clock,
+            log=self.log,
+            rooms=lambda: self.feed.rooms,
+            ring=lambda text: self.feed.notice("ring", text),
+            desktop=Desktop(environ=self.options.environ),
+        )
 
     def _tell(self, row: LogRow) -> None:
         """Say to every room what has gone wrong: nobody reads a log all day."""

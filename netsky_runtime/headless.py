@@ -23,22 +23,23 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 async def run_headless(options: Options, *, narrate: Callable[[str], None]) -> int:
     """Run a daemon in the foreground until a signal or ``netsky stop``; return the exit status.
 
-    SIGTERM and SIGINT stop everything; SIGHUP (a lost terminal) leaves the engine working. Raises
-    ``Fenced`` at the end when another netsky has taken over the home.
+    SIGTERM and SIGINT stop everything; SIGHUP (a lost terminal) leaves the engine working, and a
+    room that is attached takes over. Raises ``Fenced`` at the end when another netsky has taken
+    the home.
     """
     starting = asyncio.current_task()
     loop = asyncio.get_running_loop()
 
-    def stop(daemon: Daemon, *, keep_engine: bool) -> None:
+    def stop(daemon: Daemon, *, lost: bool) -> None:
         early = not daemon.started and not daemon.asked_to_stop.is_set()
-        daemon.ask_to_stop(keep_engine=keep_engine)
+        daemon.ask_to_stop(keep_engine=lost, hand_over=lost)
         if early and starting is not None:
             starting.cancel()
 
     def made(daemon: Daemon) -> None:
         for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, partial(stop, daemon, keep_engine=False))
-        loop.add_signal_handler(signal.SIGHUP, partial(stop, daemon, keep_engine=True))
+            loop.add_signal_handler(number, partial(stop, daemon, lost=False))
+        loop.add_signal_handler(signal.SIGHUP, partial(stop, daemon, lost=True))
 
     try:
         daemon = await Daemon.host(options, made=made)

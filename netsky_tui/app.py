@@ -362,6 +362,10 @@ class RoomApp(App[int]):
         """Show all keys."""
         self.pages.keys()
 
+    def action_host(self) -> None:
+        """Host the home that nobody hosts any more."""
+        self.feed.retry()
+
     def action_notices(self) -> None:
         """Show all notices, whole."""
         self.pages.notices()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.errors import NetskyError
 from netsky_tui.store import LinkState, Part, Store
+from netsky_tui.succession import Succession
 
 if TYPE_CHECKING:
     from netsky_runtime.clock import Clock
@@ -57,6 +58,9 @@ class RoomFeed:
         self._dirty = asyncio.Event()
         self._live_dirty: frozenset[Part] = frozenset()
         self._again = asyncio.Event()
+        self._succession = Succession(
+            connector=connector, clock=clock, shown=self._show_link, tell=progress
+        )
         self._looked = asyncio.Event()
         self._rewatch = asyncio.Event()
         self._version = -1
@@ -70,8 +74,9 @@ class RoomFeed:
         self._dirty.set()
 
     def retry(self) -> None:
-        """Try to connect again after a failure."""
+        """Try to connect again after a failure, or host after somebody stopped the daemon."""
         self._again.set()
+        self._succession.host()
 
     def look_at(self, actor_id: str) -> None:
         """Show another actor's events and live text."""
@@ -172,22 +177,21 @@ class RoomFeed:
 
     async def _stay_linked(self) -> None:
         handle = await self._first_handle()
-        if handle.hosting:
-            self._group.create_task(self._obey(), name="room-obey")
         while True:
+            if handle.hosting:
+                self._group.create_task(self._obey(), name="room-obey")
             self.handle = handle
             link = LinkState.HOSTING if handle.hosting else LinkState.ATTACHED
             self._changed(self.store.set_link(link))
             self._rewatch.set()
             self.touch()
-            reason = await self._listen(handle)
+            reason, stopped = await self._listen(handle)
             self.handle = None
             if handle.hosting:
                 # The daemon in this process ends only on the way out.
                 return
             await handle.close()
-            self._changed(self.store.set_link(LinkState.RECONNECTING, reason))
-            handle = await self._next_handle(reason)
+            handle = await self._succession.next_handle(reason, stopped=stopped)
 
     async def _obey(self) -> None:
         self._told_to_stop(await self._connector.told_to_stop())
@@ -205,35 +209,31 @@ class RoomFeed:
             self._again.clear()
             await self._again.wait()
 
-    async def _next_handle(self, reason: str) -> Handle:
-        while True:
-            await self._clock.sleep(IDLE_PACE)
-            try:
-                return await self._connector.attach()
-            except NetskyError as error:
-                self._changed(self.store.set_link(LinkState.RECONNECTING, reason or error.message))
+    def _show_link(self, link: LinkState, detail: str) -> None:
+        self._changed(self.store.set_link(link, detail))
 
-    async def _listen(self, handle: Handle) -> str:
-        """Take pushes until the daemon is gone; return what it said at the end."""
-        reason = ""
+    async def _listen(self, handle: Handle) -> tuple[str, bool]:
+        """Take pushes until the daemon is gone; return why, and whether somebody stopped it."""
+        reason, stopped = "", False
         try:
             async for push in handle.pushes():
-                reason = self._take(push) or reason
+                if push.kind == "closing":
+                    reason = str(push.data.get("reason") or "")
+                    stopped = bool(push.data.get("stopped"))
+                else:
+                    self._take(push)
         except NetskyError as error:
             reason = reason or error.message
-        return reason
+        return reason.rstrip(".") or "the daemon is gone", stopped
 
-    def _take(self, push: Push) -> str:
+    def _take(self, push: Push) -> None:
         match push.kind:
             case "live":
                 self._live_dirty |= self.store.set_live(push.data)
             case "notice":
                 self._progress(str(push.data.get("text", "")))
-            case "closing":
-                return str(push.data.get("reason") or "The daemon stopped.")
             case _:
                 self._dirty.set()
-        return ""
 
     async def _ask_status(self) -> None:
         while True:

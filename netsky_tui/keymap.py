@@ -35,6 +35,7 @@ SCOPES: dict[str, tuple[Key, ...]] = {
         Key("room.help", "f1", "help", "help", "this help", priority=True),
         Key("room.palette", "ctrl+p", "command_palette", "commands", "all commands", priority=True),
         Key("room.notices", "f2", "notices", "", "what netsky has to tell you", priority=True),
+        Key("room.host", "f8", "host", "", "host netsky here, when it was stopped", priority=True),
         Key("room.quit", "ctrl+q", "quit", "quit", "leave the room", priority=True),
     ),
     "room": (

@@ -49,7 +49,10 @@ class Leaving:
             Option("stay", "t", "stay"),
         ]
         if self._app.store.daemon.survives:
-            keep = Option("keep", "l", "leave them working: netsky ends, Codex goes on")
+            on = (
+                "a room that is attached goes on with it" if rooms else "netsky ends, Codex goes on"
+            )
+            keep = Option("keep", "l", f"leave them working: {on}")
             options.insert(0, keep)
         elif running:
             text += " They cannot go on alone: what runs them here ends together with netsky."

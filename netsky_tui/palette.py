@@ -42,6 +42,8 @@ def commands(app: RoomApp) -> Iterator[Command]:
     if app.store.daemon.link is LinkState.HOSTING and app.store.daemon.survives:
         leave = partial(app.stop_soon, True)
         yield "Leave, Codex goes on", "keep the engine and quit", leave
+    if app.store.daemon.link is LinkState.STOPPED:
+        yield "Host netsky here", "somebody has stopped it", app.action_host
     yield "Quit", "asks first when turns run", app.leaving.ask
 
 

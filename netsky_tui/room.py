@@ -26,7 +26,8 @@ class HomeConnector:
     """Attaches to the daemon of a home, or hosts one. Implements ``link.Connector``."""
 
     def __init__(self, options: Options) -> None:
-        self._options = options
+        self.options = options
+        """What a daemon is hosted with: what the one before it began with, where there was one."""
         self._daemon: Daemon | None = None
 
     async def source(self) -> Source | None:
@@ -35,7 +36,7 @@ class HomeConnector:
         from netsky_runtime.db.connection import ReadDatabase
         from netsky_tui.reading import DatabaseSource
 
-        path = self._options.home.database
+        path = self.options.home.database
         if not path.exists():
             return None
         return DatabaseSource(await ReadDatabase.open(path))
@@ -51,7 +52,7 @@ class HomeConnector:
         from netsky_runtime.daemon import Daemon  # after the first frame: 0.2 s of imports
 
         try:
-            self._daemon = await Daemon.host(replace(self._options, progress=say))
+            self._daemon = await Daemon.host(replace(self.options, progress=say))
         except DaemonRunning:
             # Another room was quicker.
             return await self.attach()
@@ -59,10 +60,13 @@ class HomeConnector:
         return self._daemon.handle()
 
     async def attach(self) -> Handle:
-        """Attach to a running daemon."""
+        """Attach to a running daemon, and learn what its successor is to be started with."""
         from netsky_runtime.control.client import RemoteHandle
 
-        return await RemoteHandle.connect(self._options.home.control_socket, client="room")
+        handle = await RemoteHandle.connect(self.options.home.control_socket, client="room")
+        if (launch := handle.daemon.get("launch")) is not None:
+            self.options = self.options.after(launch)
+        return handle
 
     async def told_to_stop(self) -> bool:
         """Wait until somebody else stops the daemon that this room hosts."""

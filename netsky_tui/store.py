@@ -59,6 +59,8 @@ class LinkState(StrEnum):
     ATTACHED = "attached"
     RECONNECTING = "reconnecting"
     FAILED = "failed"
+    STOPPED = "stopped"
+    """Somebody has ended the daemon, and this room waits to be told to host."""
     STOPPING = "stopping"
 
 

@@ -88,7 +88,7 @@ class Feed:
         self._subscriptions: set[Subscription] = set()
         self._reading = asyncio.Lock()
         self._page = Page(-1, -1, [], -1, more=False)
-        self._reason: str | None = None
+        self._ended: tuple[str, bool] | None = None
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Begin to listen to the database and the live text; ``stack`` ends every listener."""
@@ -100,20 +100,29 @@ class Feed:
         """Return a subscription that says nothing until it is asked to."""
         subscription = Subscription(self)
         self._subscriptions.add(subscription)
-        if self._reason is not None:
-            subscription.end(self._reason)
+        if self._ended is not None:
+            reason, stopped = self._ended
+            subscription.end(reason, stopped=stopped)
         return subscription
+
+    @property
+    def rooms(self) -> int:
+        """How many listeners look at somebody: rooms, not scripts that follow facts."""
+        return sum(one.watched is not None for one in self._subscriptions)
 
     def notice(self, level: str, text: str) -> None:
         """Tell every listener something that the operator should read."""
         for subscription in self._subscriptions:
             subscription.add_notice(level, text)
 
-    def closing(self, reason: str) -> None:
-        """Tell every listener that this is the end; the first reason is the one that counts."""
-        self._reason = self._reason or reason
+    def closing(self, reason: str, *, stopped: bool = False) -> None:
+        """Tell every listener that this is the end; the first reason is the one that counts.
+
+        See ``PushKind.CLOSING`` for ``stopped``.
+        """
+        self._ended = self._ended or (reason, stopped)
         for subscription in self._subscriptions:
-            subscription.end(reason)
+            subscription.end(reason, stopped=stopped)
 
     async def page(self, after: int) -> Page:
         """Return the facts after ``after``, bounded in number and size."""

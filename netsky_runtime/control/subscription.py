@@ -48,7 +48,7 @@ class Subscription:
         self._left_at = feed.clock.monotonic()
         self._notices: deque[Push] = deque()
         self._notices_lost = 0
-        self._reason: str | None = None
+        self._farewell: dict[str, Any] | None = None
         self._over = False
 
     async def call(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,10 +115,10 @@ class Subscription:
         self._notices.append(Push(PushKind.NOTICE, {"level": level, "text": text}))
         self._hurry()
 
-    def end(self, reason: str) -> None:
-        """Make ``reason`` the last thing he hears."""
-        if self._reason is None:
-            self._reason = reason
+    def end(self, reason: str, *, stopped: bool = False) -> None:
+        """Make ``reason`` the last thing he hears; see ``PushKind.CLOSING``."""
+        if self._farewell is None:
+            self._farewell = {"reason": reason, "stopped": stopped}
         self._hurry()
 
     def close(self) -> None:
@@ -195,9 +195,9 @@ class Subscription:
             self._changed_shown = self._feed.database.revision
             self._changed_at = now + CHANGED_SECONDS
             return Push(PushKind.CHANGED, {"revision": self._changed_shown})
-        if self._reason is not None:
+        if self._farewell is not None:
             self._over = True
-            return Push(PushKind.CLOSING, {"reason": self._reason})
+            return Push(PushKind.CLOSING, self._farewell)
         return None
 
     def _live_waits(self) -> bool:

@@ -45,7 +45,8 @@ class PushKind(StrEnum):
     NOTICE = "notice"
     """``level, text``: something for the operator to read."""
     CLOSING = "closing"
-    """``reason``: the last push."""
+    """``reason``: the last push. ``stopped``: whether somebody wanted no netsky on this home any
+    more; else whoever listens may host it."""
 
 
 @dataclass(frozen=True, slots=True)

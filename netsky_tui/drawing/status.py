@@ -11,6 +11,7 @@ _LINK = {
     LinkState.ATTACHED: ("◉", "attached", "good"),
     LinkState.RECONNECTING: ("!", "reconnecting…", "warn"),
     LinkState.FAILED: ("✗", "no daemon", "bad"),
+    LinkState.STOPPED: ("✗", "stopped", "bad"),
     LinkState.STOPPING: ("…", "stopping", "warn"),
 }
 _GAP: Span = ("  ", "text")
@@ -70,7 +71,10 @@ def _blocked(store: Store) -> list[Span]:
 
 def _notice(store: Store) -> Line:
     daemon = store.daemon
-    if daemon.link in {LinkState.RECONNECTING, LinkState.FAILED} and daemon.detail:
+    if (
+        daemon.link in {LinkState.RECONNECTING, LinkState.FAILED, LinkState.STOPPED}
+        and daemon.detail
+    ):
         return ((one_line(daemon.detail), "bad"),)
     count = len(store.fresh_notices) - bool(store.alarm)
     if count:

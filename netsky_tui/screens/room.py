@@ -259,7 +259,11 @@ class RoomScreen(Screen[None]):
         text = f"✗ {one_line(alarm)}  ({key} notices)" if alarm else ""
         if self.store.daemon.link is LinkState.RECONNECTING:
             leave = self._keymap_shown.say("room.quit")
-            text = f"✗ No daemon answers. `netsky` elsewhere starts one, {leave} leaves."
+            text = f"✗ No daemon answers. This room or another one takes over; {leave} leaves."
+        elif self.store.daemon.link is LinkState.STOPPED:
+            leave = self._keymap_shown.say("room.quit")
+            host = self._keymap_shown.say("room.host")
+            text = f"✗ No daemon runs. {host} hosts one here, {leave} leaves."
         if text != self._alarm_shown:
             self._alarm_shown = text
             self.alarm.update(Content(text))

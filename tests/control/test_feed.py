@@ -277,10 +277,10 @@ async def test_the_end_comes_last_after_every_fact_and_then_nothing(play: Scene)
     play.feed.closing("the daemon stops")
     play.feed.closing("not this")
     assert await facts(listener, PAGE_EVENTS + 1) == list(range(PAGE_EVENTS + 1))
-    assert await take(listener) == Push("closing", {"reason": "the daemon stops"})
+    assert await take(listener) == Push("closing", {"reason": "the daemon stops", "stopped": False})
     assert await listener.next() is None
     late = play.feed.open()
-    assert await take(late) == Push("closing", {"reason": "the daemon stops"})
+    assert await take(late) == Push("closing", {"reason": "the daemon stops", "stopped": False})
 
 
 async def test_a_listener_that_closes_stops_waiting(play: Scene) -> None:

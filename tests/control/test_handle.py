@@ -111,7 +111,7 @@ async def test_pushes_begin_by_themselves_with_changes_notices_and_the_end(
     opened.scene.feed.notice("warning", "disk is filling")
     assert await hear(pushes, "notice") == {"level": "warning", "text": "disk is filling"}
     opened.scene.feed.closing("the daemon stops")
-    assert await hear(pushes, "closing") == {"reason": "the daemon stops"}
+    assert await hear(pushes, "closing") == {"reason": "the daemon stops", "stopped": False}
     with pytest.raises(StopAsyncIteration):
         await anext(pushes)
 

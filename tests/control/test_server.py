@@ -315,7 +315,7 @@ async def test_the_last_answer_and_the_last_push_pass_before_the_door_closes(
         await asyncio.sleep(0)
         release.set()
         assert await stopping == {"stopped": True}
-        assert await hearing == Push("closing", {"reason": "the daemon stops"})
+        assert await hearing == Push("closing", {"reason": "the daemon stops", "stopped": False})
         await closing
     await pushes.aclose()
     assert not opened.path.exists()

@@ -45,7 +45,7 @@ async def test_an_attached_room_reconnects_and_says_so_meanwhile():
         room.connector.trouble = NoDaemon("No daemon runs on this home.")
         room.connector.handle.vanish()
         await room.until(lambda: "reconnecting…" in room.text())
-        advice = "No daemon answers. `netsky` elsewhere starts one, Ctrl+Q leaves."
+        advice = "No daemon answers. This room or another one takes over; Ctrl+Q leaves."
         await room.until(lambda: advice in room.text())
         room.connector.trouble = None
         room.connector.handle.closed = False
