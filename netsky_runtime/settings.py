@@ -9,8 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
+from netsky_runtime.attention.ringing import QuietHours, RingBy
 from netsky_runtime.errors import NotFound, UsageError
 from netsky_runtime.states import RuntimeName
 
@@ -24,6 +26,10 @@ ENVIRONMENT = {
     "AGENT_CODEX_APPROVAL": "approval_policy",
     "NETSKY_CODEX_BIN": "codex_bin",
 }
+
+
+BUDGETS: Final = frozenset({"worker_budget", "task_budget", "day_budget"})
+"""Read from the settings table whenever they matter: a change holds at once."""
 
 
 class Settings(BaseModel):
@@ -47,6 +53,12 @@ class Settings(BaseModel):
     """Where new actors work; empty: the folder netsky was started in."""
     allowed_roots: str = ""
     """Folders an actor's cwd must lie under, separated by ``:``; empty: work_dir only."""
+    worker_budget: int = Field(default=0, ge=0)
+    """Tokens that each worker may use in all, unless set for it; 0: no bound."""
+    task_budget: int = Field(default=0, ge=0)
+    """Tokens that may be used for each task, unless set for it; 0: no bound."""
+    day_budget: int = Field(default=0, ge=0)
+    """Tokens that all together may use from midnight to midnight, unless set; 0: no bound."""
     max_live_workers: int = Field(default=16, ge=1, le=500)
     """More workers wait as open tasks."""
     respawns: int = Field(default=5, ge=1, le=1_000)
@@ -59,7 +71,21 @@ class Settings(BaseModel):
     """How long a turn may give no sign of life before its history is read, and how long again
     before it is interrupted."""
     silent_command_seconds: float = Field(default=1_800.0, ge=1, le=604_800)
-    """The same while a command or another tool of the turn runs."""
+    """The same while a command or another tool of the turn runs, and behind a door that tells no
+    live text (resident)."""
+    ring: RingBy = "both"
+    """How the owner is told that something waits: the bell of each room, the desktop."""
+    quiet_hours: str = ""
+    """When nobody is rung for, such as ``22:00-07:00``, in the daemon's local time."""
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _hours(cls, value: str) -> str:
+        try:
+            QuietHours.parse(value)
+        except ValueError as error:
+            raise PydanticCustomError("quiet_hours", "{why}", {"why": str(error)}) from error
+        return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
