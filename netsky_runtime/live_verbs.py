@@ -14,7 +14,6 @@ from netsky_runtime.states import InputStatus, RuntimeName
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from netsky_runtime.agents.approvals import ApprovalDesk
     from netsky_runtime.agents.delegation import Delegation
     from netsky_runtime.agents.fleet import Fleet
     from netsky_runtime.control import protocol
@@ -30,7 +29,6 @@ class LiveVerbs:
         *,
         database: Database,
         fleet: Fleet,
-        desk: ApprovalDesk,
         delegation: Delegation,
         check_door: Callable[[RuntimeName], Awaitable[None]],
         codex_home: str,
@@ -40,7 +38,6 @@ class LiveVerbs:
         self._codex_home = codex_home
         self._database = database
         self._fleet = fleet
-        self._desk = desk
         self._delegation = delegation
         self._wake = wake
         self._commits = Commits(database)
@@ -57,7 +54,6 @@ class LiveVerbs:
             "actors.ways": self.ways,
             "actors.move": self.move_actor,
             "actors.terminal": self.terminal,
-            "approvals.decide": self.decide,
         }
 
     async def wait(self, request: protocol.Wait) -> dict[str, Any]:
@@ -165,13 +161,6 @@ class LiveVerbs:
             "cwd": session.cwd,
             "runtime": session.runtime.value,
         }
-
-    async def decide(self, request: protocol.Decide) -> dict[str, Any]:
-        """Answer an approval."""
-        approval = await self._desk.decide(
-            request.id, request.decision, answer=request.answer, decided_by=OWNER
-        )
-        return {"id": approval.id, "status": approval.status.value}
 
     def _wake_all(self, actor_ids: frozenset[str]) -> None:
         for actor_id in actor_ids:

@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsky_runtime import settings, wiring
+from netsky_runtime.agents.budgets import BudgetKeeper
 from netsky_runtime.agents.delegation import Delegation
+from netsky_runtime.agents.pause import Pauses
+from netsky_runtime.agents.rules import RuleBook
+from netsky_runtime.approval_verbs import RuleVerbs
 from netsky_runtime.attention_verbs import AttentionVerbs
+from netsky_runtime.budget_verbs import BudgetVerbs
 from netsky_runtime.clock import SortableIds, SystemClock
 from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.db import settings as setting_rows
@@ -56,6 +61,13 @@ async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbT
         delegation = Delegation(
             clock=clock, ids=ids, limits=wiring.limits(chosen, here), new_session=sessions
         )
+
+        # Nothing of ours runs: the next daemon stops what is over its budget then, and says so.
+        def nobody(*_words: object) -> None:
+            """Tell nobody."""
+
+        budgets = BudgetKeeper(database=database, clock=clock, stop=nobody, tell=nobody, wake=wake)
+        pauses = Pauses(database=database, clock=clock, log=nobody, tell=nobody, wake_all=nobody)
         records = RecordVerbs(
             database=database,
             inbox=Inbox(database=database, clock=clock, ids=ids, wake=wake),
@@ -63,6 +75,10 @@ async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbT
             clock=clock,
             ids=ids,
             wake=wake,
+            budgets=budgets,
         )
+        limits = BudgetVerbs(budgets=budgets, pauses=pauses)
         attention = AttentionVerbs(database=database, clock=clock, ids=ids, wake=wake)
-        yield VerbTable(records.table(), attention.table(), offline=True)
+        rules = RuleVerbs(book=RuleBook(database=database, clock=clock))
+        tables = (records.table(), attention.table(), limits.table(), rules.table())
+        yield VerbTable(*tables, offline=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime import wiring
 from netsky_runtime.agents.approvals import ApprovalDesk
+from netsky_runtime.agents.asking import Asking
 from netsky_runtime.agents.budgets import BudgetKeeper, TurnStopper
 from netsky_runtime.agents.delegation import Delegation
 from netsky_runtime.agents.fleet import Fleet
@@ -18,9 +19,11 @@ from netsky_runtime.agents.live import LiveState
 from netsky_runtime.agents.pause import Gate, Pauses
 from netsky_runtime.agents.pulses import Pulses
 from netsky_runtime.agents.restart_policy import Budget
+from netsky_runtime.agents.rules import RuleBook
 from netsky_runtime.agents.rungs import Patience
 from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.agents.watchdog import Watchdog
+from netsky_runtime.approval_verbs import ApprovalVerbs, RuleVerbs
 from netsky_runtime.attention_verbs import AttentionVerbs
 from netsky_runtime.budget_verbs import BudgetVerbs
 from netsky_runtime.codex.binary import codex_home
@@ -179,24 +182,32 @@ class Services:
             clock=clock,
             ids=ids,
             wake=self.wake,
+            budgets=self.budgets,
             look_again=self.fleet.reconcile,
             capabilities_of=self.fleet.capabilities_of,
         )
         lives = LiveVerbs(
             database=database,
             fleet=self.fleet,
-            desk=self.desk,
             delegation=self.delegation,
             check_door=partial(wiring.check_door, doors),
             codex_home=codex_home(options.environ),
             wake=self.wake,
         )
+        decisions = ApprovalVerbs(
+            database=database,
+            desk=self.desk,
+            asking=Asking(database=database, clock=clock, ids=ids, wake=self.wake),
+        )
+        rules = RuleVerbs(book=RuleBook(database=database, clock=clock))
         limits = BudgetVerbs(budgets=self.budgets, pauses=self.pauses)
         attention = AttentionVerbs(database=database, clock=clock, ids=ids, wake=self.wake)
         tools = ToolVerbs(database=database, call_tool=toolbox.call, turn_of=self.turn_of)
         self.verbs = {
             **records.table(),
             **lives.table(),
+            **decisions.table(),
+            **rules.table(),
             **tools.table(),
             **attention.table(),
             **limits.table(),

@@ -27,10 +27,13 @@ __all__ = [
     "REQUESTS",
     "ActorId",
     "AddNote",
+    "AddRule",
     "AddTask",
+    "AskAgain",
     "Attention",
     "BudgetOf",
     "Decide",
+    "DecideMany",
     "DependTask",
     "Empty",
     "Hello",
@@ -40,6 +43,7 @@ __all__ = [
     "ReadMessages",
     "Request",
     "ResolveInput",
+    "RuleId",
     "RunCodex",
     "Send",
     "SetBudget",
@@ -61,6 +65,8 @@ LONGEST_WAIT: Final = 86_400.0
 MAX_WINDOW: Final = 64
 LONGEST_ID: Final = 200
 MOST_TOKENS: Final = 10**15
+LAST_MOMENT: Final = 253_402_300_799_000
+"""The end of the year 9999, in ms."""
 
 Text = Annotated[str, Field(min_length=1)]
 Minutes = Annotated[int, Field(ge=1)]
@@ -206,6 +212,35 @@ class Decide(Request):
     answer: dict[str, Any] | None = None
 
 
+class DecideMany(Request):
+    """``approvals.decide_many``: those named, and those that ask the same as ``same_as``."""
+
+    ids: tuple[Text, ...] = ()
+    same_as: Text | None = None
+    decision: DecisionWord
+
+
+class AskAgain(Request):
+    """``approvals.ask_again``."""
+
+    id: Text
+    source: Source = Source.CLI
+
+
+class AddRule(Request):
+    """``rules.add``: ``who`` is workers, managers or an actor's name."""
+
+    cwd: Text
+    allow: Text
+    who: Text = "workers"
+
+
+class RuleId(Request):
+    """``rules.revoke``."""
+
+    id: Text
+
+
 class Attention(Request):
     """``attention.put_away``, ``attention.send_again``: ``key`` as ``netsky attention`` names it."""
 
@@ -251,7 +286,7 @@ class BudgetOf(Request):
 class PauseUntil(Request):
     """``pause``: until a time in ms since the epoch, or until ``unpause``."""
 
-    until: int | None = None
+    until: int | None = Field(default=None, ge=0, le=LAST_MOMENT)
 
 
 class ToolsList(Request):
@@ -321,6 +356,10 @@ REQUESTS: Final[Mapping[str, type[Request]]] = MappingProxyType(
         "tasks.done": TaskId,
         "tasks.cancel": TaskId,
         "approvals.decide": Decide,
+        "approvals.decide_many": DecideMany,
+        "approvals.ask_again": AskAgain,
+        "rules.add": AddRule,
+        "rules.revoke": RuleId,
         "attention.put_away": Attention,
         "attention.send_again": Attention,
         "messages.read": ReadMessages,
