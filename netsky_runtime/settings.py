@@ -77,6 +77,16 @@ class Settings(BaseModel):
     """How the owner is told that something waits: the bell of each room, the desktop."""
     quiet_hours: str = ""
     """When nobody is rung for, such as ``22:00-07:00``, in the daemon's local time."""
+    events_keep_days: int = Field(default=30, ge=1, le=36_500)
+    """Age past which events are deleted, but for those that a trace needs."""
+    events_keep_rows: int = Field(default=1_000_000, ge=10_000, le=1_000_000_000)
+    """How many events are kept; past it the oldest go first, whatever their age."""
+    logs_keep_days: int = Field(default=30, ge=1, le=36_500)
+    """Age past which rows of the log are deleted."""
+    logs_keep_rows: int = Field(default=100_000, ge=1_000, le=1_000_000_000)
+    """How many rows of the log are kept."""
+    backup_keep: int = Field(default=7, ge=0, le=1_000)
+    """How many daily copies of the database are kept; 0: none is taken by itself."""
 
     @field_validator("quiet_hours")
     @classmethod

@@ -52,6 +52,10 @@ class Hands(Protocol):
         """Return the actors that have a live thread."""
         ...
 
+    def tells_text(self, actor_id: str) -> bool:
+        """Whether live text of the actor's turns can be heard."""
+        ...
+
     def wake(self, actor_id: str) -> None:
         """Let an actor look at its queue."""
         ...

@@ -45,6 +45,8 @@ class Pulse:
     """Monotonic time of its last sign of life, or since when it has patience anew."""
     at: int
     """The same as ms since the epoch."""
+    mute: bool = False
+    """Whether its door tells no live text: only finished items are heard of."""
     fragment: bool = False
     """Whether that sign is no fact, and so stored nowhere."""
     working: dict[str, str] = field(default_factory=dict)
@@ -70,25 +72,23 @@ class Pulses:
         """Return a number that grows with every sign of life of the actor's turns."""
         return self._signs.get(actor_id, 0)
 
-    def follow(self, actor_id: str, thread_id: str, turn_id: str) -> Pulse:
+    def follow(self, actor_id: str, thread_id: str, turn_id: str, *, mute: bool) -> Pulse:
         """Return the pulse of a turn that runs; one that is new here has fresh patience."""
         known = self._pulses.get(actor_id)
         if known is not None and (known.thread_id, known.turn_id) == (thread_id, turn_id):
+            known.mute = mute
             return known
-        made = Pulse(thread_id, turn_id, heard=self._clock.monotonic(), at=self._clock.now())
+        clock = self._clock
+        made = Pulse(thread_id, turn_id, heard=clock.monotonic(), at=clock.now(), mute=mute)
         self._pulses[actor_id] = made
         return made
-
-    def forget(self, actor_id: str) -> None:
-        """Note that no turn of the actor runs any more."""
-        self._pulses.pop(actor_id, None)
 
     def hear(self, actor_id: str, thread_id: str, event: CodexEvent) -> None:
         """Take in an event that came with the actor's thread ``thread_id``."""
         if event.kind not in SIGNS or event.thread_id != thread_id:
             return
         if event.kind is EventKind.TURN_STARTED:
-            self.follow(actor_id, thread_id, event.turn_id)
+            self.follow(actor_id, thread_id, event.turn_id, mute=False)
         pulse = self._pulses.get(actor_id)
         # An item without a turn is told of too, by some Codex: it can only be of the running one.
         if pulse is None or event.turn_id not in {"", pulse.turn_id}:

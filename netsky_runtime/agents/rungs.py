@@ -31,11 +31,12 @@ class Patience:
     turn: float
     """While only the model is to speak."""
     command: float
-    """While a command or another tool of its runs."""
+    """While a command or another tool of its runs, or where no live text is heard."""
 
     def of(self, pulse: Pulse) -> float:
         """Return what this turn has now."""
-        return max(self.turn, self.command) if pulse.working else self.turn
+        long = pulse.working or pulse.mute
+        return max(self.turn, self.command) if long else self.turn
 
 
 @dataclass(slots=True)

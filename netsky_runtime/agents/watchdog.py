@@ -91,7 +91,8 @@ class Watchdog:
             thread = self._fleet.session_of(actor_id)
             if thread is None:
                 continue
-            pulse = self._pulses.follow(actor_id, thread.thread_id, turn_id)
+            mute = not self._fleet.tells_text(actor_id)
+            pulse = self._pulses.follow(actor_id, thread.thread_id, turn_id, mute=mute)
             if self._stale(actor_id, pulse):
                 self._begin(actor_id, self._store(actor_id, pulse, Evidence.LIVE_TEXT))
             if actor_id not in self._climbs and self._silent(pulse):

@@ -1,23 +1,32 @@
 """What is done about a turn that hangs: rung by rung, each on its evidence, written down."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from netsky_runtime import health
+from netsky_runtime.agents import move
 from netsky_runtime.agents.pulses import Pulse
-from netsky_runtime.agents.rungs import ORDER, Climb, Patience, due
-from netsky_runtime.db import actors, rungs, turns, views
+from netsky_runtime.agents.rungs import BUDGET, ORDER, Climb, Patience, due
+from netsky_runtime.codex.base import HistoricItem, HistoryUnavailable
+from netsky_runtime.codex.scripted.thread import ScriptedThread
+from netsky_runtime.db import actors, events, messages, rungs, turns, views
+from netsky_runtime.records import OWNER
 from netsky_runtime.states import (
     ActorStatus,
+    Evidence,
     HealthState,
+    InputMode,
     InputStatus,
     RungName,
     RungOutcome,
     TurnStatus,
 )
 from tests.support.crew import crew
+from tests.support.doors import app_server, mcp_server, resident
 from tests.support.fakes import ManualClock
+from tests.support.watched import passes
 
 
 async def climbed(fleet, actor_id="manager0"):
@@ -25,12 +34,14 @@ async def climbed(fleet, actor_id="manager0"):
     return [(rung.rung, rung.outcome) for rung in reversed(found)]
 
 
-async def until_climbed(fleet, rung, outcome):
-    async def look(tx):
-        found = await rungs.last_of(tx, "manager0", limit=1)
-        return bool(found) and (found[0].rung, found[0].outcome) == (rung, outcome)
-
-    await fleet.until(look)
+async def climbs_to(fleet, clock, rung, outcome, *, within=130):
+    """Let time go on until this is the last rung and its outcome; it has so many looks."""
+    for _ in range(within):
+        found = await fleet.database.read(lambda tx: rungs.last_of(tx, "manager0", limit=1))
+        if found and (found[0].rung, found[0].outcome) == (rung, outcome):
+            return
+        await passes(clock, 5)
+    raise AssertionError(await climbed(fleet))
 
 
 async def health_of(fleet, actor_id="manager0"):
@@ -52,20 +63,218 @@ async def test_a_turn_that_hangs_is_reconciled_then_interrupted_and_the_actor_an
     clock = ManualClock()
     async with crew(tmp_path, clock=clock) as fleet:
         posted = await hanging(fleet, clock)
-        await clock.advance(299)
+        await passes(clock, 299)
         assert await climbed(fleet) == []
-        await clock.advance(6)
-        await until_climbed(fleet, RungName.RECONCILE, RungOutcome.NO_CHANGE)
+        await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.NO_CHANGE)
         how = await health_of(fleet)
         assert (how.state, how.reason) == (HealthState.UNHEALTHY, health.SILENT)
-        await clock.advance(306)
+        await passes(clock, 306)
         row = await fleet.settled(posted)
         assert row.status is InputStatus.FAILED
         assert "netsky interrupted it: no sign of life of its turn for 10 min" in row.reason
-        await clock.advance(10)
-        await until_climbed(fleet, RungName.INTERRUPT, RungOutcome.HELPED)
+        await climbs_to(fleet, clock, RungName.INTERRUPT, RungOutcome.HELPED)
         assert (await fleet.reply_to(await fleet.send("SAY[back]"))).body == "back"
         assert await climbed(fleet) == [
             (RungName.RECONCILE, RungOutcome.NO_CHANGE),
             (RungName.INTERRUPT, RungOutcome.HELPED),
         ]
+
+
+async def test_whoever_waits_for_a_turn_that_netsky_interrupted_is_told(tmp_path):
+    clock = ManualClock()
+    async with crew(tmp_path, clock=clock) as fleet:
+        posted = await hanging(fleet, clock)
+        await passes(clock, 610)
+        row = await fleet.settled(posted)
+        reply = await fleet.database.read(lambda tx: messages.require(tx, row.reply_id))
+        assert reply.target == OWNER
+        assert "The turn failed: netsky interrupted it" in reply.body
+        turn = (await fleet.database.read(lambda tx: turns.list_for_actor(tx, "manager0", 1)))[0]
+        assert turn.status is TurnStatus.FAILED
+        (told,) = fleet.told
+        assert told.startswith("manager0 was interrupted: no sign of life of its turn for 10 min")
+
+
+async def test_a_turn_that_goes_on_after_a_rung_comes_down_the_ladder_and_has_its_patience_again(
+    tmp_path,
+):
+    clock = ManualClock()
+    async with crew(tmp_path, clock=clock) as fleet:
+        await hanging(fleet, clock)
+        await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.NO_CHANGE)
+        await fleet.send("SAY[stirred] HANG", mode=InputMode.STEER)
+        await until_stirred(fleet)
+        await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.HELPED)
+        how = await health_of(fleet)
+        assert (how.state, how.reason) == (HealthState.BUSY, health.TURN_RUNNING)
+        await passes(clock, 290)
+        assert len(await climbed(fleet)) == 1
+        await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.NO_CHANGE)
+        assert len(await climbed(fleet)) == 2
+
+
+async def until_stirred(fleet):
+    """Wait until the steered words are heard of in the turn."""
+
+    async def look(tx):
+        found = await events.recent(tx, "manager0", limit=99)
+        return sum(event.data.get("type") == "user_message" for event in found) >= 2
+
+    await fleet.until(look)
+
+
+async def test_a_turn_that_history_shows_at_work_is_not_interrupted(tmp_path, monkeypatch):
+    clock = ManualClock(start_ms=2**42)  # after the machine's, which the script's facts go by
+    async with crew(tmp_path, clock=clock) as fleet:
+        await hanging(fleet, clock)
+        thread = fleet.fleet.session_of("manager0")
+        told = await thread.history()
+
+        async def grows():
+            nonlocal told
+            last = told[-1]
+            more = HistoricItem(id=f"i{len(last.items)}", type="reasoning", data={"text": "hm"})
+            told = [*told[:-1], replace(last, items=(*last.items, more))]
+            return told
+
+        monkeypatch.setattr(thread, "history", grows)
+        await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.NO_CHANGE)
+        await climbs_to(fleet, clock, RungName.INTERRUPT, RungOutcome.HELPED)
+        await passes(clock, 5)
+        assert fleet.fleet.running() == {"manager0": thread.active_turn}
+        assert (await health_of(fleet)).evidence is Evidence.HISTORY
+        assert fleet.told == []
+
+
+async def test_a_turn_that_is_deaf_climbs_to_the_end_and_its_actor_is_parked_for_the_owner(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ScriptedThread, "stop", lambda *_: None)
+    monkeypatch.setattr(move, "REST_SECONDS", 0.1)
+    clock = ManualClock()
+    here, there = app_server(tmp_path), resident(tmp_path)
+    async with crew(tmp_path, runtime=here, others=[there, mcp_server(tmp_path)], clock=clock) as f:
+        await hanging(f, clock)
+        for rung in ORDER:
+            ends = RungOutcome.FAILED if rung is RungName.MOVE else RungOutcome.NO_CHANGE
+            await climbs_to(f, clock, rung, ends)
+        actor = await f.database.read(lambda tx: actors.require(tx, "manager0"))
+        assert actor.status is ActorStatus.PARKED
+        assert actor.park_reason.startswith("Its turn hangs: no sign of life of its turn for ")
+        assert [rung for rung, _ in await climbed(f)] == list(ORDER)
+        await passes(clock, 3_000)
+        assert len(await climbed(f)) == len(ORDER)
+        waiting = [line for line in f.lines if line[1] == "turn hangs"]
+        assert [line[2]["rung"] for line in waiting] == [rung.value for rung in ORDER]
+
+
+async def test_an_actor_that_the_owner_brings_back_gets_a_ladder_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(ScriptedThread, "stop", lambda *_: None)
+    clock = ManualClock()
+    async with crew(tmp_path, clock=clock) as fleet:
+        await hanging(fleet, clock)
+        for rung in ORDER:
+            ends = RungOutcome.FAILED if rung is RungName.MOVE else RungOutcome.NO_CHANGE
+            await climbs_to(fleet, clock, rung, ends)
+        await fleet.fleet.resume_actor("manager0")
+        await climbs_to(fleet, clock, RungName.PARK, RungOutcome.HELPED)
+        await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.NO_CHANGE)
+
+
+async def test_a_rung_that_takes_too_long_has_failed_and_the_next_one_is_tried(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(BUDGET, RungName.INTERRUPT, 0.05)
+    clock = ManualClock()
+    async with crew(tmp_path, clock=clock) as fleet:
+        await hanging(fleet, clock)
+        thread = fleet.fleet.session_of("manager0")
+
+        async def never(_):
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(thread, "interrupt", never)
+        await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.NO_CHANGE)
+        await climbs_to(fleet, clock, RungName.INTERRUPT, RungOutcome.FAILED)
+        await climbs_to(fleet, clock, RungName.REATTACH, RungOutcome.NO_CHANGE)
+
+
+async def test_a_history_that_cannot_be_read_is_an_outcome_and_silence_alone_interrupts(
+    tmp_path, monkeypatch
+):
+    clock = ManualClock()
+    async with crew(tmp_path, clock=clock) as fleet:
+        posted = await hanging(fleet, clock)
+        thread = fleet.fleet.session_of("manager0")
+
+        async def unreadable():
+            raise HistoryUnavailable("It is on another disk.")
+
+        monkeypatch.setattr(thread, "history", unreadable)
+        await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.FAILED)
+        await passes(clock, 250)
+        assert len(await climbed(fleet)) == 1
+        await passes(clock, 60)
+        assert (await fleet.settled(posted)).status is InputStatus.FAILED
+
+
+async def test_a_rung_in_whose_middle_netsky_ended_is_shown_as_failed(tmp_path):
+    clock = ManualClock()
+    async with crew(tmp_path, clock=clock) as fleet:
+        await fleet.database.write(
+            lambda tx: rungs.begin(
+                tx,
+                actor_id="manager0",
+                thread_id="th",
+                turn_id="t",
+                rung=RungName.REATTACH,
+                evidence="no sign of life",
+                now=1,
+            )
+        )
+        fleet.watch()
+        await climbs_to(fleet, clock, RungName.REATTACH, RungOutcome.FAILED)
+        found = await fleet.database.read(lambda tx: rungs.last_of(tx, "manager0", limit=1))
+        assert found[0].detail == "netsky ended meanwhile"
+
+
+@pytest.mark.parametrize(
+    ("rung", "outcome", "silent", "since", "expected"),
+    [
+        (None, "", 299, 0, None),
+        (None, "", 300, 0, RungName.RECONCILE),
+        (RungName.RECONCILE, "no change", 600, 299, None),
+        (RungName.RECONCILE, "no change", 600, 300, RungName.INTERRUPT),
+        (RungName.RECONCILE, "failed", 600, 299, None),
+        (RungName.RECONCILE, "failed", 600, 300, RungName.INTERRUPT),
+        (RungName.INTERRUPT, "no change", 900, 29, None),
+        (RungName.INTERRUPT, "no change", 900, 30, RungName.REATTACH),
+        (RungName.INTERRUPT, "failed", 900, 0, RungName.REATTACH),
+        (RungName.REATTACH, "no change", 900, 30, RungName.MOVE),
+        (RungName.MOVE, "failed", 900, 0, RungName.PARK),
+        (RungName.PARK, "no change", 9_000, 9_000, None),
+    ],
+)
+def test_no_rung_comes_before_its_evidence(rung, outcome, silent, since, expected):
+    climb = Climb(
+        actor_id="a",
+        thread_id="th",
+        turn_id="t",
+        signs=0,
+        silent_since=10_000 - silent,
+        rung=rung,
+        outcome=RungOutcome(outcome),
+        ended=10_000 - since,
+    )
+    assert due(climb, patience=300, now=10_000) is expected
+
+
+@pytest.mark.parametrize(
+    ("working", "mute", "seconds"),
+    [({}, False, 300), ({"i": "command"}, False, 1_800), ({}, True, 1_800)],
+)
+def test_work_outside_the_model_and_a_door_without_live_text_have_the_longer_patience(
+    working, mute, seconds
+):
+    pulse = Pulse("th", "t", heard=0, at=0, working=working, mute=mute)
+    assert Patience(turn=300, command=1_800).of(pulse) == seconds

@@ -26,6 +26,10 @@ class ManualClock:
     def monotonic(self) -> float:
         return self._elapsed
 
+    def set_by(self, seconds: float) -> None:
+        """Set the wall clock forward, or back: whoever sleeps does not notice."""
+        self._start_ms += round(seconds * 1000)
+
     @property
     def sleepers(self) -> int:
         """How many wait for this clock now."""

@@ -60,6 +60,7 @@ class ResidentRuntime:
         survives_netsky=True,
         terminal=True,
         environment=True,
+        live_text=False,
         lacks={
             "steer": "what is typed into a running Codex waits for its turn's end: "
             "queue or interrupt",
