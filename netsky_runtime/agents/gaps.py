@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.agents.pause import LIMITED
 from netsky_runtime.codex.events import CodexEvent, EventKind
-from netsky_runtime.db import sessions, turns
+from netsky_runtime.db import events, sessions, turns
 from netsky_runtime.records import Turn
 from netsky_runtime.states import TurnStatus
 
@@ -18,16 +18,28 @@ if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx
 
 
-async def missed(tx: Tx, thread_id: str, history: Sequence[HistoricTurn]) -> frozenset[str]:
-    """Return the turns of ``history`` whose end netsky has not recorded.
+LAST: Final = 2
+"""How many turns back facts may be missing of turns whose end is recorded: they are stored a
+moment apart, and whoever was killed in that moment was at the end of the thread."""
+
+
+async def unended(tx: Tx, thread_id: str, history: Sequence[HistoricTurn]) -> frozenset[str]:
+    """Return the turns of ``history`` whose end netsky has not recorded."""
+    return frozenset(turn.id for turn in history) - await turns.over_in(tx, thread_id)
+
+
+async def untold(
+    tx: Tx, thread_id: str, history: Sequence[HistoricTurn], unended: frozenset[str]
+) -> frozenset[str]:
+    """Return the turns of ``history`` of which facts may be missing, among them the ``unended``.
 
     All of them, when facts of the thread were dropped: which are missing is not known then.
     """
     thread = await sessions.get_thread(tx, thread_id)
-    told = frozenset(turn.id for turn in history)
     if thread is not None and thread.resync:
-        return told
-    return told - await turns.over_in(tx, thread_id)
+        return frozenset(turn.id for turn in history)
+    last = [turn.id for turn in history[-LAST:]]
+    return unended | (frozenset(last) - await events.ended(tx, thread_id, last))
 
 
 async def store(seat: Seat, thread_id: str, found: Sequence[HistoricTurn]) -> None:

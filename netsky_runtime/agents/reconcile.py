@@ -45,15 +45,17 @@ class _Look:
     """Open and uncertain inputs that history may tell of."""
     found: Mapping[str, HistoricTurn]
     """Those that it does tell of, with the turns that consumed them."""
-    missed: frozenset[str]
-    """Turns whose end is not recorded."""
+    unended: frozenset[str]
+    """Turns that history knows and whose end is not recorded."""
+    untold: frozenset[str]
+    """Turns of which facts may be missing."""
     unknown: bool
     """Whether a turn runs as far as recorded, and history does not know it."""
 
     def asks_for_a_change(self, thread_id: str) -> bool:
         """Whether anything may have to be written."""
         sent = any(item.batch_id and item.thread_id == thread_id for item in self.tried)
-        return bool(sent or self.found or self.missed or self.unknown)
+        return bool(sent or self.found or self.untold or self.unknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ async def reconcile(seat: Seat, thread: ThreadSession) -> None:
     await learn_name(seat, thread)  # history may be where it was found
     thread_id = thread.thread_id
     look = await kit.database.read(lambda tx: _look(tx, seat, thread_id, history))
-    await gaps.store(seat, thread_id, [turn for turn in history if turn.id in look.missed])
+    await gaps.store(seat, thread_id, [turn for turn in history if turn.id in look.untold])
     await _overhear(seat, thread_id, history)
     outcome = _Outcome(over=not _runs(seat, thread, history, look))
     if look.asks_for_a_change(thread_id):
@@ -133,10 +135,12 @@ async def _look(tx: Tx, seat: Seat, thread_id: str, history: Sequence[HistoricTu
     tried = [item for item in known if item.attempts and item.thread_id in {"", thread_id}]
     told = {turn.id for turn in history}
     running = await turns.running(tx, seat.actor_id)
+    unended = await gaps.unended(tx, thread_id, history)
     return _Look(
         tried=tried,
         found=matching.find(tried, history, input_ids=seat.input_ids),
-        missed=await gaps.missed(tx, thread_id, history),
+        unended=unended,
+        untold=await gaps.untold(tx, thread_id, history, unended),
         unknown=any(turn.thread_id == thread_id and turn.id not in told for turn in running),
     )
 
@@ -148,11 +152,11 @@ async def _apply(
     look = await _look(tx, seat, thread_id, history)  # others may have written since the first
     woken: frozenset[str] = frozenset()
     for turn in history:
-        if turn.id in look.missed and turn.status is TurnStatus.IN_PROGRESS:
+        if turn.id in look.unended and turn.status is TurnStatus.IN_PROGRESS:
             await turns.start(tx, gaps.record(seat, thread_id, turn))
     await sessions.set_resync(tx, thread_id, False)
     await _see(tx, look, thread_id, now=now)
-    unsettled = look.missed | {turn.id for turn in look.found.values()}
+    unsettled = look.unended | {turn.id for turn in look.found.values()}
     for turn in history:
         if turn.id in unsettled and turn.status is not TurnStatus.IN_PROGRESS:
             row = gaps.record(seat, thread_id, turn)

@@ -32,6 +32,10 @@ _RECENT = "SELECT * FROM events WHERE actor_id = ? AND seq < ? ORDER BY seq DESC
 _LAST_OF_KIND = """
 SELECT * FROM events WHERE actor_id = ? AND kind = ? ORDER BY at DESC, seq DESC LIMIT 1
 """
+_ENDED = """
+SELECT turn_id FROM events WHERE thread_id = ? AND item_id = '' AND kind = 'turn.completed'
+    AND turn_id IN (SELECT value FROM json_each(?))
+"""
 _LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM events"
 
 
@@ -49,6 +53,12 @@ async def after(
     else:
         found = await rows.many(tx, _AFTER_OF, actor_id, seq, limit)
     return tuple(_event(row) for row in found)
+
+
+async def ended(tx: Tx, thread_id: str, turn_ids: Sequence[str]) -> frozenset[str]:
+    """Return those of a thread's turns whose end is among its facts: then all of theirs are."""
+    found = await rows.many(tx, _ENDED, thread_id, rows.words(turn_ids))
+    return frozenset(row["turn_id"] for row in found)
 
 
 async def recent(
