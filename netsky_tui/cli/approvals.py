@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netsky_runtime.clock import SystemClock
-from netsky_runtime.errors import NotFound, UsageError
+from netsky_runtime.errors import Conflict, NotFound, UsageError
 from netsky_runtime.records import Approval
 from netsky_runtime.states import ApprovalStatus, DecisionWord
 from netsky_tui.cli import shapes
 from netsky_tui.cli.calling import call
 from netsky_tui.cli.invocation import Invocation
-from netsky_tui.cli.options import ApprovalId, AsJson, examples
-from netsky_tui.cli.output import Column, emit, fields, say, table
+from netsky_tui.cli.options import ApprovalId, AsJson, complete_approval, examples
+from netsky_tui.cli.output import Column, emit, fields, narrate, say, table
 from netsky_tui.cli.reading import read, run
 from netsky_tui.cli.text import age
 
@@ -35,6 +35,12 @@ _COLUMNS = (
 _WORDS = [word.value.replace("_", "-") for word in DecisionWord]
 
 
+def complete_decision(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Offer the approvals that wait, and the words that decide them."""
+    words = [(word, "") for word in _WORDS if word.startswith(incomplete)]
+    return [*complete_approval(ctx, incomplete), *words]
+
+
 @app.command("list")
 def list_(
     ctx: typer.Context,
@@ -42,13 +48,16 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most N.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """List the approvals that wait."""
+    """List the approvals that wait, and the lost ones that nobody has asked again."""
 
     async def body(tx: Tx) -> tuple[Approval, ...]:
         from netsky_runtime.db import approvals
 
-        wanted = None if everything else [ApprovalStatus.PENDING]
-        return tuple(await approvals.list_(tx, statuses=wanted, limit=limit))
+        if everything:
+            return await approvals.list_(tx, limit=limit)
+        lost = await approvals.lost(tx, limit=limit)
+        waiting = await approvals.list_(tx, statuses=[ApprovalStatus.PENDING], limit=limit)
+        return (*lost, *waiting)[-limit:]
 
     found = run(read(Invocation.of(ctx).home, body, empty=()))
     if as_json:
@@ -96,6 +105,10 @@ def show(ctx: typer.Context, approval_id: ApprovalId, as_json: AsJson = False) -
             "kind": approval.kind,
             "asked": f"{age(approval.created_at, now)} ago",
             "decided by": approval.decided_by,
+            "lost": approval.lost_reason if approval.status is ApprovalStatus.LOST else "",
+            "doubt": approval.lost_reason if approval.status is not ApprovalStatus.LOST else "",
+            "repeats": approval.repeats_id,
+            "asked again": approval.successor_id or approval.asked_again_input,
             "command": approval.command,
             "cwd": approval.cwd,
             "reason": approval.reason,
@@ -109,6 +122,12 @@ def show(ctx: typer.Context, approval_id: ApprovalId, as_json: AsJson = False) -
         say(f"\n{approval.patch}")
     if approval.status is ApprovalStatus.PENDING:
         say(f"\nDecide: netsky approvals decide {approval.id} {'|'.join(_offered(approval))}")
+    elif approval.status is ApprovalStatus.LOST and not _asked_again(approval):
+        say(f"\nIts turn is over. Ask again: netsky approvals ask-again {approval.id}")
+
+
+def _asked_again(approval: Approval) -> str:
+    return approval.successor_id or approval.asked_again_input
 
 
 def _offered(approval: Approval) -> list[str]:
@@ -121,34 +140,84 @@ def _offered(approval: Approval) -> list[str]:
     epilog=examples(
         "netsky approvals decide a1 accept",
         """netsky approvals decide a2 accept --answer '{"branch": "main"}'""",
+        "netsky approvals decide a3 a4 a7 decline",
+        "netsky approvals decide --same-as a3 accept",
     ),
 )
 def decide(
     ctx: typer.Context,
-    approval_id: ApprovalId,
-    decision: Annotated[
-        str,
+    words: Annotated[
+        list[str],
         typer.Argument(
-            metavar="DECISION", help=f"{', '.join(_WORDS)}.", autocompletion=lambda: _WORDS
+            metavar="[ID...] DECISION",
+            help=f"Approvals, and last one of {', '.join(_WORDS)}.",
+            autocompletion=complete_decision,
         ),
     ],
     answer: Annotated[
         str, typer.Option(metavar="JSON", help="What to answer a question with: one object.")
     ] = "",
+    same_as: Annotated[
+        str,
+        typer.Option(
+            metavar="ID",
+            help="Also all that wait and ask the same: kind, kind of actor, folder, command.",
+            autocompletion=complete_approval,
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Answer an approval.
+    """Answer an approval, or several alike.
 
     decline lets the turn go on without it, cancel declines and interrupts the turn.
     """
-    params: dict[str, Any] = {"id": approval_id, "decision": _word(decision).value}
+    *ids, last = words
+    word = _word(last)
+    home = Invocation.of(ctx).home
+    if same_as or len(ids) > 1:
+        if answer:
+            msg = "--answer is for one approval."
+            raise UsageError(msg, hint="Questions are answered one by one.")
+        params = {"ids": ids, "same_as": same_as or None, "decision": word.value}
+        _tell_many(run(call(home, "approvals.decide_many", params)), as_json=as_json)
+        return
+    if not ids:
+        msg = "No approval is named."
+        raise UsageError(msg, hint="`netsky approvals list` shows them.")
+    one: dict[str, Any] = {"id": ids[0], "decision": word.value}
     if answer:
-        params["answer"] = _object(answer)
-    decided = run(call(Invocation.of(ctx).home, "approvals.decide", params))
+        one["answer"] = _object(answer)
+    decided = run(call(home, "approvals.decide", one))
     if as_json:
         emit(decided)
     else:
         say(f"{decided['id']} {decided['status']}")
+
+
+def _tell_many(outcome: dict[str, Any], *, as_json: bool) -> None:
+    """Tell what became of each; what did not go through is an error in the end."""
+    failed = outcome["failed"]
+    if as_json:
+        emit(outcome)
+    else:
+        for each in outcome["decided"]:
+            say(f"{each['id']} {each['status']}")
+        for each in failed:
+            narrate(f"{each['id']}: {each['error']}")
+    if failed:
+        names = ", ".join(each["id"] for each in failed)
+        msg = f"{len(failed)} of {len(failed) + len(outcome['decided'])} were not decided: {names}."
+        raise Conflict(msg)
+
+
+@app.command("ask-again", epilog=examples("netsky approvals ask-again a1"))
+def ask_again(ctx: typer.Context, approval_id: ApprovalId, as_json: AsJson = False) -> None:
+    """Tell the actor of a lost approval what it had asked, so that it asks again. Once."""
+    told = run(call(Invocation.of(ctx).home, "approvals.ask_again", {"id": approval_id}))
+    if as_json:
+        emit(told)
+    else:
+        say(f"{told['actor_id']} is told to ask {told['id']} again: {told['input_id']}")
 
 
 def _word(text: str) -> DecisionWord:

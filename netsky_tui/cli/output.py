@@ -26,7 +26,7 @@ _COLOURS = {
     **dict.fromkeys(("busy", "in_progress", "handed", "seen"), _BLUE),
     **dict.fromkeys(("idle", "stopped", "cancelled", "closed", "ended", "shut", "debug"), _DIM),
 }
-_NOT_OURS = frozenset({"data", "raw", "questions", "answer", "metadata", "fields"})
+_NOT_OURS = frozenset({"data", "raw", "questions", "answer", "metadata", "fields", "entry"})
 """Keys whose values are other people's JSON, printed as it came."""
 _GAP = "  "
 _NARROWEST = 3

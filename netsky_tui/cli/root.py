@@ -17,6 +17,8 @@ from netsky_tui.cli import (
     actors,
     approvals,
     attention,
+    backups,
+    budgets,
     channel,
     check,
     codex,
@@ -24,16 +26,20 @@ from netsky_tui.cli import (
     events,
     hosting,
     inputs,
+    ledger,
     logs,
     messages,
     notes,
     opening,
+    pausing,
+    rules,
     send,
     settings,
     status,
     stopping,
     tasks,
     tools,
+    torture,
     trace,
 )
 from netsky_tui.cli.exits import Exit, report
@@ -48,6 +54,8 @@ _EPILOG = (
 )
 
 
+_LOOK_THEMSELVES = frozenset({actors.app.info.name, torture.torture.__name__})
+"""Commands that know what to do with a runtime that is named."""
 _CLOSE = 0.75
 """From 0 to 1: how much of a name must be as it was typed."""
 _COMPLETE = "_NETSKY_COMPLETE"
@@ -131,7 +139,7 @@ def netsky(
     here.home.check_place()
     if ctx.invoked_subcommand is None:
         return hosting.headless(here) if no_tui else opening.room(here)
-    if ctx.invoked_subcommand != actors.app.info.name:  # which looks for itself
+    if ctx.invoked_subcommand not in _LOOK_THEMSELVES:
         here.refuse_runtime()
     if no_tui:
         msg = f"--no-tui does not go before {ctx.invoked_subcommand}."
@@ -152,11 +160,14 @@ def build(*, completion: bool) -> typer.Typer:
         epilog=_EPILOG,
     )
     app.callback(invoke_without_command=True)(netsky)
-    for module in (status, doctor, check, send, stopping, hosting, tools, codex, trace):
+    for module in (status, doctor, check, send, pausing, stopping, hosting):
+        module.register(app)
+    for module in (tools, codex, trace, backups, torture):
         module.register(app)
     nouns = (
-        *(actors, tasks, messages, inputs, approvals, attention, events, notes, logs, settings),
-        channel,
+        *(actors, tasks, messages, inputs, approvals, attention, budgets),
+        *(events, notes, logs, settings),
+        *(rules, ledger, channel),
     )
     for noun in nouns:
         app.add_typer(noun.app, cls=Noun)

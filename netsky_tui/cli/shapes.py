@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from netsky_runtime.budgets import Gauge, Hold
     from netsky_runtime.records import (
         ActorInput,
         Approval,
         Delivery,
         Engine,
+        LedgerEntry,
         LogRow,
         Message,
         Note,
+        Rule,
         Rung,
         Session,
         StoredEvent,
@@ -159,6 +162,37 @@ def approval(record: Approval) -> dict[str, Any]:
         "turn_id": record.turn_id,
         "created_at": record.created_at,
         "decided_at": record.decided_at,
+        "sent_at": record.sent_at,
+        "rule_id": record.rule_id,
+        "lost_reason": record.lost_reason,
+        "repeats_id": record.repeats_id,
+        "asked_again_input": record.asked_again_input,
+        "successor_id": record.successor_id,
+    }
+
+
+def rule(record: Rule) -> dict[str, Any]:
+    """Return one rule."""
+    return {
+        "id": record.id,
+        "cwd": record.cwd,
+        "allow": record.pattern,
+        "for": record.actors,
+        "created_at": record.created_at,
+        "revoked_at": record.revoked_at,
+    }
+
+
+def ledger_entry(record: LedgerEntry) -> dict[str, Any]:
+    """Return one link of the ledger with what its hash is made of; times stay milliseconds."""
+    return {
+        "seq": record.seq,
+        "at": record.at,
+        "kind": record.kind,
+        "approval_id": record.approval_id,
+        "entry": dict(record.entry),
+        "previous": record.previous,
+        "hash": record.hash,
     }
 
 
@@ -201,4 +235,21 @@ def log(record: LogRow) -> dict[str, Any]:
         "component": record.component,
         "message": record.message,
         "fields": dict(record.fields),
+    }
+
+
+def hold(record: Hold) -> dict[str, Any]:
+    """Return why nothing is sent; ``until`` in ms since the epoch, null when nobody knows."""
+    return {"reason": record.reason, "until": record.until, "remedy": record.remedy}
+
+
+def gauge(record: Gauge) -> dict[str, Any]:
+    """Return one budget as JSON."""
+    return {
+        "scope": record.scope,
+        "subject": record.subject,
+        "used": record.used,
+        "limit": record.limit,
+        "left": record.left,
+        "origin": "set" if record.set_by_owner else "default",
     }
