@@ -13,6 +13,7 @@ from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
+    from pathlib import Path
 
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.connection import Database, Tx
@@ -56,10 +57,15 @@ async def _alive(tx: Tx, runtime: RuntimeName) -> Engine | None:
 
 def residents(home: Home) -> bool:
     """Whether the tmux server of this home's resident Codexes listens. Blocks for a moment."""
+    return listens(home.tmux_socket)
+
+
+def listens(path: Path) -> bool:
+    """Whether somebody listens on a Unix socket. Blocks for a moment."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(_CONNECT_SECONDS)
         try:
-            client.connect(str(home.tmux_socket))
+            client.connect(str(path))
         except OSError:
             return False
     return True

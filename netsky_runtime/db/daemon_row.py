@@ -16,6 +16,11 @@ ON CONFLICT (id) DO UPDATE SET epoch = epoch + 1, pid = excluded.pid,
     started_at = excluded.started_at
 RETURNING epoch
 """
+_RAISE = """
+INSERT INTO daemon (id, epoch, pid, started_at) VALUES (1, ?1 + 1, ?2, ?3)
+ON CONFLICT (id) DO UPDATE SET epoch = max(epoch, ?1) + 1, pid = ?2, started_at = ?3
+RETURNING epoch
+"""
 _EPOCH = "SELECT epoch FROM daemon WHERE id = 1"
 _TOUCH = "UPDATE daemon SET pid = pid WHERE id = 1"
 _CURRENT = "SELECT epoch, pid, started_at FROM daemon WHERE id = 1"
@@ -33,6 +38,11 @@ class DaemonRow:
 async def take_epoch(tx: Tx, pid: int, now: int) -> int:
     """Record a new owner of this home and return its epoch, one more than the last one's."""
     return int(await rows.value(tx, _TAKE, pid, now))
+
+
+async def raise_epoch(tx: Tx, *, above: int, pid: int, now: int) -> int:
+    """Record a new owner with an epoch later than ``above`` and than the last one's; return it."""
+    return int(await rows.value(tx, _RAISE, above, pid, now))
 
 
 async def epoch(tx: Tx) -> int:

@@ -1,0 +1,186 @@
+"""Back to a backup: nothing of what happened since is sent again, nothing there is is deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from netsky_runtime.clock import SystemClock
+from netsky_runtime.db import backup, inputs
+from netsky_runtime.errors import Conflict, DaemonRunning, DatabaseError, NotFound
+from netsky_runtime.offline import offline
+from netsky_runtime.restore import UNKNOWN_EPOCHS, restore
+from netsky_runtime.states import InputStatus
+from tests.test_daemon import daemon, options, until
+
+PATIENCE = 30.0
+
+
+async def take(home):
+    target = backup.free_name(home.backups, SystemClock().now())
+    return await asyncio.to_thread(backup.take, home.database, target)
+
+
+async def send(running, text: str) -> str:
+    sent = await running.handle().call("send", {"target": "manager0", "body": text})
+    return sent["input_id"]
+
+
+async def answer(running, input_id: str) -> str:
+    told = await running.handle().call("wait", {"input_id": input_id, "timeout": 10.0})
+    return told["reply"]["body"]
+
+
+async def accept(running) -> None:
+    async def pending():
+        found = await running.database.read(
+            lambda tx: tx.execute_fetchall("SELECT id FROM approvals WHERE status = 'pending'")
+        )
+        return next((row["id"] for row in found), None)
+
+    await until(running, pending)
+    await running.handle().call("approvals.decide", {"id": await pending(), "decision": "accept"})
+
+
+async def times_in_history(running, input_id: str) -> int:
+    history = await running.services.fleet.session_of("manager0").history()
+    said = [item.text for turn in history for item in turn.items if item.type == "user_message"]
+    return sum(input_id in text for text in said)
+
+
+async def test_what_was_answered_after_the_backup_is_recognised_and_not_sent_again(tmp_path):
+    home = options(tmp_path).home
+    async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
+        await answer(running, await send(running, "SAY[warm]"))
+        first = await send(running, "ASK[make] SAY[first]")
+        second = await send(running, "SAY[second]")
+
+        async def seen():
+            row = await running.database.read(lambda tx: inputs.require(tx, first))
+            return row.status is InputStatus.SEEN
+
+        await until(running, seen)
+        copy = await take(home)
+        await accept(running)
+        assert await answer(running, second) == "second"
+    done = await restore(home, copy.path, clock=SystemClock())
+    assert done.asked == (second,)
+    assert done.uncertain == ()
+    async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
+        assert await answer(running, first) == "first"
+        assert await answer(running, second) == "second"
+        assert await times_in_history(running, first) == 1
+        assert await times_in_history(running, second) == 1
+
+
+async def test_what_was_never_sent_is_sent_once_after_its_history_was_read(tmp_path):
+    home = options(tmp_path).home
+    async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
+        await answer(running, await send(running, "SAY[warm]"))
+    async with offline(home, cwd=tmp_path / "work") as verbs:
+        sent = await verbs("send", {"target": "manager0", "body": "SAY[late]"})
+    copy = await take(home)
+    done = await restore(home, copy.path, clock=SystemClock())
+    assert done.asked == (sent["input_id"],)
+    async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
+        assert await answer(running, sent["input_id"]) == "late"
+        assert await times_in_history(running, sent["input_id"]) == 1
+
+
+async def test_what_a_backup_knows_no_thread_for_is_left_to_a_human(tmp_path):
+    home = options(tmp_path).home
+    tmp_path.joinpath("work").mkdir(exist_ok=True)
+    async with offline(home, cwd=tmp_path / "work") as verbs:
+        sent = await verbs("send", {"target": "manager0", "body": "SAY[first]"})
+    copy = await take(home)
+    async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
+        assert await answer(running, sent["input_id"]) == "first"
+    done = await restore(home, copy.path, clock=SystemClock())
+    assert done.uncertain == (sent["input_id"],)
+    async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
+        row = await running.database.read(lambda tx: inputs.require(tx, sent["input_id"]))
+        assert row.status is InputStatus.UNCERTAIN
+        assert "knows no thread" in row.reason
+
+
+async def test_the_database_that_was_there_is_set_aside_whole(tmp_path):
+    home = options(tmp_path).home
+    async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
+        await answer(running, await send(running, "SAY[before]"))
+        copy = await take(home)
+        await answer(running, await send(running, "SAY[after]"))
+        epoch = running.epoch
+    done = await restore(home, copy.path, clock=SystemClock())
+    assert done.epoch > epoch
+    assert done.before.rows["messages"] - done.copy.rows["messages"] == 2
+    assert backup.verify(done.aside).rows == done.before.rows
+    assert backup.verify(home.database).rows["messages"] == copy.rows["messages"]
+    assert not list(home.root.glob("restoring*"))
+
+
+async def test_the_log_of_a_daemon_that_was_killed_goes_aside_with_its_database(tmp_path):
+    home = options(tmp_path).home
+    async with offline(home, cwd=tmp_path) as verbs:
+        await verbs("settings.set", {"key": "model", "value": "first"})
+    copy = await take(home)
+    with closing(sqlite3.connect(home.database)) as held:  # keeps the log from being folded in
+        held.execute("SELECT count(*) FROM settings").fetchone()
+        async with offline(home, cwd=tmp_path) as verbs:
+            await verbs("settings.set", {"key": "model", "value": "second"})
+        done = await restore(home, copy.path, clock=SystemClock())
+    assert model(done.aside) == "second"
+    assert model(home.database) == "first"
+
+
+def model(path) -> str:
+    with closing(sqlite3.connect(path)) as database:
+        found = database.execute("SELECT value FROM settings WHERE key = 'model'").fetchone()
+        return str(found[0])
+
+
+async def test_a_damaged_database_is_replaced_and_kept(tmp_path):
+    home = options(tmp_path).home
+    async with offline(home, cwd=tmp_path) as verbs:
+        await verbs("settings.set", {"key": "model", "value": "first"})
+    copy = await take(home)
+    home.database.write_bytes(b"scribbled over" * 1_000)
+    with pytest.raises(DatabaseError, match="netsky restore"):
+        async with offline(home, cwd=tmp_path):
+            pass
+    done = await restore(home, copy.path, clock=SystemClock())
+    assert done.before is None
+    assert done.aside.read_bytes().startswith(b"scribbled over")
+    assert done.epoch > copy.epoch + UNKNOWN_EPOCHS
+    assert model(home.database) == "first"
+
+
+async def test_a_restore_is_refused_while_a_daemon_runs_or_the_file_is_no_backup(tmp_path):
+    home = options(tmp_path).home
+    async with asyncio.timeout(PATIENCE), daemon(tmp_path):
+        copy = await take(home)
+        with pytest.raises(DaemonRunning):
+            await restore(home, copy.path, clock=SystemClock())
+    with pytest.raises(NotFound, match="There is no file"):
+        await restore(home, tmp_path / "nowhere", clock=SystemClock())
+    text = tmp_path / "text"
+    text.write_text("no database" * 100)
+    before = home.database.read_bytes()
+    with pytest.raises(DatabaseError, match="not a database"):
+        await restore(home, text, clock=SystemClock())
+    assert home.database.read_bytes() == before
+
+
+async def test_a_restore_is_refused_while_codex_works_on(tmp_path):
+    home = options(tmp_path).home
+    async with offline(home, cwd=tmp_path):
+        pass
+    copy = await take(home)
+    with closing(socket.socket(socket.AF_UNIX)) as engine:
+        engine.bind(str(home.engine_socket))
+        engine.listen()
+        with pytest.raises(Conflict, match="The engine works on"):
+            await restore(home, copy.path, clock=SystemClock())
