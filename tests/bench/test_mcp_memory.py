@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from netsky_runtime.codex.base import Batch
+from netsky_runtime.torture.model_server import ModelServer
 from tests.real_codex.conftest import Bench, MemoryStore, Told, bench_over, installed
-from tests.support.model_server import ModelServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,9 +1,9 @@
 """Rollouts of real Codexes, as tests need them.
 
 Each was written by the version and door in its name while it was driven with the orders of
-``tests.support.model_server`` (in a folder with an AGENTS.md): app-server and mcp-server over
-their pipes, Codex's own screen in tmux. Long texts were cut, paths replaced, and lines that say
-nothing here thinned out. ``<name>.history.json`` is what that version's app-server told of the
+``netsky_runtime.torture.model_server`` (in a folder with an AGENTS.md): app-server and mcp-server
+over their pipes, Codex's own screen in tmux. Long texts were cut, paths replaced, and lines that
+say nothing here thinned out. ``<name>.history.json`` is what that version's app-server told of the
 same thread at the end (``thread/read``).
 """
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from netsky_runtime.torture.model_server import ModelServer
     from tests.real_codex.conftest import Bench
-    from tests.support.model_server import ModelServer
 
 __all__ = ["bench", "codex_binary", "model", "old_bench", "old_codex_binary"]
 

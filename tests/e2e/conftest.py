@@ -16,7 +16,7 @@ from tests.support.terminal import Terminal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.support.model_server import ModelServer
+    from netsky_runtime.torture.model_server import ModelServer
 
 __all__ = ["codex_binary", "model"]
 

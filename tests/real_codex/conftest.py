@@ -21,7 +21,7 @@ from netsky_runtime.paths import Home
 from netsky_runtime.records import Engine
 from netsky_runtime.settings import Settings
 from netsky_runtime.states import EngineState
-from tests.support.model_server import ModelServer
+from netsky_runtime.torture.model_server import ModelServer
 from tests.support.netsky import Netsky
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from netsky_runtime.torture.model_server import ModelServer
     from tests.real_codex.conftest import Bench
-    from tests.support.model_server import ModelServer
 
 
 def batch(text: str, number: int = 1) -> Batch:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from tests.support.model_server import ModelServer
+    from netsky_runtime.torture.model_server import ModelServer
 
 ENGINE, PANE = "engine", "pane"
 APP, RESIDENT = "app_server", "resident"

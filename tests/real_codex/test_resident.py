@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from netsky_runtime.codex.resident.session import ResidentSession
-    from tests.support.model_server import ModelServer
+    from netsky_runtime.torture.model_server import ModelServer
 
 LETTER = (
     "SAY[read] first line\n\n\tindented by a tab\n   and by blanks\n"

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from netsky_runtime.codex.rollout import find_thread, read_history
-from tests.support.model_server import ModelServer
+from netsky_runtime.torture.model_server import ModelServer
 from tests.support.netsky import Netsky
 from tests.support.pane import PASTE_SECONDS
 

@@ -23,8 +23,8 @@ from netsky_runtime.codex.rollout import (
     read_history,
 )
 from netsky_runtime.states import TurnStatus
+from netsky_runtime.torture.model_server import ModelServer
 from tests.real_codex.conftest import PATIENCE, Bench, Told, bench_over
-from tests.support.model_server import ModelServer
 
 MARK = "q7x2m9kd"
 

@@ -16,8 +16,8 @@ import pytest
 
 from netsky_runtime.control.client import RemoteHandle
 from netsky_runtime.errors import Refused
+from netsky_runtime.torture.model_server import ModelServer
 from tests.support.den import MODELS
-from tests.support.model_server import ModelServer
 from tests.support.netsky import Netsky
 
 KEPT = json.dumps({"body": "kept by the worker"})

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from netsky_runtime.codex.base import ThreadSession
+    from netsky_runtime.torture.model_server import ModelServer
     from tests.real_codex.conftest import Bench
-    from tests.support.model_server import ModelServer
 
 MODELS = {"0.163.0": "gpt-5.4", "0.153.4": "gpt-5.5"}
 """One that the version knows and does not want to replace, by a dialog, at its start."""

@@ -1,0 +1,255 @@
+"""The torture: start, work, kill, look, and start again, until the plan is at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+from netsky_runtime.db import rows
+from netsky_runtime.db.connection import ReadDatabase
+from netsky_runtime.errors import Unhealthy
+from netsky_runtime.invariants import check
+from netsky_runtime.torture.daemon import START_SECONDS, Daemon
+from netsky_runtime.torture.ledger import Ledger
+from netsky_runtime.torture.load import GoneError, Operator
+from netsky_runtime.torture.plan import Kill, Target, plan
+from netsky_runtime.torture.points import BY_NAME, Step
+from netsky_runtime.torture.report import Report
+from netsky_runtime.torture.slaying import engines, kill_engine, of_home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from netsky_runtime.clock import Clock
+    from netsky_runtime.db.connection import Tx
+    from netsky_runtime.paths import Home
+    from netsky_runtime.states import RuntimeName
+
+REACH_SECONDS: Final = 2.0
+"""A daemon that has not come to its place by then is killed where it is."""
+PAUSE_SECONDS: Final = 0.2
+REST_SECONDS: Final = 90.0
+"""How long everything may take to come to rest in the end."""
+_OPEN = """
+SELECT count(*) FROM actor_inputs WHERE status IN ('queued', 'handed', 'seen')
+"""
+_BUSY = "SELECT count(*) FROM approvals WHERE status = 'pending'"
+_ERRORS = """
+SELECT message, fields_json FROM logs
+WHERE level = 'error' AND message IN ('runner failed', 'task failed') LIMIT 20
+"""
+
+
+class Torture:
+    """One run on one home, which is thrown away by whoever made it."""
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        runtime: RuntimeName,
+        seed: int,
+        kills: int,
+        environ: Mapping[str, str],
+        cwd: Path,
+        clock: Clock,
+        progress: Callable[[str], None],
+    ) -> None:
+        self.report = Report(runtime=runtime.value, seed=seed)
+        self._home = home
+        self._plan = plan(seed, kills, runtime)
+        self._seed = seed
+        self._environ = environ
+        self._cwd = cwd
+        self._clock = clock
+        self._progress = progress
+        self._ledger = Ledger()
+        self._log = home.root.parent / "victims.log"
+        self._daemon: Daemon | None = None
+
+    async def run(self) -> Report:
+        """Carry out the plan, let everything come to rest, and count. Raises ``Unhealthy``."""
+        began = self._clock.monotonic()
+        try:
+            for number, kill in enumerate(self._plan):
+                await self._cycle(number, kill)
+                if number % 10 == 9:
+                    self._tell(number + 1)
+            await self._rest()
+        finally:
+            await self._clean_up()
+        self.report.seconds = self._clock.monotonic() - began
+        return self.report
+
+    def _tell(self, done: int) -> None:
+        broken = len(self.report.broken())
+        self._progress(
+            f"{done} of {len(self._plan)} kills, {len(self._ledger.sent)} inputs accepted, "
+            f"{f'{broken} findings' if broken else 'nothing found'}"
+        )
+
+    async def _cycle(self, number: int, kill: Kill) -> None:
+        """Let a daemon live until it is killed, and look at what it left."""
+        daemon = await self._living(kill)
+        if kill.starting:
+            await self._clock.sleep(kill.seconds)
+        else:
+            await self._until_ready(daemon)
+            await self._work(number, daemon, kill)
+        await self._strike(daemon, kill)
+        self.report.places[kill.place] += 1
+        self.report.targets[kill.target.value] += 1
+        await self._look(live=not daemon.dead)
+
+    async def _living(self, kill: Kill | None) -> Daemon:
+        """Return the daemon, started anew when it is dead."""
+        if self._daemon is None or self._daemon.dead:
+            self._daemon = await Daemon.start(
+                self._home, environ=self._environ, cwd=self._cwd, log=self._log
+            )
+        await self._daemon.arm(kill)
+        return self._daemon
+
+    async def _until_ready(self, daemon: Daemon) -> None:
+        """Wait for the start. One that dies by its own trap meanwhile is as good."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await daemon.settled.wait()
+        except TimeoutError as error:
+            msg = f"A daemon did not become ready within {START_SECONDS:g} s."
+            raise Unhealthy(msg, hint=f"See {self._log}.") from error
+        if daemon.ready is not None:
+            self.report.reconcile.append(daemon.ready)
+        elif not daemon.struck:
+            self.report.failures.append(f"a start failed: {self._last_words()}")
+
+    async def _work(self, number: int, daemon: Daemon, kill: Kill) -> None:
+        """Give the daemon work until it is dead, has struck, or its time is over."""
+        dice = random.Random(f"{self._seed}:{number}")  # noqa: S311 - to be repeated
+        seconds = REACH_SECONDS if kill.point else kill.seconds
+        handle = await daemon.connect()
+        if handle is None:
+            return
+        step = BY_NAME[kill.point].step if kill.point else dice.choice(list(Step))
+        database = await ReadDatabase.open(self._home.database)
+        operator = Operator(self._ledger, database, self._clock, dice, handle)
+        try:
+            async with asyncio.TaskGroup() as group:
+                working = (
+                    group.create_task(self._asking(operator, step)),
+                    group.create_task(self._chores(operator)),
+                )
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await daemon.over.wait()
+                for task in working:
+                    task.cancel()
+        finally:
+            await handle.close()
+            await database.close()
+
+    async def _asking(self, operator: Operator, step: Step) -> None:
+        try:
+            while True:
+                await operator.work(step)
+                await self._clock.sleep(PAUSE_SECONDS)
+        except* GoneError:
+            pass  # as is planned
+
+    async def _chores(self, operator: Operator) -> None:
+        with suppress(GoneError):
+            await operator.chores()
+
+    async def _strike(self, daemon: Daemon, kill: Kill) -> None:
+        """Kill, unless the trap has."""
+        if kill.point and not daemon.struck:
+            self.report.missed[kill.point] += 1
+        if kill.target is Target.ENGINE:
+            if not daemon.struck:
+                await asyncio.to_thread(kill_engine, self._home.database)
+            return
+        if kill.target is Target.TREE:
+            await asyncio.to_thread(kill_engine, self._home.database)
+        await daemon.kill(tree=kill.target is Target.TREE)
+
+    async def _look(self, *, live: bool) -> None:
+        """Check the invariants on what there is now."""
+        if not self._home.database.exists():
+            return
+        database = await ReadDatabase.open(self._home.database)
+        try:
+            found = await check(self._home, self._environ, database, live=live)
+        finally:
+            await database.close()
+        self.report.checks += 1
+        self.report.invariants = max(self.report.invariants, len(found.checks))
+        for each in found.violations:
+            told = f"{each.invariant} {each.check}: {each.sentence}"
+            if told not in self.report.violations:
+                self.report.violations.append(told)
+                self._progress(f"violated: {told}")
+
+    async def _rest(self) -> None:
+        """Let the last daemon finish everything, stop it, and compare."""
+        self._progress("letting everything come to rest")
+        daemon = await self._living(None)
+        await self._until_ready(daemon)
+        database = await ReadDatabase.open(self._home.database)
+        try:
+            handle = await daemon.connect()
+            dice = random.Random(self._seed)  # noqa: S311 - to be repeated
+            operator = Operator(self._ledger, database, self._clock, dice, handle)
+            await self._settle(operator, database)
+            if handle is not None:
+                await handle.close()
+            await self._look(live=True)
+            await daemon.stop()
+            await self._look(live=False)
+            balance = await database.read(self._ledger.balance)
+            errors = await database.read(lambda tx: rows.many(tx, _ERRORS))
+        finally:
+            await database.close()
+        report = self.report
+        report.inputs = len(self._ledger.sent)
+        report.approvals = len(self._ledger.decided)
+        report.lost += balance.lost
+        report.doubled += balance.doubled
+        report.early += balance.early
+        report.approvals_lost += balance.approvals_lost
+        report.uncertain = balance.uncertain
+        report.failures += [f"{row['message']} {row['fields_json']}" for row in errors]
+        report.orphans += [f"pid {p.pid} {p.name()}" for p in of_home(self._home.root.parent)]
+
+    async def _settle(self, operator: Operator, database: ReadDatabase) -> None:
+        """Do the owner's chores until nothing is open any more, within ``REST_SECONDS``."""
+
+        async def open_(tx: Tx) -> int:
+            return int(await rows.value(tx, _OPEN)) + int(await rows.value(tx, _BUSY))
+
+        end = self._clock.monotonic() + REST_SECONDS
+        quiet = 0
+        while quiet < 3 and self._clock.monotonic() < end:
+            with suppress(GoneError):
+                await operator.tidy()
+            quiet = 0 if await database.read(open_) else quiet + 1
+            await self._clock.sleep(0.1)
+
+    async def _clean_up(self) -> None:
+        """Leave no process behind, whichever way it went."""
+        daemon = self._daemon
+        if daemon is not None and not daemon.dead:
+            await daemon.kill(tree=True)
+        if engines(self._home.database):
+            await asyncio.to_thread(kill_engine, self._home.database)
+        for process in of_home(self._home.root.parent):
+            with suppress(psutil.Error):
+                process.kill()
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines()
+        return " | ".join(lines[-3:]) or "it said nothing"
