@@ -1,21 +1,24 @@
-"""Health of an actor whose terminal is blocked: between what is worse and what is better."""
+"""Health as a table: what is worse comes first, and all of it is known by something."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from netsky_runtime import health
-from netsky_runtime.records import Actor, Session, Turn
+from netsky_runtime.records import Actor, Session, Turn, Vital
 from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
+    Evidence,
     HealthState,
     RuntimeName,
     SessionState,
     TurnStatus,
 )
+from netsky_tui import vitals
 
 ACTOR = Actor(
     id="worker1", kind=ActorKind.WORKER, status=ActorStatus.ACTIVE, created_at=1, updated_at=2
@@ -71,3 +74,128 @@ def test_a_lost_thread_is_worse_than_what_its_screen_last_showed() -> None:
 def test_a_terminal_that_is_free_blocks_nobody() -> None:
     state, reason, _ = of(session(blocked="", blocked_at=None))
     assert (state, reason) == (HealthState.HEALTHY, "1 input waiting")
+
+
+NOW = 10_000_000
+SECOND, MINUTE = 1_000, 60_000
+
+
+def turn(minutes: int) -> Turn:
+    return replace(RUNNING, started_at=NOW - minutes * MINUTE)
+
+
+def life(**known: Any) -> Vital:
+    return Vital(fact="item.completed", fact_at=NOW - 2 * SECOND, **known)
+
+
+LIVE = {"blocked": "", "blocked_at": None, "runtime": RuntimeName.APP_SERVER}
+PAST = {"last_event_at": NOW - 3 * MINUTE, "waiting": 0}
+
+
+@pytest.mark.parametrize(
+    ("known", "row", "expected"),
+    [
+        ({"turn": turn(4), "vital": life()}, {}, "busy: turn running, protocol, 2 s"),
+        (
+            {"turn": turn(4), "vital": life(item="command")},
+            {},
+            "busy: command running, protocol, 2 s",
+        ),
+        ({"turn": turn(4), "vital": life(item="reasoning")}, {}, "busy: thinking, protocol, 2 s"),
+        (
+            {"turn": turn(4), "vital": life(item="mcp_call")},
+            {"runtime": RuntimeName.RESIDENT},
+            "busy: tool running, rollout, 2 s",
+        ),
+        (
+            {
+                "turn": turn(4),
+                "vital": replace(life(), pulse=Evidence.LIVE_TEXT, pulse_at=NOW - SECOND),
+            },
+            {},
+            "busy: turn running, live text, 1 s",
+        ),
+        (
+            {
+                "turn": turn(4),
+                "vital": replace(life(), pulse=Evidence.HISTORY, pulse_at=NOW - MINUTE),
+            },
+            {},
+            "busy: turn running, protocol, 2 s",
+        ),
+        (
+            {"turn": turn(4), "vital": replace(life(), fact="error")},
+            {},
+            "busy: Codex has met an error and goes on, protocol, 2 s",
+        ),
+        ({"turn": turn(4), "vital": None}, {}, "busy: turn running, protocol, 4 min"),
+        (
+            {
+                "turn": turn(9),
+                "vital": replace(life(), fact_at=NOW - 6 * MINUTE, silent=True),
+            },
+            {},
+            "unhealthy: silent turn, last event 6 min",
+        ),
+        (
+            {"turn": turn(20), "vital": life(silent=True), "pending_since": NOW - 14 * MINUTE},
+            {},
+            "blocked: approval, 14 min",
+        ),
+        ({}, {}, "idle: nothing to do, 3 min"),
+        ({"question_since": NOW - MINUTE}, {}, "blocked: question, 1 min"),
+        ({"last_turn": TurnStatus.FAILED}, {}, "unhealthy: last turn failed, 3 min"),
+        (
+            {},
+            {"state": SessionState.LOST, "end_reason": "the engine died"},
+            "unhealthy: the engine died, 3 min",
+        ),
+        (
+            {"turn": turn(4), "vital": replace(life(), fact_at=NOW + 3_600_000)},
+            {},
+            "busy: turn running, protocol, 0 s",
+        ),
+        ({"last_event_at": NOW + 3_600_000}, {}, "idle: nothing to do, 0 s"),
+    ],
+)
+def test_an_actor_says_how_it_is_how_that_is_known_and_how_long_ago(
+    known: dict[str, Any], row: dict[str, Any], expected: str
+) -> None:
+    facts: dict[str, Any] = {
+        "turn": None,
+        "pending_since": None,
+        "question_since": None,
+        "uncertain": 0,
+        "last_turn": None,
+        **PAST,
+        **known,
+    }
+    found = health.derive(actor=ACTOR, session=session(**{**LIVE, **row}), **facts)
+    assert f"{found.state.value}: {vitals.told(found, NOW)}" == expected
+
+
+@pytest.mark.parametrize(
+    ("known", "row", "evidence"),
+    [
+        ({}, {}, Evidence.ROW),
+        ({"pending_since": 1}, {}, Evidence.PROTOCOL),
+        ({}, {"blocked": "A dialog.", "runtime": RuntimeName.RESIDENT}, Evidence.SCREEN),
+        ({"turn": RUNNING}, {"runtime": RuntimeName.RESIDENT}, Evidence.ROLLOUT),
+        ({"turn": RUNNING}, {}, Evidence.PROTOCOL),
+        ({"uncertain": 2}, {}, Evidence.ROW),
+    ],
+)
+def test_what_tells_so_is_named(
+    known: dict[str, Any], row: dict[str, Any], evidence: Evidence
+) -> None:
+    facts: dict[str, Any] = {
+        "turn": None,
+        "pending_since": None,
+        "question_since": None,
+        "uncertain": 0,
+        "last_turn": None,
+        **PAST,
+        **known,
+    }
+    found = health.derive(actor=ACTOR, session=session(**{**LIVE, **row}), **facts)
+    assert found.evidence is evidence

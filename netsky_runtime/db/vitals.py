@@ -31,7 +31,7 @@ _NEWEST = """
 (SELECT max(seq) FROM events
  WHERE thread_id = t.thread_id AND turn_id = t.id AND kind IN ({kinds}))
 """
-_OF_RUNNING = f"""
+OF_RUNNING = f"""
 SELECT t.thread_id, t.id AS turn_id, sign.kind AS sign, sign.at AS sign_at,
     item.kind AS item, json_extract(item.data_json, '$.type') AS item_type,
     p.evidence AS pulse, p.at AS pulse_at,
@@ -48,7 +48,7 @@ WHERE t.status = 'in_progress'
 
 async def of_running(tx: Tx) -> dict[tuple[str, str], Vital]:
     """Return how each running turn lives, by thread and turn."""
-    found = await rows.many(tx, _OF_RUNNING)
+    found = await rows.many(tx, OF_RUNNING)
     return {(row["thread_id"], row["turn_id"]): _vital(row) for row in found}
 
 
