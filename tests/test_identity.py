@@ -46,7 +46,6 @@ with socket.socket(socket.AF_UNIX) as line:
     print(json.dumps([ask(method, params) for method, params in asked]))
 """
 """Speaks to the socket itself, as any program can that does not use netsky's own."""
-PATIENCE = 30
 
 
 @pytest.fixture
@@ -189,7 +188,8 @@ def pane(home: Home, script: str) -> Iterator[Path]:
     """Run a script in a pane of this home's tmux; yield where its words come to."""
     said = home.root.parent / "pane"
     tmux = ["tmux", "-S", str(home.tmux_socket), "-f", "/dev/null"]
-    line = f"({script}) >{said}.part 2>&1; mv {said}.part {said}; exec sleep 600"
+    os.mkfifo(said)
+    line = f"({script}) >{said} 2>&1; exec sleep 600"
     subprocess.run([*tmux, "new-session", "-d", "sh", "-c", line], env=environ(home), check=True)
     try:
         yield said
@@ -198,10 +198,7 @@ def pane(home: Home, script: str) -> Iterator[Path]:
 
 
 async def said_in(pane: Path) -> str:
-    async with asyncio.timeout(PATIENCE):
-        while not pane.exists():  # noqa: ASYNC110 - nothing tells of a file
-            await asyncio.sleep(0.02)
-    return pane.read_text()
+    return await asyncio.to_thread(pane.read_text)
 
 
 @pytest.mark.parametrize("how", ["{}", "(sh -c '{} & wait')", "(setsid {} & wait)"])
@@ -256,8 +253,8 @@ async def test_a_token_is_good_where_its_thread_lives_and_taken_from_no_other_ca
 
 async def test_who_cannot_be_told_is_not_taken_for_the_owner(home: Home) -> None:
     async with daemon(home) as running:
-        with subprocess.Popen(["true"]) as gone:
-            gone.wait()
+        gone = await asyncio.create_subprocess_exec("true")
+        await gone.wait()
         who = await look(gone.pid, home=home, database=running.database)
         with pytest.raises(Refused, match="cannot tell who asks"):
             check_owner(who, "stop")
