@@ -69,13 +69,7 @@ def split(text: str) -> tuple[str, ...]:
         word, at = (word or "") + part, found.end()
     if word is not None:
         words.append(word)
-    if not words or not words[0]:
-        msg = "There is no command in it."
-        raise Held(msg)
-    if "=" in words[0]:
-        _hold("an assignment")
-    if words[0] in _NO_PROGRAMS:
-        _hold(words[0])
+    _check_program(words)
     return tuple(words)
 
 
@@ -118,6 +112,18 @@ def shown(told: Any) -> str:
 
 def _is_wrapped(words: Sequence[str]) -> bool:
     return len(words) == 3 and words[0] in _SHELLS and words[1] in _SHELL_FLAGS
+
+
+def _check_program(words: Sequence[str]) -> None:
+    if not words or not words[0]:
+        msg = "There is no command in it."
+        raise Held(msg)
+    if "=" in words[0]:
+        _hold("an assignment")
+    if words[0].startswith("-"):  # `bash -c -x` takes it for an option of its own
+        _hold("an option before the command")
+    if words[0] in _NO_PROGRAMS:
+        _hold(words[0])
 
 
 def _check_plain_request(raw: Mapping[str, Any]) -> None:

@@ -33,16 +33,19 @@ _PENDING = _ALL + "INDEXED BY approvals_pending WHERE status = 'pending' ORDER B
 _LAST_OF = _ALL + f"WHERE status {_WHERE_IN} ORDER BY number DESC LIMIT ?"
 # Who is stopped asks nothing again.
 _LOST = """
-SELECT approvals.*, '' AS successor_id FROM approvals INDEXED BY approvals_lost
+SELECT approvals.*, '' AS successor_id FROM approvals INDEXED BY approvals_lost_open
 WHERE status = 'lost' AND asked_again_input = ''
     AND NOT EXISTS (SELECT 1 FROM approvals AS later
         WHERE later.repeats_id = approvals.id AND later.repeats_id <> '')
     AND EXISTS (SELECT 1 FROM actors WHERE actors.id = actor_id AND actors.status <> 'stopped')
+    AND NOT EXISTS (SELECT 1 FROM attention
+        WHERE key = 'lost:' || approvals.id AND put_away_at IS NOT NULL)
 ORDER BY number DESC LIMIT ?
 """
 # What its actor was told to ask again, else the very same question asked by itself.
 _LOST_BEFORE = """
-SELECT id FROM approvals AS lost WHERE actor_id = ?1 AND status = 'lost' AND kind = ?2
+SELECT id FROM approvals AS lost INDEXED BY approvals_lost_of
+WHERE actor_id = ?1 AND status = 'lost' AND kind = ?2
 AND command = ?3 AND (asked_again_input <> ''
     OR (cwd = ?4 AND patch = ?5 AND (command <> '' OR patch <> '')))
 AND NOT EXISTS (SELECT 1 FROM approvals AS later WHERE later.repeats_id = lost.id
@@ -176,7 +179,7 @@ async def pending(tx: Tx, *, limit: int = 200) -> tuple[Approval, ...]:
 
 
 async def lost(tx: Tx, *, limit: int) -> tuple[Approval, ...]:
-    """Return the last lost approvals that nobody has asked again, oldest first."""
+    """Return the last lost approvals, oldest first, that nobody has asked again or put away."""
     return tuple(read(row) for row in reversed(await rows.many(tx, _LOST, limit)))
 
 

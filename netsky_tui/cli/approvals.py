@@ -37,7 +37,8 @@ _WORDS = [word.value.replace("_", "-") for word in DecisionWord]
 
 def complete_decision(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Offer the approvals that wait, and the words that decide them."""
-    words = [(word, "") for word in _WORDS if word.startswith(incomplete)]
+    named = ctx.params.get("words") or ctx.params.get("same_as")
+    words = [(word, "") for word in _WORDS if named and word.startswith(incomplete)]
     return [*complete_approval(ctx, incomplete), *words]
 
 

@@ -31,4 +31,4 @@ CREATE INDEX approvals_repeats ON approvals (repeats_id) WHERE repeats_id <> '';
 CREATE INDEX approvals_lost_open ON approvals (number)
     WHERE status = 'lost' AND asked_again_input = '';
 -- Which of the lost ones a new question of the same actor repeats.
-CREATE INDEX approvals_asked_again ON approvals (actor_id, number) WHERE asked_again_input <> '';
+CREATE INDEX approvals_lost_of ON approvals (actor_id, number) WHERE status = 'lost';
