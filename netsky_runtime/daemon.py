@@ -21,6 +21,7 @@ from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import CodexMissing, DatabaseError, Fenced, NetskyError
 from netsky_runtime.gate import Gate, check_self
+from netsky_runtime.housekeeping import Housekeeping
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
 from netsky_runtime.services import Services
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from netsky_runtime.control import protocol
     from netsky_runtime.options import Options
     from netsky_runtime.records import DoorResult, LogRow
+    from netsky_runtime.settings import Settings
 
 ATTACH_SECONDS = 10.0
 """How long a start waits for threads to come back before it says it is ready."""
@@ -162,6 +164,7 @@ class Daemon:
                 self.services.fleet.wake(actor_id)
             self.tasks.spawn("post office", self.services.office.run())
             self.tasks.spawn("sidecars", self.services.sidecar.finish_leftovers())
+            self.tasks.spawn("housekeeping", self._housekeeping().run())
             self.tasks.spawn("herald", self._herald().run())
         await self.services.budgets.look_again()
         self._state = "ready"
@@ -229,6 +232,19 @@ class Daemon:
             rooms=lambda: self.feed.rooms,
             ring=lambda text: self.feed.notice("ring", text),
             desktop=Desktop(environ=self.options.environ),
+        )
+
+    def _housekeeping(self) -> Housekeeping:
+        async def as_set_now() -> Settings:
+            stored = await self.database.read(setting_rows.get_all)
+            return settings.load(stored, self.options.environ, **self.options.flags)
+
+        return Housekeeping(
+            database=self.database,
+            backups=self.options.home.backups,
+            settings=as_set_now,
+            clock=self.clock,
+            log=self.log,
         )
 
     def _tell(self, row: LogRow) -> None:

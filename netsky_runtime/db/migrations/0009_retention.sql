@@ -1,4 +1,8 @@
--- What pruning looks for by age.
+-- How far events and logs were pruned, so that whoever asks for older ones is told they are gone.
 
-CREATE INDEX events_by_age ON events (at);
-CREATE INDEX logs_by_age ON logs (at);
+CREATE TABLE pruned (
+    family TEXT PRIMARY KEY,
+    up_to INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
