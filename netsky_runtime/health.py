@@ -15,6 +15,7 @@ from netsky_runtime.states import (
 )
 
 if TYPE_CHECKING:
+    from netsky_runtime.budgets import Hold
     from netsky_runtime.db.views import ActorView
 
 LAST_TURN_FAILED = "last turn failed"
@@ -32,8 +33,8 @@ _DOING = {
 """What an open item of a turn says of what is being done."""
 
 
-def of(view: ActorView) -> Health:
-    """Return the health of an actor as it was read."""
+def of(view: ActorView, hold: Hold | None = None) -> Health:
+    """Return the health of an actor as it was read; ``hold`` is what its queue waits for."""
     return derive(
         actor=view.actor,
         session=view.session,
@@ -45,6 +46,7 @@ def of(view: ActorView) -> Health:
         last_turn=view.last_turn,
         last_event_at=view.last_event_at,
         vital=view.vital,
+        hold=hold,
     )
 
 
@@ -60,13 +62,14 @@ def derive(
     last_turn: TurnStatus | None,
     last_event_at: int | None,
     vital: Vital | None = None,
+    hold: Hold | None = None,
 ) -> Health:
     """Return the actor's health.
 
     ``turn`` is the running one, and ``vital`` how it lives; ``pending_since`` is the time of its
     oldest pending approval, ``question_since`` of its oldest open question to a human, both ms;
     ``uncertain`` and ``waiting`` count inputs; ``last_turn`` is how its latest turn ended;
-    ``last_event_at`` the time of the last fact of its threads.
+    ``last_event_at`` the time of the last fact of its threads; ``hold`` why its queue does not go.
     """
     heard = _heard(session)
 
@@ -96,6 +99,9 @@ def derive(
         return known(HealthState.BLOCKED, session.blocked, session.blocked_at, screen)
     if turn is not None:
         return _in_turn(turn, vital or Vital(), heard)
+    if hold is not None:
+        ends = HealthState.BLOCKED if hold.until is None else HealthState.HEALTHY
+        return known(ends, f"waiting: {hold.reason}", None)
     if question_since is not None:
         return known(HealthState.BLOCKED, "question", question_since)
     if last_turn is TurnStatus.FAILED:

@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import settings as settings_file
+from netsky_runtime.agents import dependencies
 from netsky_runtime.control import protocol
-from netsky_runtime.db import inputs, messages, notes, tasks
+from netsky_runtime.db import holds, inputs, messages, notes, readiness, tasks
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.errors import (
     Conflict,
@@ -26,6 +27,7 @@ from netsky_runtime.records import OWNER, ActorInput, Task
 from netsky_runtime.states import InputMode, InputStatus, MessageKind, TaskStatus
 
 if TYPE_CHECKING:
+    from netsky_runtime.agents.budgets import BudgetKeeper
     from netsky_runtime.agents.delegation import Delegation
     from netsky_runtime.clock import Clock, Ids
     from netsky_runtime.codex.base import Capabilities
@@ -48,6 +50,7 @@ class RecordVerbs:
         clock: Clock,
         ids: Ids,
         wake: Wake,
+        budgets: BudgetKeeper,
         look_again: Callable[[str], Awaitable[None]] | None = None,
         capabilities_of: Callable[[str], Awaitable[Capabilities | None]] | None = None,
     ) -> None:
@@ -59,6 +62,7 @@ class RecordVerbs:
         self._clock = clock
         self._ids = ids
         self._wake = wake
+        self._budgets = budgets
 
     def table(self) -> Mapping[str, Verb]:
         """Return method name to verb."""
@@ -77,7 +81,10 @@ class RecordVerbs:
         }
 
     async def send(self, request: protocol.Send) -> dict[str, Any]:
-        """Store a message of the owner's and queue it for its actor."""
+        """Store a message of the owner's and queue it for its actor.
+
+        ``held`` says why it is not sent for now, ``remedy`` which command ends that.
+        """
         if request.target == OWNER:
             msg = "The owner is you."
             raise UsageError(msg, hint="Send to an actor: `netsky actors list` names them.")
@@ -95,10 +102,14 @@ class RecordVerbs:
         if posted.input is None:
             msg = f"{request.target} takes no input."
             raise Conflict(msg)
+        now = self._clock.now()
+        hold = await self._database.read(lambda tx: holds.of_actor(tx, request.target, now=now))
         return {
             "message_id": posted.message.id,
             "input_id": posted.input.id,
             "status": posted.input.status.value,
+            "held": hold.reason if hold is not None else None,
+            "remedy": hold.remedy if hold is not None else None,
         }
 
     async def _check_steer(self, actor_id: str) -> None:
@@ -184,10 +195,13 @@ class RecordVerbs:
         return {"task_id": task.id}
 
     async def set_task(self, request: protocol.SetTask) -> dict[str, Any]:
-        """Change a task; closing one starts what waited for it."""
+        """Change a task; closing one starts what waited for it.
+
+        ``stuck`` names what waits for it in vain now.
+        """
         now = self._clock.now()
 
-        async def body(tx: Tx) -> frozenset[str]:
+        async def body(tx: Tx) -> tuple[frozenset[str], list[str]]:
             task = await tasks.require(tx, request.id)
             if request.title is not None or request.priority is not None:
                 await tasks.set_fields(
@@ -196,24 +210,28 @@ class RecordVerbs:
             if request.note:
                 await notes.insert(tx, author=OWNER, task_id=task.id, body=request.note, now=now)
             if request.status is None:
-                return frozenset()
-            return await self._delegation.set_status(tx, task, request.status)
+                return frozenset(), []
+            wake = await self._delegation.set_status(tx, task, request.status)
+            if request.status not in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
+                return wake, []
+            return wake, [stuck.id for stuck in await readiness.stuck_behind(tx, task.id)]
 
-        self._wake_all(await self._database.write(body))
-        return {}
+        wake, stuck = await self._database.write(body)
+        self._wake_all(wake)
+        return {"stuck": stuck}
 
     async def depend_task(self, request: protocol.DependTask) -> dict[str, Any]:
-        """Let a task wait for another."""
+        """Let a task wait for another, or no longer: then it may begin."""
         now = self._clock.now()
 
-        async def body(tx: Tx) -> None:
-            task = await tasks.require(tx, request.id)
-            await tasks.require(tx, request.on)
-            await tasks.add_dependency(tx, task.id, request.on)
-            if task.status is TaskStatus.OPEN and await tasks.unmet(tx, task.id):
-                await tasks.set_status(tx, task.id, TaskStatus.BLOCKED, now=now)
+        async def body(tx: Tx) -> frozenset[str]:
+            if not request.remove:
+                await dependencies.depend(tx, request.id, request.on, now=now)
+                return frozenset()
+            await tasks.remove_dependency(tx, request.id, request.on)
+            return await self._delegation.start_ready(tx)
 
-        await self._database.write(body)
+        self._wake_all(await self._database.write(body))
         return {}
 
     async def done_task(self, request: protocol.TaskId) -> dict[str, Any]:
@@ -259,6 +277,8 @@ class RecordVerbs:
                 await setting_rows.clear(tx, request.key)
 
         await self._database.write(body)
+        if request.key in settings_file.BUDGETS:
+            await self._budgets.look_again()
         return {}
 
     def _wake_all(self, actor_ids: frozenset[str]) -> None:

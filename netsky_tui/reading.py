@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import health
+from netsky_runtime.attention.items import URGENCY
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.db import (
     actors,
     approvals,
+    attention,
+    budgets,
     counts,
     events,
+    holds,
     inputs,
     messages,
     notes,
@@ -22,15 +26,19 @@ from netsky_runtime.db import (
     usage,
     views,
 )
+from netsky_runtime.states import InputStatus
 from netsky_tui.source import ActorFacts, ActorPast, Ask, MessageFacts, Snapshot, TaskFacts, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from netsky_runtime.attention.items import Urgency
+    from netsky_runtime.budgets import Hold
+    from netsky_runtime.clock import Clock
     from netsky_runtime.db.connection import ReadDatabase, Tx
     from netsky_runtime.db.trace import Trace
     from netsky_runtime.db.views import ActorView
-    from netsky_runtime.records import Approval, Message, Note, Task
+    from netsky_runtime.records import ActorInput, Approval, Message, Note, Task
 
 _TASKS_STAMP = """
 SELECT (SELECT count(*) FROM tasks), (SELECT max(updated_at) FROM tasks),
@@ -40,15 +48,16 @@ _INPUTS_OF = """
 SELECT * FROM actor_inputs WHERE message_id IN (SELECT value FROM json_each(?)) ORDER BY seq
 """
 _MESSAGES_OF_TASK = "SELECT * FROM messages WHERE task_id = ? ORDER BY seq DESC LIMIT 50"
-_APPROVALS = 200
+_APPROVALS = _WAITING = 200
 _RUNGS = 10
 
 
 class DatabaseSource:
     """The spine, read-only, as the room wants it. Implements ``source.Source``."""
 
-    def __init__(self, database: ReadDatabase) -> None:
+    def __init__(self, database: ReadDatabase, *, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
         self._tasks: tuple[TaskFacts, ...] = ()
         self._tasks_stamp: tuple[Any, ...] | None = None
 
@@ -61,17 +70,22 @@ class DatabaseSource:
         return await self._database.read(lambda tx: self._snapshot(tx, ask))
 
     async def _snapshot(self, tx: Tx, ask: Ask) -> Snapshot:
+        now = self._clock.now()
         seen = await views.actor_views(tx)
+        held = await holds.of_waiting(tx, now=now)
         said = await messages.recent(tx, limit=ask.messages)
         numbers = await counts.status_counts(tx)
         found = await self._all_tasks(tx, ask)
         return Snapshot(
-            actors=tuple(_facts(view) for view in seen),
+            actors=tuple(_facts(view, held.get(view.actor.id)) for view in seen),
             tasks=found,
-            messages=await _with_inputs(tx, said),
+            messages=await _with_inputs(tx, said, held),
+            gauges=await budgets.every(tx, now=now),
+            hold=await holds.of_fleet(tx, now=now),
             events=await events.recent(tx, ask.actor_id, limit=ask.events),
             events_of=ask.actor_id,
             approvals=await _approvals(tx, ask.approvals_known),
+            attention=await attention.list_(tx, limit=_WAITING),
             totals=Totals(
                 tasks=numbers.tasks,
                 tasks_open=sum(not fact.task.status.closed for fact in found),
@@ -79,6 +93,7 @@ class DatabaseSource:
                 unread=await messages.unread(tx),
                 turns_running=numbers.turns_running,
                 approvals_pending=numbers.approvals_pending,
+                waiting=await _by_urgency(tx),
             ),
         )
 
@@ -103,7 +118,9 @@ class DatabaseSource:
             task = await tasks.require(tx, task_id)
             found = await rows.many(tx, _MESSAGES_OF_TASK, task_id)
             said = [(row["seq"], messages.row_to_message(row)) for row in reversed(found)]
-            return task, await notes.list_(tx, task_id=task_id), await _with_inputs(tx, said)
+            held = await holds.of_waiting(tx, now=self._clock.now())
+            said_so_far = await _with_inputs(tx, said, held)
+            return task, await notes.list_(tx, task_id=task_id), said_so_far
 
         return await self._database.read(body)
 
@@ -112,7 +129,8 @@ class DatabaseSource:
 
         async def body(tx: Tx) -> tuple[MessageFacts, Trace]:
             message = await messages.require(tx, message_id)
-            (fact,) = await _with_inputs(tx, [(0, message)])
+            held = await holds.of_waiting(tx, now=self._clock.now())
+            (fact,) = await _with_inputs(tx, [(0, message)], held)
             return fact, await trace.trace(tx, message_id)
 
         return await self._database.read(body)
@@ -124,6 +142,8 @@ class DatabaseSource:
             view = await views.actor_view(tx, actor_id)
             if view is None:
                 raise actors.unknown(actor_id)
+            now = self._clock.now()
+            hold = (await holds.of_waiting(tx, now=now)).get(actor_id)
             latest = await turns.list_for_actor(tx, actor_id, 20)
             totals = await usage.of_actor(tx, actor_id)
             screen = ""
@@ -133,10 +153,11 @@ class DatabaseSource:
             past = ActorPast(
                 turns=latest,
                 usage=totals[-1] if totals else None,
+                gauges=await budgets.of_actor(tx, actor_id, now=now),
                 screen=screen,
                 rungs=await rungs.last_of(tx, actor_id, limit=_RUNGS),
             )
-            return _facts(view), past
+            return _facts(view, hold), past
 
         return await self._database.read(body)
 
@@ -144,15 +165,19 @@ class DatabaseSource:
         """Read the way of a message, from any id on it. Raises ``NotFound``."""
         return await self._database.read(lambda tx: trace.trace(tx, asked))
 
+    async def approval(self, approval_id: str) -> Approval:
+        """Read an approval, whatever became of it. Raises ``NotFound``."""
+        return await self._database.read(lambda tx: approvals.require(tx, approval_id))
+
     async def close(self) -> None:
         """Let go of the database."""
         await self._database.close()
 
 
-def _facts(view: ActorView) -> ActorFacts:
+def _facts(view: ActorView, hold: Hold | None) -> ActorFacts:
     return ActorFacts(
         actor=view.actor,
-        health=health.of(view),
+        health=health.of(view, hold),
         session=view.session,
         turn=view.turn,
         open_inputs=view.open_inputs,
@@ -169,7 +194,22 @@ async def _approvals(tx: Tx, known: Sequence[str]) -> tuple[Approval, ...]:
     return tuple(sorted(found.values(), key=lambda approval: (approval.created_at, approval.id)))
 
 
-async def _with_inputs(tx: Tx, said: Sequence[tuple[int, Message]]) -> tuple[MessageFacts, ...]:
+async def _by_urgency(tx: Tx) -> Mapping[Urgency, int]:
+    found: dict[Urgency, int] = {}
+    for kind, count in (await attention.counts(tx)).items():
+        found[URGENCY[kind]] = found.get(URGENCY[kind], 0) + count
+    return found
+
+
+def _reason(found: ActorInput, held: Mapping[str, Hold]) -> str:
+    if found.status is InputStatus.QUEUED and found.actor_id in held:
+        return f"waiting: {held[found.actor_id].reason}"
+    return found.reason
+
+
+async def _with_inputs(
+    tx: Tx, said: Sequence[tuple[int, Message]], held: Mapping[str, Hold]
+) -> tuple[MessageFacts, ...]:
     ids = rows.words(message.id for _, message in said)
     by_message = {
         row["message_id"]: inputs.row_to_input(row) for row in await rows.many(tx, _INPUTS_OF, ids)
@@ -187,7 +227,7 @@ async def _with_inputs(tx: Tx, said: Sequence[tuple[int, Message]]) -> tuple[Mes
                 input_id=found.id,
                 input_status=found.status,
                 mode=found.mode,
-                reason=found.reason,
+                reason=_reason(found, held),
             )
         )
     return tuple(out)

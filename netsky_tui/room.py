@@ -33,13 +33,14 @@ class HomeConnector:
     async def source(self) -> Source | None:
         """Open the database for reading; None while there is none."""
         # Opened after the first frame: aiosqlite and the row modules take 60 ms to import.
+        from netsky_runtime.clock import SystemClock
         from netsky_runtime.db.connection import ReadDatabase
         from netsky_tui.reading import DatabaseSource
 
         path = self.options.home.database
         if not path.exists():
             return None
-        return DatabaseSource(await ReadDatabase.open(path))
+        return DatabaseSource(await ReadDatabase.open(path), clock=SystemClock())
 
     async def connect(self, say: Say) -> Handle:
         """Attach, or host where nobody listens."""

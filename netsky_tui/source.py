@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from netsky_runtime.attention.items import AttentionItem, Urgency
+    from netsky_runtime.budgets import Gauge, Hold
     from netsky_runtime.db.trace import Trace
     from netsky_runtime.records import (
         Actor,
@@ -46,6 +48,8 @@ class ActorPast:
     turns: Sequence[Turn] = ()
     """The latest first."""
     usage: Usage | None = None
+    gauges: Sequence[Gauge] = ()
+    """The budgets that bound it."""
     screen: str = ""
     """The one that blocks it."""
     rungs: Sequence[Rung] = ()
@@ -85,6 +89,8 @@ class Totals:
     unread: int = 0
     turns_running: int = 0
     approvals_pending: int = 0
+    waiting: Mapping[Urgency, int] = field(default_factory=dict)
+    """How much waits for the owner, by its urgency."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +118,13 @@ class Snapshot:
     events_of: str = ""
     """The actor whose events these are."""
     approvals: tuple[Approval, ...] = ()
+    attention: tuple[AttentionItem, ...] = ()
+    """What waits for the owner, the most urgent first; approvals are among it."""
     totals: Totals = Totals()
+    gauges: tuple[Gauge, ...] = ()
+    """The budgets there are, and what is used of them."""
+    hold: Hold | None = None
+    """Why nothing is sent to anybody."""
 
 
 class Source(Protocol):
@@ -140,6 +152,10 @@ class Source(Protocol):
 
     async def actor(self, actor_id: str) -> tuple[ActorFacts, ActorPast]:
         """Read an actor and what was with it lately. Raises ``NotFound``."""
+        ...
+
+    async def approval(self, approval_id: str) -> Approval:
+        """Read an approval, whatever became of it. Raises ``NotFound``."""
         ...
 
     async def close(self) -> None:

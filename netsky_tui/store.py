@@ -7,18 +7,21 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime.attention.items import Urgency
 from netsky_runtime.records import MANAGER0, OWNER, Approval
-from netsky_runtime.states import ActorStatus, ApprovalStatus, DecisionWord
+from netsky_runtime.states import ApprovalStatus, AttentionKind, DecisionWord
 from netsky_tui import notices
-from netsky_tui.drawing import actors, approvals, events, messages, tasks
+from netsky_tui.drawing import actors, approvals, attention, events, messages, tasks
 from netsky_tui.notices import Notice, Weight
 from netsky_tui.source import ActorFacts, Ask, MessageFacts, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from netsky_runtime.attention.items import AttentionItem
     from netsky_tui.drawing.actors import ActorRow
     from netsky_tui.drawing.approvals import ApprovalRow
+    from netsky_tui.drawing.attention import AttentionRow
     from netsky_tui.drawing.events import EventRow
     from netsky_tui.drawing.messages import MessageRow
     from netsky_tui.drawing.tasks import TaskRow
@@ -44,7 +47,7 @@ class Part(StrEnum):
     TASKS = "tasks"
     MESSAGES = "messages"
     EVENTS = "events"
-    APPROVALS = "approvals"
+    ATTENTION = "attention"
     STATUS = "status"
 
 
@@ -95,6 +98,9 @@ class Store:
     messages: tuple[MessageRow, ...] = ()
     events: tuple[EventRow, ...] = ()
     approvals: tuple[ApprovalRow, ...] = ()
+    """Questions of Codex's that wait, and those that were decided a moment ago."""
+    attention: tuple[AttentionRow, ...] = ()
+    """All that waits for the owner, those questions among it."""
     loaded: bool = False
     """Whether the database has been read at least once."""
     key_problems: tuple[str, ...] = ()
@@ -108,7 +114,6 @@ class Store:
     _facts: tuple[EventRow, ...] = ()
     _deciding: dict[str, DecisionWord] = field(default_factory=dict)
     _settled: dict[str, int] = field(default_factory=dict)
-    _announced: set[str] = field(default_factory=set)
     _by_id: dict[str, Approval] = field(default_factory=dict)
 
     # -- folding ---------------------------------------------------------------------------
@@ -120,7 +125,8 @@ class Store:
         first = not self.loaded
         self.loaded = True
         changed = self._derive(before, now) | ({Part.STATUS} if first else set())
-        if before.totals != snapshot.totals:
+        beside = ("totals", "gauges", "hold", "events_of")
+        if any(getattr(before, name) != getattr(snapshot, name) for name in beside):
             changed.add(Part.STATUS)
         return frozenset(changed)
 
@@ -183,10 +189,12 @@ class Store:
         known = tuple(row.key for row in rows)
         if known != self.ask.approvals_known:
             self.ask = replace(self.ask, approvals_known=known)
-        if tuple(rows) == self.approvals:
-            return set()
         self.approvals = tuple(rows)
-        return {Part.APPROVALS, Part.STATUS}
+        queue = attention.rows(self.snapshot.attention, self.approvals, now)
+        if queue == self.attention:
+            return set()
+        self.attention = queue
+        return {Part.ATTENTION, Part.STATUS}
 
     def approval(self, approval_id: str) -> Approval | None:
         """Return an approval that is in view."""
@@ -205,11 +213,9 @@ class Store:
             self._deciding[approval_id] = word
         return frozenset(self._show_approvals(now))
 
-    def announce(self) -> int:
-        """Return how many approvals wait that nobody was told of; each counts once."""
-        fresh = [row.key for row in self.approvals if row.waits and row.key not in self._announced]
-        self._announced.update(fresh)
-        return len(fresh)
+    def item(self, key: str) -> AttentionItem | None:
+        """Return something that waits, as it was last read."""
+        return next((item for item in self.snapshot.attention if item.key == key), None)
 
     @property
     def waiting(self) -> tuple[ApprovalRow, ...]:
@@ -257,15 +263,14 @@ class Store:
         return self.daemon.doors.get(session.runtime.value, _NOTHING) if session else _NOTHING
 
     @property
-    def blocked_actors(self) -> frozenset[str]:
-        """Who waits because nobody but a human may type on its screen."""
-        working = [f for f in self.snapshot.actors if f.actor.status is ActorStatus.ACTIVE]
-        return frozenset(f.actor.id for f in working if f.session is not None and f.session.blocked)
-
-    @property
     def screens_blocked(self) -> int:
         """How many actors wait because nobody but a human may type on their screens."""
-        return len(self.blocked_actors)
+        return sum(row.kind is AttentionKind.BLOCKED for row in self.attention)
+
+    @property
+    def urgent(self) -> int:
+        """For how many things somebody stands still."""
+        return sum(row.waits and row.urgency is Urgency.NOW for row in self.attention)
 
     @property
     def targets(self) -> tuple[str, ...]:

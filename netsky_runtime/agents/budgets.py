@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.budgets import PARKED, Gauge, next_midnight
 from netsky_runtime.codex.base import RuntimeFailure
-from netsky_runtime.db import actors, budgets, pauses, spending, turns
+from netsky_runtime.db import actors, budgets, inputs, pauses, spending, turns
 from netsky_runtime.db import tasks as task_rows
 from netsky_runtime.errors import Conflict, NetskyError, UsageError
 from netsky_runtime.records import OWNER
@@ -159,7 +159,8 @@ class BudgetKeeper:
             own = await self._enforce(tx, actor.id, effects)
             if own is None and actor.park_reason.startswith(PARKED):
                 await actors.set_status(tx, actor.id, ActorStatus.ACTIVE, reason="", now=now)
-            effects.wake.add(actor.id)
+                effects.wake.add(actor.id)
+        effects.wake.update(await inputs.queues(tx))  # what a budget held may go
         return effects
 
     async def _enforce(self, tx: Tx, actor_id: str, effects: Effects) -> Gauge | None:

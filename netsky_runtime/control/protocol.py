@@ -192,10 +192,11 @@ class SetTask(Request):
 
 
 class DependTask(Request):
-    """``tasks.depend``: ``id`` waits for ``on``."""
+    """``tasks.depend``: ``id`` waits for ``on``, or with ``remove`` no longer."""
 
     id: Text
     on: Text
+    remove: bool = False
 
 
 class TaskId(Request):

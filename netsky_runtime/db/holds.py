@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from netsky_runtime.budgets import Gauge, Hold, next_midnight
-from netsky_runtime.db import budgets, pauses
+from netsky_runtime.db import budgets, inputs, pauses
 from netsky_runtime.states import BudgetScope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from netsky_runtime.budgets import Pause
     from netsky_runtime.db.rows import Tx
@@ -62,3 +62,17 @@ def when(at: int, now: int) -> str:
 def waits_its_turn(due: int) -> Hold:
     """Return the hold of an actor that begins after others, when a pause is over."""
     return Hold(reason="the pause is over, and others begin first", until=due)
+
+
+async def of_waiting(tx: Tx, *, now: int) -> Mapping[str, Hold]:
+    """Return actor to hold, for the actors whose queued inputs are held."""
+    waiting = await inputs.queues(tx)
+    if not waiting:
+        return {}
+    everybody = await of_fleet(tx, now=now)
+    if everybody is not None:
+        return dict.fromkeys(waiting, everybody)
+    if not any(gauge.spent for gauge in await budgets.every(tx, now=now)):
+        return {}
+    found = {each: spent(await budgets.of_actor(tx, each, now=now), now=now) for each in waiting}
+    return {actor_id: hold for actor_id, hold in found.items() if hold is not None}

@@ -116,11 +116,17 @@ def show(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
             "model": session.get("model"),
             "sandbox": session.get("sandbox"),
             "approval policy": session.get("approval_policy"),
+            "budgets": "\n".join(map(_bound, found["budgets"])),
             "came back": session.get("differences"),
             "last turns": "\n".join(_turn(turn, now) for turn in found["turns"]),
             "what was done": "\n".join(_rung(rung, now) for rung in found["rungs"]),
         }
     )
+
+
+def _bound(gauge: dict[str, Any]) -> str:
+    numbers = f"{gauge['used']:,} of {gauge['limit']:,} tokens used"
+    return f"{gauge['scope']} {gauge['subject']}".rstrip() + f": {numbers}"
 
 
 def _rung(rung: dict[str, Any], now: int) -> str:

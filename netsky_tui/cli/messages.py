@@ -8,6 +8,7 @@ import typer
 
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import NotFound
+from netsky_runtime.states import InputStatus
 from netsky_tui.cli import shapes
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import AsJson, complete_actor
@@ -77,22 +78,41 @@ def show(
 ) -> None:
     """Show one message whole, with its deliveries."""
 
-    async def body(tx: Tx) -> tuple[Message, tuple[Delivery, ...]] | None:
+    async def body(tx: Tx) -> tuple[Message, tuple[Delivery, ...], str] | None:
         from netsky_runtime.db import messages
 
         message = await messages.require(tx, message_id)
-        return message, tuple(await messages.deliveries_of(tx, message_id))
+        deliveries = tuple(await messages.deliveries_of(tx, message_id))
+        return message, deliveries, await _waits(tx, message, deliveries)
 
     found = run(read(Invocation.of(ctx).home, body, empty=None))
     if found is None:
         msg = f"There is no message {message_id!r}."
         raise NotFound(msg, hint="`netsky messages list` shows the last ones.")
-    message, deliveries = found
+    message, deliveries, waits = found
     if as_json:
-        emit({**shapes.message(message), "deliveries": [shapes.delivery(d) for d in deliveries]})
+        told = [shapes.delivery(delivery) for delivery in deliveries]
+        emit({**shapes.message(message), "deliveries": told, "waits": waits or None})
         return
-    fields(_about(message) | {"delivery": "\n".join(map(_receipt, deliveries))})
+    fields(
+        _about(message) | {"delivery": "\n".join(map(_receipt, deliveries)), "waits": waits or None}
+    )
     say(f"\n{message.body}")
+
+
+async def _waits(tx: Tx, message: Message, deliveries: tuple[Delivery, ...]) -> str:
+    """Say what an input waits for that is not answered, as far as there is a reason."""
+    from netsky_runtime.db import holds, inputs
+
+    for delivery in deliveries:
+        row = await inputs.get(tx, delivery.input_id) if delivery.input_id else None
+        if row is None or not row.status.open:
+            continue
+        held = await holds.of_waiting(tx, now=SystemClock().now())
+        if row.status is InputStatus.QUEUED and message.target in held:
+            return held[message.target].reason
+        return row.reason
+    return ""
 
 
 def _about(message: Message) -> dict[str, Any]:

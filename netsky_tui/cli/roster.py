@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import health
+from netsky_runtime.clock import SystemClock
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.errors import NotFound
 from netsky_runtime.records import Health
@@ -13,6 +14,7 @@ from netsky_runtime.states import ActorKind
 from netsky_tui.cli import shapes
 
 if TYPE_CHECKING:
+    from netsky_runtime.budgets import Hold
     from netsky_runtime.db.connection import Tx
     from netsky_runtime.db.views import ActorView
 
@@ -22,9 +24,11 @@ _RUNGS = 5
 
 async def everyone(tx: Tx) -> list[dict[str, Any]]:
     """Return all managers and workers."""
-    from netsky_runtime.db import views
+    from netsky_runtime.db import holds, views
 
-    return [_shape(view) for view in await views.actor_views(tx) if _works(view)]
+    held = await holds.of_waiting(tx, now=SystemClock().now())
+    found = [view for view in await views.actor_views(tx) if _works(view)]
+    return [_shape(view, held.get(view.actor.id)) for view in found]
 
 
 def one(actor_id: str) -> Callable[[Tx], Awaitable[dict[str, Any] | None]]:
@@ -34,7 +38,7 @@ def one(actor_id: str) -> Callable[[Tx], Awaitable[dict[str, Any] | None]]:
     """
 
     async def body(tx: Tx) -> dict[str, Any] | None:
-        from netsky_runtime.db import events, rungs, tasks, turns, views
+        from netsky_runtime.db import budgets, events, holds, rungs, tasks, turns, views
 
         view = await views.actor_view(tx, actor_id)
         if view is None:
@@ -45,8 +49,12 @@ def one(actor_id: str) -> Callable[[Tx], Awaitable[dict[str, Any] | None]]:
         told = None
         if view.session is not None and view.session.blocked:
             told = await events.last_of_kind(tx, actor_id, EventKind.BLOCKED)
+        now = SystemClock().now()
+        held = (await holds.of_waiting(tx, now=now)).get(actor_id)
+        bounds = await budgets.of_actor(tx, actor_id, now=now)
         return {
-            **_shape(view),
+            **_shape(view, held),
+            "budgets": [shapes.gauge(gauge) for gauge in bounds],
             "screen": str(told.data.get("screen") or "") if told is not None else "",
             "tasks": [shapes.task(task) for task in its_tasks],
             "turns": [shapes.turn(turn) for turn in its_turns],
@@ -78,8 +86,8 @@ def _works(view: ActorView) -> bool:
     return view.actor.kind is not ActorKind.OWNER
 
 
-def _shape(view: ActorView) -> dict[str, Any]:
-    how = health.of(view)
+def _shape(view: ActorView, hold: Hold | None) -> dict[str, Any]:
+    how = health.of(view, hold)
     return {
         "id": view.actor.id,
         "kind": view.actor.kind,
@@ -96,6 +104,7 @@ def _shape(view: ActorView) -> dict[str, Any]:
         "turn": view.turn.id if view.turn else None,
         "inputs_pending": view.open_inputs,
         "inputs_uncertain": view.uncertain,
+        "held": hold.reason if hold is not None else None,
         "approvals_pending": view.pending_approvals,
         "last_event_at": view.last_event_at,
     }

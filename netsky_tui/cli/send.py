@@ -71,6 +71,7 @@ def send(
         emit(sent)
     else:
         say(str(sent["message_id"]))
+        _tell_held(sent)
 
 
 async def _send_and_wait(
@@ -81,6 +82,7 @@ async def _send_and_wait(
         sent = await handle.call("send", params)
         if not as_json:
             narrate(f"{sent['message_id']} to {params['target']}: waiting for the answer")
+            _tell_held(sent)
         answer = {**sent, "reply": None}
         end = clock.monotonic() + timeout
         told = ""
@@ -113,6 +115,12 @@ async def _obstacle(home: Home, handle: Handle, actor: str) -> str:
     if found["health"] == HealthState.UNHEALTHY or found["status"] != ActorStatus.ACTIVE:
         return f"{actor} is {found['health']}: {found['health_reason']}."
     return ""
+
+
+def _tell_held(sent: dict[str, Any]) -> None:
+    if held := sent.get("held"):
+        remedy = f" To let it go: {sent['remedy']}" if sent["remedy"] else ""
+        narrate(f"It waits: {held}.{remedy}")
 
 
 def _is_open(answer: dict[str, Any]) -> bool:

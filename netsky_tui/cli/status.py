@@ -66,22 +66,24 @@ async def _present(here: Invocation) -> dict[str, Any]:
 
 
 async def behind(home: Home) -> dict[str, Any]:
-    """Return what works behind the doors, with a daemon or without one."""
+    """Return what works behind the doors and what holds it, with a daemon or without one."""
     from netsky_runtime import leftover
 
     async def body(tx: Tx) -> dict[str, Any]:
         from dataclasses import asdict
 
-        from netsky_runtime.db import counts
+        from netsky_runtime.db import counts, holds
 
         found, server = await leftover.working(tx), await leftover.server(tx)
+        hold = await holds.of_fleet(tx, now=SystemClock().now())
         return {
+            "paused": shapes.hold(hold) if hold else None,
             "engine": shapes.engine(found) if found else None,
             "mcp_server": shapes.engine(server) if server else None,
             "doors": {door: asdict(there) for door, there in (await counts.by_door(tx)).items()},
         }
 
-    nothing: dict[str, Any] = {"engine": None, "mcp_server": None, "doors": {}}
+    nothing: dict[str, Any] = {"paused": None, "engine": None, "mcp_server": None, "doors": {}}
     known = await read(home, body, empty=nothing)
     return {**known, "residents": await asyncio.to_thread(leftover.residents, home)}
 
@@ -144,6 +146,8 @@ def _show(present: dict[str, Any]) -> None:
         since = age(round(started.timestamp() * 1000), SystemClock().now())
         lines["process"] = f"pid {daemon['pid']}, for {since}, epoch {daemon['epoch']}"
         lines["rooms"] = present["rooms"]
+    if paused := present["paused"]:
+        lines["sends nothing"] = paused["reason"]
     working = in_words(present, alone=not running)
     lines |= working
     lines["runtime"] = runtime["name"]
@@ -153,6 +157,8 @@ def _show(present: dict[str, Any]) -> None:
     fields(lines)
     for notice in runtime["notices"]:
         narrate(notice)
+    if paused:
+        narrate(f"To send again: {paused['remedy']}")
     if daemon["state"] == "stopped":
         narrate("No daemon runs: this is what was last known.")
         narrate("Start one: netsky, or netsky --no-tui")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsky_tui import tracing, vitals
+from netsky_tui.drawing import gauges
 from netsky_tui.drawing.messages import mark_of
 from netsky_tui.drawing.paragraphs import Para, Writer
 from netsky_tui.keymap import SCOPES, TITLES, Keymap, pretty
@@ -158,6 +159,10 @@ def _session(out: Writer, session: Session, lacks: Mapping[str, str]) -> None:
 
 
 def _past(out: Writer, past: ActorPast, now: int) -> None:
+    if past.gauges:
+        out.heading("Budgets")
+        for gauge in past.gauges:
+            out.field(gauge.subject or "the day", gauges.whole(gauge), gauges.tone(gauge))
     if (usage := past.usage) is not None:
         out.heading("Tokens")
         window = f" of {usage.context_window:,}" if usage.context_window else ""

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from netsky_runtime.attention.items import Urgency
+from netsky_tui.drawing import gauges
 from netsky_tui.store import LinkState, Store
 from netsky_tui.text import Line, Span, line_width, one_line, truncate
+
+if TYPE_CHECKING:
+    from netsky_runtime.budgets import Gauge
 
 _LINK = {
     LinkState.STARTING: ("…", "starting", "info"),
@@ -21,7 +28,6 @@ def draw(store: Store, width: int) -> Line:
     """Draw the status line in at most ``width`` cells."""
     daemon, totals = store.daemon, store.snapshot.totals
     glyph, word, tone = _LINK[daemon.link]
-    waiting = max(len(store.waiting), totals.approvals_pending)
     names = dict.fromkeys((daemon.runtime, daemon.codex_version))
     runtime = " ".join(name for name in names if name)
     # (importance, spans): the least important segments are left out first.
@@ -30,9 +36,11 @@ def draw(store: Store, width: int) -> Line:
         (5, [(f"pid {daemon.pid} epoch {daemon.epoch}", "dim")] if daemon.pid else []),
         (4, [(one_line(runtime), "dim")] if runtime else []),
         (2, [_count("▶", totals.turns_running, "turn", "info")]),
-        (0, [_count("▲", waiting, "approval", "alarm")]),
-        (1, _blocked(store)),
+        (0, [_count("▲", _waiting(store, Urgency.NOW), "waiting", "alarm", plural="waiting")]),
+        *((1, [_count(*words, plural=words[2])]) for words in _less_urgent(store)),
+        (1, _held(store)),
         (1, [_count("●", totals.unread, "unread", "accent", plural="unread")]),
+        *((3, [gauges.short(gauge)]) for gauge in _budgets(store)),
         (6, [_count("", totals.tasks_open, "open task", "dim")]),
         (7, [(f"{daemon.rooms} rooms", "dim")] if daemon.rooms > 1 else []),
     ]
@@ -64,9 +72,28 @@ def _count(glyph: str, count: int, word: str, tone: str, *, plural: str = "") ->
     return (f" {text} " if tone == "alarm" else text, tone)
 
 
-def _blocked(store: Store) -> list[Span]:
-    count = store.screens_blocked
-    return [_count("▲", count, "screen blocked", "warn", plural="screens blocked")] if count else []
+def _waiting(store: Store, urgency: Urgency) -> int:
+    return store.snapshot.totals.waiting.get(urgency, 0)
+
+
+def _less_urgent(store: Store) -> list[tuple[str, int, str, str]]:
+    """Return what waits and keeps nobody from going on, if anything does."""
+    found = (
+        ("◇", _waiting(store, Urgency.SOON), "parked", "warn"),
+        ("✗", _waiting(store, Urgency.LATER), "failed", "bad"),
+    )
+    return [words for words in found if words[1]]
+
+
+def _held(store: Store) -> list[Span]:
+    hold = store.snapshot.hold
+    return [(one_line(hold.reason), "warn")] if hold is not None else []
+
+
+def _budgets(store: Store) -> list[Gauge]:
+    """Return the budgets of the day and of whoever is selected."""
+    known, chosen = store.snapshot.gauges, store.snapshot.events_of
+    return [each for each in (gauges.day(known), gauges.of_actor(known, chosen)) if each]
 
 
 def _notice(store: Store) -> Line:

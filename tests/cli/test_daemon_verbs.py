@@ -50,7 +50,13 @@ READY = {
 def test_status_is_what_the_daemon_says(netsky: Netsky, daemon: FakeDaemon) -> None:
     daemon.answers["status"] = READY
     ran = netsky("status", "--json")
-    nothing: dict[str, Any] = {"engine": None, "mcp_server": None, "residents": False, "doors": {}}
+    nothing: dict[str, Any] = {
+        "paused": None,
+        "engine": None,
+        "mcp_server": None,
+        "residents": False,
+        "doors": {},
+    }
     assert (ran.status, ran.data, ran.err) == (0, READY | nothing, "")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netsky_runtime.clock import SortableIds
+from netsky_runtime.clock import SystemClock
 from netsky_runtime.db import actors, approvals, events, inputs, posting, tasks, turns
 from netsky_runtime.db.connection import Database, ReadDatabase
 from netsky_runtime.errors import NotFound
@@ -90,7 +91,7 @@ async def spine(tmp_path):
     clock = SteadyClock()
     database = await Database.open(tmp_path / "meta.db", backups=tmp_path, clock=clock)
     input_id = await seed(database, SortableIds(clock))
-    source = DatabaseSource(await ReadDatabase.open(tmp_path / "meta.db"))
+    source = DatabaseSource(await ReadDatabase.open(tmp_path / "meta.db"), clock=SystemClock())
     yield database, source, input_id
     await source.close()
     await database.close()

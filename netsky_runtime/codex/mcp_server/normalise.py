@@ -16,6 +16,7 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from netsky_runtime.codex import limits
 from netsky_runtime.codex.bounds import bounded, head
 from netsky_runtime.codex.events import CodexEvent, EventKind, well_formed
 from netsky_runtime.codex.members import moment, part
@@ -192,8 +193,8 @@ def _tokens(message: Message, _at: int) -> list[Made]:
     made: list[Made] = []
     if usage := tokens.usage(message):
         made.append((EventKind.USAGE, usage, ""))
-    if limits := tokens.limits(message):
-        made.append((EventKind.RATE_LIMITS, {"raw": {"rateLimits": bounded(limits)}}, ""))
+    if told := tokens.limits(message):
+        made.append((EventKind.RATE_LIMITS, {"raw": {"rateLimits": bounded(told)}}, ""))
     return made
 
 
@@ -211,7 +212,12 @@ def _diff(message: Message, _at: int) -> list[Made]:
 
 def _error(*, will_retry: bool) -> Maker:
     def make(message: Message, _at: int) -> list[Made]:
-        return [(EventKind.ERROR, {"message": _words(message), "will_retry": will_retry}, "")]
+        data = {
+            "message": _words(message),
+            "will_retry": will_retry,
+            "usage_limit": limits.is_usage_limit(message),
+        }
+        return [(EventKind.ERROR, data, "")]
 
     return make
 

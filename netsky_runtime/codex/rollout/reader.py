@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime.codex import limits
 from netsky_runtime.codex.bounds import UNREADABLE, bounded, tail
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.members import moment, text
@@ -272,10 +273,10 @@ class RolloutReader:
             if self._turn is not None:
                 self._turn.heard = True
             told.append(self._event(EventKind.USAGE, usage, self.turn_id))
-        limits = tokens.limits(payload)
-        if limits and limits != self._limits:
-            self._limits = limits
-            raw = {"rateLimits": bounded(limits)}
+        account = tokens.limits(payload)
+        if account and account != self._limits:
+            self._limits = account
+            raw = {"rateLimits": bounded(account)}
             told.append(self._event(EventKind.RATE_LIMITS, {"raw": raw}))
         return told
 
@@ -283,7 +284,8 @@ class RolloutReader:
         message = _error_text(payload)
         if self._turn is not None:
             self._turn.error = message
-        data = {"message": message, "will_retry": False}
+        limited = limits.is_usage_limit(payload)
+        data = {"message": message, "will_retry": False, "usage_limit": limited}
         return [self._event(EventKind.ERROR, data, self.turn_id)]
 
     def _stream_error(self, payload: Payload) -> list[CodexEvent]:

@@ -11,8 +11,10 @@ from netsky_runtime.codex.scripted.files import ThreadFile
 from netsky_runtime.codex.scripted.language import refusal
 from netsky_runtime.codex.scripted.perform import (
     FAILURE,
+    LIMITED,
     DiedError,
     FailedError,
+    LimitedError,
     Performance,
     StoppedError,
 )
@@ -143,6 +145,8 @@ class ScriptedEngine:
                 thread.end(turn, TurnStatus.INTERRUPTED)
             except FailedError:
                 thread.end(turn, TurnStatus.FAILED, error=FAILURE)
+            except LimitedError:
+                thread.end(turn, TurnStatus.FAILED, error=LIMITED, usage_limit=True)
             else:
                 thread.end(turn, TurnStatus.COMPLETED)
         except DiedError:

@@ -35,6 +35,7 @@ class TurnRecord:
     status: TurnStatus = TurnStatus.IN_PROGRESS
     completed_at: int | None = None
     error: str = ""
+    usage_limit: bool = False
     items: list[HistoricItem] = field(default_factory=list)
 
     def historic(self) -> HistoricTurn:
@@ -45,6 +46,7 @@ class TurnRecord:
             started_at=self.started_at,
             completed_at=self.completed_at,
             error=self.error,
+            usage_limit=self.usage_limit,
             items=tuple(self.items),
         )
 
@@ -128,6 +130,7 @@ def _remember(remembered: Remembered, line: dict[str, Any]) -> None:
             turn = remembered.turns[-1]
             turn.status = TurnStatus(line["status"])
             turn.completed_at, turn.error = line["at"], line["error"]
+            turn.usage_limit = line.get("usage_limit", False)
         case _:
             return  # written by a newer netsky
 

@@ -2,7 +2,8 @@
 
 ``SAY[words]``, ``RUN[command]``, ``ASK[command]`` (or ``ESC``), ``PATCH`` or ``PATCH[path]``,
 ``TOOL[name {json}]ENDTOOL``, ``USER[question]``, ``SLOW<seconds>``, ``FLOOD<n>``, ``FAIL``,
-``HANG``, ``DIE``, and ``ERR[reject|unavailable|lost|lost-consumed]`` for the submit itself.
+``USE<tokens>``, ``LIMIT<seconds>``, ``HANG``, ``DIE``, and
+``ERR[reject|unavailable|lost|lost-consumed]`` for the submit itself.
 Orders run in the order they are written; the words of every ``SAY`` come last, as one message.
 """
 
@@ -18,16 +19,18 @@ from netsky_runtime.codex.scripted.orders import (
     Fail,
     Flood,
     Hang,
+    Limit,
     Order,
     Patch,
     Pause,
     Question,
     Run,
     Say,
+    Use,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from netsky_runtime.codex.scripted.orders import Plan, Prompt
 
@@ -38,8 +41,14 @@ _ORDER = re.compile(
     rf"SAY\[(?P<say>{_TEXT})\]|RUN\[(?P<run>{_TEXT})\]|(?:ASK|ESC)\[(?P<ask>{_TEXT})\]"
     rf"|USER\[(?P<user>{_TEXT})\]|PATCH\[(?P<path>{_TEXT})\]|(?P<patch>\bPATCH\b)"
     r"|\bSLOW(?P<slow>\d+\.?\d*|(?!\w))|\bFLOOD(?P<flood>\d+)"
+    r"|\bUSE(?P<use>\d+)|\bLIMIT(?P<limit>\d+\.?\d*)"
     r"|\b(?P<word>FAIL|HANG|DIE)\b|(?P<tool>TOOL\[)|ERR\[(?P<err>[a-z-]+) ?(?P<times>\d*)\]",
 )
+_NUMBERED: dict[str, Callable[[str], Order]] = {
+    "flood": lambda number: Flood(int(number)),
+    "use": lambda number: Use(int(number)),
+    "limit": lambda number: Limit(float(number)),
+}
 _WORDS: dict[str, Order] = {"FAIL": Fail(), "HANG": Hang(), "DIE": Die()}
 
 
@@ -146,8 +155,8 @@ def _orders_of(match: re.Match[str], inner: str) -> Iterator[Order]:
             yield Patch("hello.txt", kind="add", diff="hello from patch\n")
         case "slow":
             yield Pause(float(value or DEFAULT_SLOW))
-        case "flood":
-            yield Flood(int(value))
+        case "flood" | "use" | "limit":
+            yield _NUMBERED[found](value)
         case "word":
             yield _WORDS[value]
         case "tool":

@@ -89,11 +89,27 @@ class Fail:
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """A response that takes ``tokens`` and says nothing."""
+
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The account's limit is reached, with a reset in ``seconds``; the turn fails by it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Die:
     """The engine is gone, with everything in it that was not finished."""
 
 
-Order = Say | Think | Run | Patch | Call | Question | Pause | Hang | Flood | Fail | Die
+Order = (
+    Say | Think | Run | Patch | Call | Question | Pause | Hang | Flood | Fail | Use | Limit | Die
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from netsky_runtime.codex.scripted.orders import (
     Fail,
     Flood,
     Hang,
+    Limit,
     Order,
     Outcome,
     Patch,
@@ -24,6 +25,7 @@ from netsky_runtime.codex.scripted.orders import (
     Run,
     Say,
     Think,
+    Use,
 )
 from netsky_runtime.states import ApprovalKind, DecisionWord
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from netsky_runtime.codex.scripted.thread import RunningTurn, ScriptedThread
 
 FAILURE = "stream disconnected before completion: scripted failure"
+LIMITED = "You've hit your usage limit."
 _PIECE = re.compile(r"\S+\s*|\s+")
 _MAX_PIECES = 24
 _ACCEPTING = (DecisionWord.ACCEPT, DecisionWord.ACCEPT_FOR_SESSION)
@@ -47,6 +50,10 @@ class StoppedError(Exception):
 
 class FailedError(Exception):
     """The model failed."""
+
+
+class LimitedError(Exception):
+    """The account's limit was reached."""
 
 
 class DiedError(Exception):
@@ -70,7 +77,8 @@ class Performance:
     async def run(self) -> None:
         """Play until nothing is left to say.
 
-        Raises ``StoppedError``, ``FailedError``, ``DiedError``, or ``OSError`` from the disk.
+        Raises ``StoppedError``, ``FailedError``, ``LimitedError``, ``DiedError``, or ``OSError``
+        from the disk.
         """
         turn = self._turn
         while turn.inbox:
@@ -118,13 +126,24 @@ class Performance:
                 await self._wait(order.seconds if isinstance(order, Pause) else None)
             case Flood():
                 await self._flood(order)
+            case Use():
+                self._thread.used(self._turn, read=order.tokens, written=0)
+            case Fail() | Limit() | Die():
+                self._end(order)
+        return Outcome()
+
+    def _end(self, order: Fail | Limit | Die) -> None:
+        # A recovery quotes what its turn ended by: nobody dies of one order twice.
+        match order:
             case Fail():
                 raise FailedError
-            case Die():
-                # A recovery quotes what the engine died of: nobody dies of one order twice.
-                if not self._thread.died_before:
-                    raise DiedError
-        return Outcome()
+            case Limit() if not self._thread.limited_before:
+                self._thread.tell_limit(seconds=order.seconds)
+                raise LimitedError
+            case Die() if not self._thread.died_before:
+                raise DiedError
+            case _:
+                pass
 
     def _user_message(self, batch: Batch) -> None:
         item_id = self._turn.item_id()

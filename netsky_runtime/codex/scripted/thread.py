@@ -119,6 +119,21 @@ class ScriptedThread:
             and earlier[-1].completed_at is None
         )
 
+    @property
+    def limited_before(self) -> bool:
+        """Whether the turn before the running one ran into the account's limit."""
+        return len(self.turns) > 1 and self.turns[-2].usage_limit
+
+    def tell_limit(self, *, seconds: float) -> None:
+        """Tell that nothing is left of the account's limit until its reset in so many seconds."""
+        window = {
+            "usedPercent": 100.0,
+            "windowDurationMins": 300,
+            "resetsAt": self._clock.now() / 1_000 + seconds,
+        }
+        limits = {"limitId": "codex", "primary": window, "secondary": None}
+        self.emit(EventKind.RATE_LIMITS, data={"raw": {"rateLimits": limits}})
+
     def attach(self, sink: Sink, *, repeat: bool) -> None:
         """Tell this sink everything from now on; with ``repeat``, what still holds first."""
         self._sinks.append(sink)
@@ -180,14 +195,21 @@ class ScriptedThread:
         self._file.append("usage", totals=self._usage)
         self.emit(EventKind.USAGE, turn_id=turn.id, data=self._totals())
 
-    def end(self, turn: RunningTurn, status: TurnStatus, *, error: str = "") -> None:
+    def end(
+        self,
+        turn: RunningTurn,
+        status: TurnStatus,
+        *,
+        error: str = "",
+        usage_limit: bool = False,
+    ) -> None:
         """End the turn on purpose: it gets an end time. Raises ``OSError``."""
         if self.running is not turn:
             return
         now = self._clock.now()
-        self._file.append("end", status=status, error=error, at=now)
+        self._file.append("end", status=status, error=error, at=now, usage_limit=usage_limit)
         turn.record.status, turn.record.error = status, error
-        turn.record.completed_at = now
+        turn.record.completed_at, turn.record.usage_limit = now, usage_limit
         self.running = None
         word = "error" if status is TurnStatus.FAILED else "idle"
         self.emit(EventKind.THREAD_STATUS, data={"status": word, "flags": []})
@@ -198,7 +220,12 @@ class ScriptedThread:
         self.emit(
             EventKind.TURN_COMPLETED,
             turn_id=turn.id,
-            data={"status": status.value, "error": error, "completed_at": now},
+            data={
+                "status": status.value,
+                "error": error,
+                "completed_at": now,
+                "usage_limit": usage_limit,
+            },
         )
         for key in list(self._held):
             self._resolved(self._held.pop(key))  # after the turn's end, as in real Codex
