@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from netsky_runtime.agents import dependencies
 from netsky_runtime.agents.authority import check_take
 from netsky_runtime.db import (
     actors,
     inputs,
     lineage,
-    messages,
     notes,
     posting,
     readiness,
@@ -173,7 +173,6 @@ class Delegation:
                 now=now,
             )
         for on_id in depends_on:
-            await tasks.require(tx, on_id)
             await tasks.add_dependency(tx, task.id, on_id)
         worker_id = await self._worker_for(tx, task, manager, cwd=cwd, model=model, runtime=runtime)
         await tasks.assign(tx, task.id, owner_id=worker_id, manager_id=manager.id, now=now)
@@ -187,11 +186,14 @@ class Delegation:
             wake=wake,
         )
 
-    async def set_status(self, tx: Tx, task: Task, status: TaskStatus) -> frozenset[str]:
-        """Change a task's status and begin whatever may begin after it.
+    async def set_status(
+        self, tx: Tx, task: Task, status: TaskStatus, *, by: str = OWNER
+    ) -> frozenset[str]:
+        """Change a task's status and begin whatever may begin after it; ``by`` is whoever does.
 
         A closed task's text is taken back when it was not sent yet; a task that is opened again
-        leaves its worker. Raises ``Conflict`` for a change that the present state forbids.
+        leaves its worker. Of what waits for it in vain now, those who decide are told.
+        Raises ``Conflict`` for a change that the present state forbids.
         """
         if task.status is status:
             return frozenset()
@@ -200,10 +202,15 @@ class Delegation:
         now = self._clock.now()
         await tasks.set_status(tx, task.id, status, now=now)
         if status.closed or status is TaskStatus.OPEN:
-            await self._take_back(tx, task)
+            reason = f"{task.id} was closed before it was sent"
+            await dependencies.take_back(tx, task, reason, now=now)
         if status is TaskStatus.OPEN:
             await tasks.assign(tx, task.id, owner_id=None, manager_id=None, now=now)
-        return await self.start_ready(tx)
+        woken = await self.start_ready(tx)
+        if status in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
+            closed = await tasks.require(tx, task.id)
+            woken |= await dependencies.tell_stuck(tx, closed, by=by, ids=self._ids, now=now)
+        return woken
 
     async def start_ready(self, tx: Tx) -> frozenset[str]:
         """Begin every task that waited for dependencies or for a free place and may go now.
@@ -345,19 +352,6 @@ class Delegation:
             row = self._new_session(worker, model=model or "", runtime=runtime)
             await sessions.insert(tx, row)
         return worker.id
-
-    async def _take_back(self, tx: Tx, task: Task) -> None:
-        """Cancel the task's text where it still waits in the queue of its worker."""
-        if task.owner_id is None:
-            return
-        for item in await inputs.open_for(tx, task.owner_id):
-            if item.status is not InputStatus.QUEUED or item.batch_id:
-                continue
-            message = await messages.require(tx, item.message_id)
-            if message.kind is MessageKind.TASK and message.task_id == task.id:
-                now = self._clock.now()
-                reason = f"{task.id} was closed before it was sent"
-                await inputs.settle(tx, [item.id], InputStatus.CANCELLED, reason=reason, now=now)
 
     async def _check_name(self, tx: Tx, name: str) -> None:
         if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name):

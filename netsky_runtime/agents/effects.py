@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.agents import authority, tools
 from netsky_runtime.agents.authority import Role, role_of
-from netsky_runtime.db import actors, lineage, notes, posting, tasks
+from netsky_runtime.db import actors, lineage, notes, posting, readiness, tasks
 from netsky_runtime.errors import Conflict, UsageError
 from netsky_runtime.states import ActorKind, MessageKind, Source, TaskStatus
 
@@ -118,9 +118,12 @@ class Effects:
             await tasks.set_fields(tx, task.id, priority=wanted.priority, now=now)
         if wanted.status is not None:
             authority.check_status(call.actor, task, wanted.status)
-            wake = await self._delegation.set_status(tx, task, wanted.status)
+            wake = await self._delegation.set_status(tx, task, wanted.status, by=call.actor.id)
         after = await tasks.require(tx, task.id)
         begun = f" Now begin: {', '.join(sorted(wake))}." if wake else ""
+        if after.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
+            stuck = [each.id for each in await readiness.stuck_behind(tx, task.id)]
+            begun = f" Stuck behind it: {', '.join(stuck)}." if stuck else ""
         return Outcome(f"{_line(after)}{begun}", wake)
 
     async def _send_message(self, tx: Tx, call: Call, wanted: tools.SendMessage) -> Outcome:

@@ -55,6 +55,9 @@ WHERE task_id = ? AND needed.status <> 'done' ORDER BY needed.number
 _ADD_DEPENDENCY = """
 INSERT INTO task_dependencies (task_id, depends_on_id) VALUES (?, ?) ON CONFLICT DO NOTHING
 """
+_REMOVE_DEPENDENCY = """
+DELETE FROM task_dependencies WHERE task_id = ? AND depends_on_id = ? RETURNING task_id
+"""
 # Every task that the first one needs, with the edge it was first reached by.
 _NEEDED_BY = """
 WITH RECURSIVE needed (id) AS (
@@ -195,9 +198,17 @@ async def add_dependency(tx: Tx, task_id: str, on_id: str) -> None:
     for each in (task_id, on_id):
         await require(tx, each)
     if path := await _path(tx, on_id, task_id):
-        msg = f"{task_id} cannot wait for {on_id}: " + " needs ".join((task_id, *path)) + "."
+        msg = f"{task_id} cannot wait for {on_id}: " + " → ".join((task_id, *path)) + "."
         raise UsageError(msg, hint="Take one of these dependencies out of the plan.")
     await rows.many(tx, _ADD_DEPENDENCY, task_id, on_id)
+
+
+async def remove_dependency(tx: Tx, task_id: str, on_id: str) -> None:
+    """Let a task wait for another no longer; raises ``NotFound`` when it does not."""
+    await require(tx, task_id)
+    if not await rows.many(tx, _REMOVE_DEPENDENCY, task_id, on_id):
+        msg = f"{task_id} does not depend on {on_id}."
+        raise NotFound(msg, hint=f"`netsky tasks show {task_id}` tells what it depends on.")
 
 
 async def unmet(tx: Tx, task_id: str) -> tuple[str, ...]:

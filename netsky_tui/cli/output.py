@@ -16,7 +16,8 @@ from netsky_tui.cli.text import cells, cut, escape_json, fold, harmless, one_lin
 _RED, _GREEN, _YELLOW, _BLUE, _DIM = "31", "32", "33", "34", "2"
 _COLOURS = {
     **dict.fromkeys(
-        ("unhealthy", "failed", "failed turn", "fail", "lost", "uncertain", "error", "P0"), _RED
+        ("unhealthy", "failed", "failed turn", "stuck", "fail", "lost", "uncertain", "error", "P0"),
+        _RED,
     ),
     **dict.fromkeys(("ok", "ready", "healthy", "done", "answered", "live", "accepted"), _GREEN),
     **dict.fromkeys(

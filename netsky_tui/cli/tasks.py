@@ -14,7 +14,7 @@ from netsky_tui.cli import shapes
 from netsky_tui.cli.calling import call_or_store
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import AsJson, TaskId, body_text, complete_task
-from netsky_tui.cli.output import Column, emit, fields, say, table
+from netsky_tui.cli.output import Column, emit, fields, narrate, say, table
 from netsky_tui.cli.reading import read, run
 from netsky_tui.cli.text import age
 
@@ -84,28 +84,45 @@ def list_(
 ) -> None:
     """List tasks, oldest first."""
 
-    async def body(tx: Tx) -> tuple[tuple[Task, ...], frozenset[str]]:
-        from netsky_runtime.db import tasks, views
+    async def body(tx: Tx) -> tuple[tuple[Task, ...], frozenset[str], dict[str, tuple[str, ...]]]:
+        from netsky_runtime.db import readiness, tasks, views
 
-        return await tasks.list_(tx, statuses=status or None), await views.failed_reports(tx)
+        found = await tasks.list_(tx, statuses=status or None)
+        return found, await views.failed_reports(tx), await readiness.in_vain(tx)
 
-    nothing: tuple[tuple[Task, ...], frozenset[str]] = ((), frozenset())
-    found, failed = run(read(Invocation.of(ctx).home, body, empty=nothing))
+    nothing: tuple[tuple[Task, ...], frozenset[str], dict[str, tuple[str, ...]]]
+    nothing = (), frozenset(), {}
+    found, failed, in_vain = run(read(Invocation.of(ctx).home, body, empty=nothing))
     chosen = [task for task in found if not owner or task.owner_id == owner]
     if as_json:
-        emit([{**shapes.task(task), "last_turn_failed": task.id in failed} for task in chosen])
+        emit(
+            [
+                {
+                    **shapes.task(task),
+                    "last_turn_failed": task.id in failed,
+                    "stuck_behind": list(in_vain.get(task.id, ())),
+                }
+                for task in chosen
+            ]
+        )
     elif not chosen:
         say("No tasks." if found or status else "No tasks yet. Add one: netsky tasks add TITLE")
     else:
         now = SystemClock().now()
-        table(_COLUMNS, [_row(task, now, failed=task.id in failed) for task in chosen])
+        table(
+            _COLUMNS,
+            [
+                _row(task, now, failed=task.id in failed, stuck=task.id in in_vain)
+                for task in chosen
+            ],
+        )
 
 
-def _row(task: Task, now: int, *, failed: bool) -> tuple[object, ...]:
+def _row(task: Task, now: int, *, failed: bool, stuck: bool) -> tuple[object, ...]:
     needs = " ".join(task.depends_on)
     since = age(task.created_at, now)
     who = (task.owner_id, task.manager_id)
-    how = "failed turn" if failed else task.status
+    how = "stuck" if stuck else "failed turn" if failed else task.status
     return (task.id, task.priority, how, task.title, *who, needs, since)
 
 
@@ -113,23 +130,27 @@ def _row(task: Task, now: int, *, failed: bool) -> tuple[object, ...]:
 def show(ctx: typer.Context, task_id: TaskId, as_json: AsJson = False) -> None:
     """Show one task with its notes."""
 
-    async def body(tx: Tx) -> tuple[Task, tuple[Note, ...], tuple[str, ...]] | None:
-        from netsky_runtime.db import notes, tasks
+    async def body(
+        tx: Tx,
+    ) -> tuple[Task, tuple[Note, ...], tuple[str, ...], tuple[str, ...]] | None:
+        from netsky_runtime.db import notes, readiness, tasks
 
         task = await tasks.require(tx, task_id)
         unmet = await tasks.unmet(tx, task_id)
-        return task, tuple(await notes.list_(tx, task_id=task_id)), unmet
+        stuck = (await readiness.in_vain(tx)).get(task_id, ())
+        return task, tuple(await notes.list_(tx, task_id=task_id)), unmet, stuck
 
     found = run(read(Invocation.of(ctx).home, body, empty=None))
     if found is None:
         msg = f"There is no task {task_id!r}."
         raise NotFound(msg, hint="`netsky tasks list` shows all.")
-    task, its_notes, unmet = found
+    task, its_notes, unmet, stuck = found
     if as_json:
         emit(
             {
                 **shapes.task(task),
                 "unmet": list(unmet),
+                "stuck_behind": list(stuck),
                 "notes": [shapes.note(n) for n in its_notes],
             }
         )
@@ -146,6 +167,7 @@ def show(ctx: typer.Context, task_id: TaskId, as_json: AsJson = False) -> None:
             "estimate": f"{task.estimate_minutes} min" if task.estimate_minutes else None,
             "depends on": " ".join(task.depends_on),
             "waits for": " ".join(unmet),
+            "stuck behind": " ".join(stuck),
             "created": f"{age(task.created_at, now)} ago",
             "changed": f"{age(task.updated_at, now)} ago",
         }
@@ -189,10 +211,17 @@ def depend(
     on: Annotated[
         str, typer.Argument(metavar="ON", help="For example t2.", autocompletion=complete_task)
     ],
+    remove: Annotated[bool, typer.Option("--remove", help="Let it wait for ON no longer.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make task ID wait until task ON is done."""
-    _change(ctx, "tasks.depend", {"id": task_id, "on": on}, as_json=as_json)
+    """Make task ID wait until task ON is done.
+
+    A task that has begun cannot wait any more. One whose ON failed or was cancelled is stuck
+    until the dependency is removed, or ON is opened again.
+    """
+    params: dict[str, Any] = {"id": task_id, "on": on}
+    params |= {"remove": True} if remove else {}
+    _change(ctx, "tasks.depend", params, as_json=as_json)
 
 
 @app.command("done")
@@ -211,6 +240,9 @@ def _change(ctx: typer.Context, method: str, params: dict[str, Any], *, as_json:
     answer = _write(ctx, method, params)
     if as_json:
         emit({"id": params["id"], **answer})
+    elif stuck := answer.get("stuck"):
+        names = ", ".join(stuck)
+        narrate(f"Stuck behind it: {names}. `netsky tasks depend` with --remove frees one.")
 
 
 def _write(ctx: typer.Context, method: str, params: dict[str, Any]) -> dict[str, Any]:

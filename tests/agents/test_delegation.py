@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from netsky_runtime.agents.delegation import Delegation, Limits, Started
-from netsky_runtime.agents.launch import new_session
-from netsky_runtime.db import inputs, messages, notes, sessions, tasks
+from netsky_runtime.db import inputs, notes, sessions
 from netsky_runtime.errors import Conflict, NetskyError, NotFound, Refused, UsageError
-from netsky_runtime.records import MANAGER0, OWNER, Actor, Message, Session, Task
-from netsky_runtime.settings import Settings
+from netsky_runtime.records import MANAGER0, OWNER
 from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
@@ -21,80 +18,18 @@ from netsky_runtime.states import (
     RuntimeName,
     TaskStatus,
 )
+from tests.support.office import Office
 from tests.support.society import Society, society
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
-
-    from netsky_runtime.db.connection import Tx
-
-PLACES = 2
 
 
 @pytest.fixture
 async def people(tmp_path: Path) -> AsyncIterator[Society]:
     async with society(tmp_path) as made:
         yield made
-
-
-class Office:
-    """Delegation on a database, one transaction a call."""
-
-    def __init__(self, people: Society, folder: Path) -> None:
-        self.people = people
-        self.folder = folder.resolve()
-        limits = Limits(max_live_workers=PLACES, work_dir=folder, allowed_roots=(self.folder,))
-        self.delegation = Delegation(
-            clock=people.clock, ids=people.ids, limits=limits, new_session=self._session
-        )
-
-    def _session(
-        self, actor: Actor, *, model: str = "", runtime: RuntimeName | None = None
-    ) -> Session:
-        return new_session(
-            actor,
-            Settings(),
-            runtime=runtime or RuntimeName.SCRIPTED,
-            ids=self.people.ids,
-            now=self.people.clock.now(),
-            model=model,
-        )
-
-    async def worker(self, title: str = "paint", **rest: Any) -> Started:
-        return await self._do(lambda tx: self.delegation.start_worker(tx, title=title, **rest))
-
-    async def manager(self, objective: str = "docs", **rest: Any) -> Started:
-        return await self._do(
-            lambda tx: self.delegation.start_manager(tx, objective=objective, **rest)
-        )
-
-    async def set(self, task_id: str, status: TaskStatus) -> frozenset[str]:
-        async def body(tx: Tx) -> frozenset[str]:
-            task = await tasks.require(tx, task_id)
-            return await self.delegation.set_status(tx, task, status)
-
-        return await self._do(body)
-
-    async def start_ready(self) -> frozenset[str]:
-        return await self._do(self.delegation.start_ready)
-
-    async def depend(self, task_id: str, on_id: str) -> None:
-        await self._do(lambda tx: tasks.add_dependency(tx, task_id, on_id))
-
-    async def add(self, title: str = "plain", **rest: Any) -> Task:
-        now = self.people.clock.now()
-        return await self._do(lambda tx: tasks.insert(tx, title=title, now=now, **rest))
-
-    async def sent_to(self, actor_id: str) -> list[Message]:
-        async def body(tx: Tx) -> list[Message]:
-            waiting = await inputs.open_for(tx, actor_id)
-            return [await messages.require(tx, item.message_id) for item in waiting]
-
-        return await self.people.database.read(body)
-
-    async def _do(self, body: Callable[[Tx], Awaitable[Any]]) -> Any:
-        return await self.people.database.write(body)
 
 
 @pytest.fixture
@@ -144,7 +79,7 @@ async def test_what_failed_or_was_cancelled_starts_nothing(
 ) -> None:
     await office.worker("one")
     await office.worker("two", depends_on=["t1"])
-    assert await office.set("t1", ended) == frozenset()
+    assert await office.set("t1", ended) == {MANAGER0}  # is told that t2 is stuck
     assert (await people.task("t2")).status is TaskStatus.BLOCKED
 
 
