@@ -25,6 +25,7 @@ from netsky_tui.store import LinkState, Part, Store
 from netsky_tui.tidying import Tidying
 from netsky_tui.widgets import rows, toned
 from netsky_tui.widgets.approvals import Decide, Refuse
+from netsky_tui.widgets.attention import Act
 from netsky_tui.widgets.composer import Composer
 from netsky_tui.widgets.panes import Wants
 
@@ -43,6 +44,7 @@ _READ_PACE = 1.0
 _TIDY_PACE = 1.0
 _BURST = 0.02
 """Seconds; keys that follow each other faster were pasted."""
+_HURRIED = "Keys came faster than fingers: nothing was decided. Press the key again."
 
 
 class RoomApp(App[int]):
@@ -81,6 +83,7 @@ class RoomApp(App[int]):
             clock=clock,
             changed=self.changed,
             progress=self._progress,
+            rung=self._rung,
             told_to_stop=self.stop_soon,
         )
         self.operations = Operations(self)
@@ -91,6 +94,7 @@ class RoomApp(App[int]):
             store=self.store,
             keymap=keymap,
             monotonic=clock.monotonic,
+            now=clock.now,
             look_at=self.feed.look_at,
         )
         for own in (theme.DARK, theme.LIGHT):
@@ -137,11 +141,8 @@ class RoomApp(App[int]):
             self._seeded = True
             self.room.composer.remember(self.store.owner_lines())
         self.room.refresh_parts(parts)
-        if Part.APPROVALS in parts:
-            if isinstance(self.screen, ApprovalScreen):
-                self.screen.update()
-            if self.store.announce():
-                self.bell()
+        if Part.ATTENTION in parts and isinstance(self.screen, ApprovalScreen):
+            self.screen.update()
 
     _seeded = False
 
@@ -151,6 +152,11 @@ class RoomApp(App[int]):
             self.room.progress(line)
         else:
             self.say(line)
+
+    def _rung(self, text: str) -> None:
+        """Ring: the daemon says that something waits, once for each thing in all rooms."""
+        self.bell()
+        self.notify(text, severity="warning", timeout=8, markup=False)
 
     def say(self, text: str, *, bad: bool = False) -> None:
         """Tell the operator something; it is plain text."""
@@ -209,11 +215,11 @@ class RoomApp(App[int]):
             "open.actors": self.pages.actor,
             "open.tasks": self.pages.task,
             "open.messages": self.pages.message,
-            "open.approvals": self.pages.approval,
+            "open.attention": self.pages.waiting,
             "trace.actors": self.pages.trace_thread,
             "trace.tasks": self.pages.trace,
             "trace.messages": self.pages.trace,
-            "trace.approvals": self.pages.trace,
+            "trace.attention": self.pages.trace_waiting,
         }
         if (job := jobs.get(event.verb)) is not None:
             self.do(job(), event.verb)
@@ -252,8 +258,7 @@ class RoomApp(App[int]):
     @on(Decide)
     def _decided(self, event: Decide) -> None:
         if self.hurried():
-            text = "Keys came faster than fingers: nothing was decided. Press the key again."
-            self.notify(text, severity="warning", timeout=4, markup=False)
+            self.notify(_HURRIED, severity="warning", timeout=4, markup=False)
             return
         self.do(self._decide(event), "decision")
 
@@ -269,8 +274,22 @@ class RoomApp(App[int]):
             return
         if isinstance(self.screen, ApprovalScreen):
             self.screen.dismiss()
-        if not self.room.approvals.next_waiting(approval.id):
-            self.room.back_from_approvals()
+        if not self.room.attention.next_urgent(approval.id):
+            self.room.back_from_queue()
+
+    @on(Act)
+    def _acted(self, event: Act) -> None:
+        if self.hurried():
+            self.notify(_HURRIED, severity="warning", timeout=4, markup=False)
+            return
+        item, action = event.item, event.action
+        if action.method == "actors.terminal":
+            self.do(self.attaching.attach(item.actor), action.label)
+        elif action.types == "body":
+            self.room.composer.aim(item.actor, reply_to=item.ref)
+            self.room.composer.focus()
+        else:
+            self.do(self.operations.act(action), action.label)
 
     def hurried(self) -> bool:
         """Whether the last key came faster than fingers are: it was pasted, or not meant."""

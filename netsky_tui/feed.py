@@ -45,6 +45,7 @@ class RoomFeed:
         clock: Clock,
         changed: Changed,
         progress: Callable[[str], None],
+        rung: Callable[[str], None],
         told_to_stop: Callable[[bool], None],
     ) -> None:
         self.store = store
@@ -54,6 +55,7 @@ class RoomFeed:
         self._clock = clock
         self._changed = changed
         self._progress = progress
+        self._rung = rung
         self._told_to_stop = told_to_stop
         self._dirty = asyncio.Event()
         self._live_dirty: frozenset[Part] = frozenset()
@@ -230,6 +232,8 @@ class RoomFeed:
         match push.kind:
             case "live":
                 self._live_dirty |= self.store.set_live(push.data)
+            case "notice" if push.data.get("level") == "ring":
+                self._rung(str(push.data.get("text", "")))
             case "notice":
                 self._progress(str(push.data.get("text", "")))
             case _:

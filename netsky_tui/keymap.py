@@ -47,7 +47,7 @@ SCOPES: dict[str, tuple[Key, ...]] = {
         Key("room.tasks", "2", "go('tasks')", "", "go to the tasks"),
         Key("room.messages", "3", "go('messages')", "", "go to the messages"),
         Key("room.events", "4", "go('events')", "", "go to the selected actor's events"),
-        Key("room.approvals", "5", "go('approvals')", "", "go to the approvals"),
+        Key("room.approvals", "5", "go('attention')", "", "go to what waits for you"),
         Key("room.compose", "i", "go('composer')", "write", "go to the composer"),
         Key("room.filter", "slash", "filter", "filter", "filter the list; Escape ends it"),
         Key("room.zoom", "z", "zoom", "", "show one pane large, and back"),
@@ -101,6 +101,10 @@ SCOPES: dict[str, tuple[Key, ...]] = {
             "decline and interrupt the turn",
         ),
     ),
+    "attention": (
+        Key("attention.act", "a", "act", "act", "answer, resume, send or ask again, show a screen"),
+        Key("attention.end", "d", "end", "put away", "put away, or let an uncertain message go"),
+    ),
     "composer": (
         Key("composer.send", "enter", "send", "send", "send"),
         Key(
@@ -135,6 +139,7 @@ TITLES = {
     "actors": "Actors",
     "tasks": "Tasks",
     "messages": "Messages",
+    "attention": "What waits (and is no approval)",
     "approvals": "Approvals (only while their pane or page has the focus)",
     "composer": "Composer",
     "notices": "In the notices",
@@ -162,6 +167,11 @@ def deciding() -> dict[DecisionWord, Key]:
         for key in SCOPES["approvals"]
         if key.action.startswith("decide(")
     }
+
+
+def queue_keys() -> tuple[Key, ...]:
+    """Return the keys that do something about what waits, each for some of it."""
+    return (*deciding().values(), *SCOPES["attention"])
 
 
 def bindings(scope: str) -> list[BindingType]:
@@ -200,6 +210,10 @@ class Keymap:
         """Say which keys decide a question that offers these words."""
         entries = [key for word, key in deciding().items() if word in offered]
         return " · ".join(f"{pretty(self.of(entry))} {entry.label}" for entry in entries)
+
+    def that_decide(self, offered: Collection[DecisionWord]) -> frozenset[str]:
+        """Return the names of the keys that decide a question that offers these words."""
+        return frozenset(key.id for word, key in deciding().items() if word in offered)
 
     def say(self, name: str) -> str:
         """Return the keys in force for the entry of that name, as people say them."""
@@ -248,10 +262,12 @@ def _flatten(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, o
 def _contexts() -> tuple[tuple[Key, ...], ...]:
     """Return the keys that are in force together, one group for each place to be in."""
     everywhere = tuple(key for key in (*SCOPES["app"], *SCOPES["room"]) if key.priority)
-    panes = ("actors", "tasks", "messages", "approvals")
+    panes = ("actors", "tasks", "messages")
+    queue = (*SCOPES["approvals"], *SCOPES["attention"])
     pages = ("approvals", "notices")
     return (
         *((*SCOPES["app"], *SCOPES["room"], *SCOPES["rows"], *SCOPES[name]) for name in panes),
+        (*SCOPES["app"], *SCOPES["room"], *SCOPES["rows"], *queue),
         (*everywhere, *SCOPES["composer"]),
         *((*everywhere, *SCOPES["page"], *SCOPES["rows"], *SCOPES[name]) for name in pages),
     )

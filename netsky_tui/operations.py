@@ -12,6 +12,7 @@ from netsky_tui.drawing.paragraphs import choices, question_id
 from netsky_tui.screens.dialogs import ChoiceScreen, Field, FormScreen, Option
 
 if TYPE_CHECKING:
+    from netsky_runtime.attention.items import Action
     from netsky_runtime.records import Approval
     from netsky_tui.app import RoomApp
 
@@ -163,6 +164,13 @@ class Operations:
         if said is not None:
             given = {"body": said["body"]} | ({"task_id": task_id} if task_id else {})
             await self.tell("Note kept.", "notes.add", given)
+
+    # -- what waits ------------------------------------------------------------------------
+
+    async def act(self, action: Action) -> None:
+        """Do something about what waits, asking first where it could spoil anything."""
+        if not action.sure or await self._sure(action.sure, action.label):
+            await self.tell(f"Done: {action.label}.", action.method, action.params)
 
     # -- inputs that nobody can tell about -------------------------------------------------
 

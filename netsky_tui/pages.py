@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.states import InputStatus
-from netsky_tui.drawing import details
-from netsky_tui.drawing.paragraphs import offered
+from netsky_runtime.states import AttentionKind, InputStatus
+from netsky_tui.drawing import attention, details
+from netsky_tui.drawing.paragraphs import approval_document, offered
 from netsky_tui.keymap import SCOPES, pretty
 from netsky_tui.screens.approval import ApprovalScreen
 from netsky_tui.screens.notices import NoticesScreen
@@ -88,6 +88,41 @@ class Pages:
         keys = self._app.own_keys.deciding(offered(approval))
         foot = f"{keys} · Esc closes"
         self._app.push_screen(ApprovalScreen(approval, self._lookup, foot=foot))
+
+    def waiting(self, key: str) -> None:
+        """Show what something that waits is about."""
+        kind, _, ref = key.partition(":")
+        item = self._app.store.item(key)
+        if kind == AttentionKind.APPROVAL:
+            self.approval(ref)
+        elif item is None:
+            return
+        elif item.about.message_id:
+            self.message(item.about.message_id)
+        elif kind in {AttentionKind.BLOCKED, AttentionKind.PARKED, AttentionKind.CRASH_LOOP}:
+            self.actor(ref)
+        elif kind == AttentionKind.LOST:
+            self._lost_approval(ref)
+        else:
+            self._app.push_screen(PageScreen(ref, attention.document(item, self._clock.now())))
+
+    def _lost_approval(self, approval_id: str) -> None:
+        async def read() -> Any:
+            if (source := self._app.feed.source) is None:
+                return ()
+            return approval_document(await source.approval(approval_id))
+
+        self._app.push_screen(PageScreen(approval_id, read))
+
+    def trace_waiting(self, key: str) -> None:
+        """Show the way through netsky of something that waits."""
+        kind, _, ref = key.partition(":")
+        if kind in {AttentionKind.BLOCKED, AttentionKind.PARKED, AttentionKind.CRASH_LOOP}:
+            self.trace_thread(ref)
+        elif kind == AttentionKind.QUARANTINED:
+            self._app.say("Nobody was given that file: there is nothing to trace.", bad=True)
+        else:
+            self.trace(ref)
 
     def _lookup(self, approval_id: str) -> Any:
         return self._app.store.approval(approval_id), self._app.store.doing(approval_id)

@@ -31,8 +31,8 @@ def commands(app: RoomApp) -> Iterator[Command]:
         if entry.action.startswith("go(") and not entry.priority:
             name = entry.action.split("'")[1]
             go = partial(app.room.action_go, name)
-            if name == "approvals":
-                yield "Approvals: go to", _deciding(app), go
+            if name == "attention":
+                yield "What waits for you: go to", _deciding(app), go
             else:
                 yield f"Go to {name}", pretty(app.own_keys.of(entry)), go
     yield "Theme…", "colours of the room", app.search_themes

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from netsky_runtime.states import (
     ApprovalKind,
     ApprovalStatus,
+    AttentionKind,
     HealthState,
     InputStatus,
     MessageKind,
@@ -111,3 +112,16 @@ APPROVAL = {
     ApprovalStatus.RESOLVED_ELSEWHERE: Mark("≡", "answered elsewhere", "dim"),
     ApprovalStatus.LOST: Mark("✗", "lost with its engine", "bad"),
 }
+
+WAITS = {
+    AttentionKind.APPROVAL: Mark("▲", "approval", "warn"),
+    AttentionKind.QUESTION: Mark("?", "asks you", "warn"),
+    AttentionKind.BLOCKED: Mark("▲", "screen blocked", "warn"),
+    AttentionKind.UNCERTAIN: Mark("?", "uncertain", "bad"),
+    AttentionKind.CRASH_LOOP: Mark("✗", "crash loop", "bad"),
+    AttentionKind.PARKED: Mark("◇", "parked", "warn"),
+    AttentionKind.LOST: Mark("✗", "approval lost", "bad"),
+    AttentionKind.FAILED: Mark("✗", "message failed", "bad"),
+    AttentionKind.QUARANTINED: Mark("✗", "bad file", "bad"),
+}
+"""What waits for a human, in the queue."""

@@ -52,7 +52,7 @@ class Desktop:
 
     async def tell(self, text: str) -> bool:
         """Show ``text``; return whether the desktop has taken it, within ``SECONDS``."""
-        argv = command(text, path=self._environ.get("PATH"))
+        argv = command(text, path=self._environ.get("PATH", ""))
         if not argv:
             return False
         try:

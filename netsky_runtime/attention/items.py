@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +12,6 @@ from netsky_runtime.states import (
     AttentionKind,
     DecisionWord,
     InputMode,
-    InputStatus,
 )
 
 if TYPE_CHECKING:
@@ -85,6 +84,18 @@ class Action:
     """The parameter that takes the human's own words; empty where none are needed."""
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is to be said of something that waits."""
+
+    text: str
+    """What its kind does not say already; it may quote anybody."""
+    detail: str
+    actions: tuple[Action, ...]
+    message_id: str = ""
+    """The message that it is about, if it is about one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionItem:
     """One thing that waits. Equal keys are the same thing, also after a restart."""
@@ -97,10 +108,7 @@ class AttentionItem:
     actor: str
     since: int
     """Milliseconds since the epoch."""
-    text: str
-    """One sentence, or the first words of one; it may quote anybody."""
-    detail: str = ""
-    actions: tuple[Action, ...] = field(default=())
+    about: About
 
     @property
     def urgency(self) -> Urgency:
@@ -108,8 +116,8 @@ class AttentionItem:
         return URGENCY[self.kind]
 
 
-def about_approval(approval: Approval) -> tuple[str, str, tuple[Action, ...]]:
-    """Return text, detail and actions of a question of Codex's that is pending."""
+def about_approval(approval: Approval) -> About:
+    """Say what there is to say of a question of Codex's that is pending."""
     known = {word.value for word in DecisionWord}
     offered = [word for word in approval.available_decisions if word in known]
     asks = approval.kind in {ApprovalKind.USER_INPUT, ApprovalKind.ELICITATION}
@@ -123,11 +131,11 @@ def about_approval(approval: Approval) -> tuple[str, str, tuple[Action, ...]]:
         )
         for word in (map(DecisionWord, offered) if offered else DecisionWord)
     )
-    return _asked(approval), approval.reason, actions
+    return About(_asked(approval), approval.reason, actions)
 
 
-def about_question(message: Message) -> tuple[str, str, tuple[Action, ...]]:
-    """Return text, detail and actions of an actor's question to the owner."""
+def about_question(message: Message) -> About:
+    """Say what there is to say of an actor's question to the owner."""
     answer = Action(
         name="answer",
         label="answer",
@@ -135,11 +143,11 @@ def about_question(message: Message) -> tuple[str, str, tuple[Action, ...]]:
         params={"target": message.sender, "in_reply_to": message.id},
         types="body",
     )
-    return message.body, "", (answer,)
+    return About(message.body, "", (answer,), message.id)
 
 
-def about_uncertain(found: ActorInput, message: Message) -> tuple[str, str, tuple[Action, ...]]:
-    """Return text, detail and actions of an input of which nobody can tell whether it arrived."""
+def about_uncertain(found: ActorInput, message: Message) -> About:
+    """Say what there is to say of an input of which nobody can tell whether it arrived."""
     again = Action(
         name="send_again",
         label="send again",
@@ -155,11 +163,11 @@ def about_uncertain(found: ActorInput, message: Message) -> tuple[str, str, tupl
         sure="If it is not there, nobody will ever read it. Let it go?",
     )
     why = found.reason or "history cannot tell"
-    return f"may not have arrived: {message.body}", why, (again, drop)
+    return About(message.body, why, (again, drop), message.id)
 
 
-def about_blocked(actor_id: str, why: str) -> tuple[str, str, tuple[Action, ...]]:
-    """Return text, detail and actions of a screen of Codex's that waits for a human."""
+def about_blocked(actor_id: str, why: str) -> About:
+    """Say what there is to say of a screen of Codex's that waits for a human."""
     attach = Action(
         name="attach",
         label="show its screen",
@@ -167,50 +175,47 @@ def about_blocked(actor_id: str, why: str) -> tuple[str, str, tuple[Action, ...]
         params={"actor_id": actor_id},
     )
     detail = "netsky types nothing there and answers nothing: that is yours to do."
-    return f"its screen waits: {why}", detail, (attach,)
+    return About(why, detail, (attach,))
 
 
-def about_parked(actor: Actor) -> tuple[str, str, tuple[Action, ...]]:
-    """Return text, detail and actions of an actor that takes no work until the owner says so."""
+def about_parked(actor: Actor) -> About:
+    """Say what there is to say of an actor that takes no work until the owner says so."""
     resume = Action(
         name="resume", label="resume", method="actors.resume", params={"actor_id": actor.id}
     )
-    return f"parked: {actor.park_reason or 'no reason is known'}", "", (resume,)
+    return About(actor.park_reason or "no reason is known", "", (resume,))
 
 
-def about_failed(found: ActorInput, message: Message) -> tuple[str, str, tuple[Action, ...]]:
-    """Return text, detail and actions of a message of the owner's that came to nothing."""
+def about_failed(found: ActorInput, message: Message) -> About:
+    """Say what there is to say of a message of the owner's that came to nothing."""
     key = key_of(AttentionKind.FAILED, found.id)
     again = Action(name="send_again", label="send again", method=SEND_AGAIN, params={"key": key})
-    refused = found.status is InputStatus.CANCELLED
-    text = f"{'refused' if refused else 'failed'}: {message.body}"
     mode = "" if found.mode is InputMode.QUEUE else f" It was to {found.mode.value}."
-    return text, f"{found.reason or 'its turn failed'}.{mode}", (again, _put_away(key))
+    why = f"{(found.reason or 'its turn failed').rstrip('.')}.{mode}"
+    return About(message.body, why, (again, _put_away(key)), message.id)
 
 
-def about_lost(approval: Approval) -> tuple[str, str, tuple[Action, ...]]:
-    """Return text, detail and actions of a question that died before it was answered."""
+def about_lost(approval: Approval) -> About:
+    """Say what there is to say of a question that died before it was answered."""
     again = Action(
         name="ask_again", label="ask again", method=ASK_AGAIN, params={"id": approval.id}
     )
     key = key_of(AttentionKind.LOST, approval.id)
-    text = f"lost, it {_asked(approval)}"
-    return text, "Codex ended before it was answered.", (again, _put_away(key))
+    why = approval.lost_reason or "Codex has not waited for the answer."
+    return About(_asked(approval), why, (again, _put_away(key)))
 
 
-def about_quarantined(
-    address: str, *, file: str, reason: str, files: int
-) -> tuple[str, str, tuple[Action, ...]]:
-    """Return text, detail and actions of files of the bus that nobody was given.
+def about_quarantined(address: str, *, file: str, reason: str, files: int) -> About:
+    """Say what there is to say of files of the bus that nobody was given.
 
     ``file`` and ``reason`` are those of the last of them.
     """
     where = f"channels/{address}/poison/{file}"
     if files == 1:
-        text, detail = f"a file of the bus is bad: {reason}", where
+        text, detail = reason, where
     else:
-        text, detail = f"{files} files of the bus are bad, the last: {reason}", f"{where}, the last"
-    return text, detail, (_put_away(key_of(AttentionKind.QUARANTINED, address)),)
+        text, detail = f"{files} files, the last: {reason}", f"{where}, the last"
+    return About(text, detail, (_put_away(key_of(AttentionKind.QUARANTINED, address)),))
 
 
 def key_of(kind: AttentionKind, ref: str) -> str:

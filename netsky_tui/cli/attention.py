@@ -117,8 +117,8 @@ def _shape(item: AttentionItem) -> dict[str, Any]:
         "urgency": item.urgency.name.lower(),
         "actor": item.actor,
         "since": item.since,
-        "text": item.text,
-        "detail": item.detail,
+        "text": item.about.text,
+        "detail": item.about.detail,
         "actions": [
             {
                 "name": action.name,
@@ -129,7 +129,7 @@ def _shape(item: AttentionItem) -> dict[str, Any]:
                 "types": action.types,
                 "command": command(action),
             }
-            for action in item.actions
+            for action in item.about.actions
         ],
     }
 
@@ -146,11 +146,13 @@ def _show(found: Sequence[AttentionItem]) -> None:
                 say()
             told = item.urgency
             say(_HEADING[told.name], like=_COLOUR[told.name])
-        line = f"{pad(age(item.since, now), _AGE)}{item.key}  {item.actor} {one_line(item.text)}"
+        line = (
+            f"{pad(age(item.since, now), _AGE)}{item.key}  {item.actor} {one_line(item.about.text)}"
+        )
         say(_MARGIN + (cut(line, terminal_width() - len(_MARGIN)) if on_terminal() else line))
         indent = _MARGIN + " " * _AGE
-        if item.detail:
-            say(indent + one_line(item.detail))
-        width = max((cells(action.label) for action in item.actions), default=0)
-        for action in item.actions:
+        if item.about.detail:
+            say(indent + one_line(item.about.detail))
+        width = max((cells(action.label) for action in item.about.actions), default=0)
+        for action in item.about.actions:
             say(f"{indent}{pad(action.label, width)}  {one_line(command(action))}")

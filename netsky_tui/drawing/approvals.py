@@ -1,4 +1,4 @@
-"""The list of questions that wait, and the strip that says so."""
+"""Questions from Codex as the room names them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.states import ApprovalStatus
 from netsky_tui.drawing.paragraphs import diff_stat
-from netsky_tui.text import Line, Span, beside, one_line, short_age
+from netsky_tui.text import one_line, short_age
 from netsky_tui.words import APPROVAL, ASKS, KIND_SHORT, Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from netsky_runtime.records import Approval
 
 
@@ -64,34 +62,3 @@ def row(approval: Approval, now: int, *, doing: str = "") -> ApprovalRow:
         mark=mark,
         waits=approval.status is ApprovalStatus.PENDING and not doing,
     )
-
-
-def height(_width: int) -> int:
-    """Rows an approval takes in the list."""
-    return 1
-
-
-def draw(row: ApprovalRow, width: int) -> list[Line]:
-    """Draw mark, actor, what is asked, and age or outcome."""
-    left: list[Span] = [
-        (row.mark.glyph + " ", row.mark.tone),
-        (row.actor, "strong" if row.waits else "faint"),
-        (f" {row.kind} ", "dim"),
-        (row.summary, "text" if row.waits else "faint"),
-    ]
-    right = (row.age, "dim") if row.waits else (row.mark.word, row.mark.tone)
-    return [beside(left, [right], width)]
-
-
-def strip(rows: Sequence[ApprovalRow], width: int, key: str) -> Line:
-    """Draw the line that cannot be overlooked; empty when nothing waits."""
-    waiting = [row for row in rows if row.waits]
-    if not waiting:
-        return ()
-    first = waiting[0]
-    count = "1 approval waits" if len(waiting) == 1 else f"{len(waiting)} approvals wait"
-    left: list[Span] = [
-        (f" ▲ {count} ", "strip-strong"),
-        (f" {first.actor}: {first.summary}", "strip"),
-    ]
-    return beside(left, [(f" {key} decide ", "strip-strong")], width)

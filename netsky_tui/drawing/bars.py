@@ -10,19 +10,22 @@ from netsky_tui.text import Line, Span, line_width
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-TABS = ("actors", "tasks", "messages", "events", "approvals")
+TABS = ("actors", "tasks", "messages", "events", "attention")
+_NAMES = {"attention": "waiting"}
+"""Of tabs that are not called as they are named."""
 
 
-def tabs(active: str, *, blocked: int, waiting: int, unread: int, width: int) -> Line:
+def tabs(active: str, *, blocked: int, waiting: int, urgent: int, unread: int, width: int) -> Line:
     """Draw the tabs; the active one in brackets too, what waits with its count."""
     badges: dict[str, tuple[str, int, str]] = {
         "actors": ("▲", blocked, "warn"),
         "messages": ("●", unread, "dim"),
-        "approvals": ("▲", waiting, "alarm"),
+        "attention": ("▲", waiting, "alarm" if urgent else "warn"),
     }
     out: list[Span] = []
     for number, name in enumerate(TABS, start=1):
-        short = name if width >= 76 else name[:5].rstrip("ao")
+        shown = _NAMES.get(name, name)
+        short = shown if width >= 76 else shown[:5].rstrip("ao")
         glyph, count, tone = badges.get(name, ("", 0, ""))
         text = f"{number} {short} {glyph}{count}" if count else f"{number} {short}"
         if name == active:

@@ -11,15 +11,15 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
-from netsky_tui.drawing import approvals as approval_lines
+from netsky_tui.drawing import attention as queue
 from netsky_tui.drawing import bars, paragraphs, status
 from netsky_tui.drawing.bars import TABS
 from netsky_tui.drawing.paragraphs import Writer
-from netsky_tui.keymap import SCOPES, Keymap, bindings, deciding
+from netsky_tui.keymap import SCOPES, Keymap, bindings, queue_keys
 from netsky_tui.notices import NO_CODEX
 from netsky_tui.store import LinkState, Part, Store
 from netsky_tui.text import one_line
-from netsky_tui.widgets.approvals import ApprovalsPane
+from netsky_tui.widgets.attention import AttentionPane
 from netsky_tui.widgets.composer import Composer
 from netsky_tui.widgets.panes import ActorsPane, EventsPane, MessagesPane, Pane, TasksPane, Wants
 from netsky_tui.widgets.rows import RowsView
@@ -50,6 +50,7 @@ class RoomScreen(Screen[None]):
         store: Store,
         keymap: Keymap,
         monotonic: Callable[[], float],
+        now: Callable[[], int],
         look_at: Callable[[str], None],
     ) -> None:
         super().__init__(classes=f"-at-{FIRST}")
@@ -58,7 +59,13 @@ class RoomScreen(Screen[None]):
         self._look_at = look_at
         self.actors, self.tasks = ActorsPane(), TasksPane()
         self.messages, self.events_pane = MessagesPane(), EventsPane()
-        self.approvals = ApprovalsPane(keymap=keymap, monotonic=monotonic)
+        self.attention = AttentionPane(
+            keymap=keymap,
+            monotonic=monotonic,
+            item=store.item,
+            approval=lambda key: (store.approval(key), store.doing(key)),
+            now=now,
+        )
         self.composer = Composer(
             keymap=keymap, no_steer=lambda target: store.lacks(target).get("steer", "")
         )
@@ -87,7 +94,7 @@ class RoomScreen(Screen[None]):
             with Vertical(id="centre"):
                 yield self.messages
             with Vertical(id="right"):
-                yield self.approvals
+                yield self.attention
                 yield self.events_pane
         yield self.boot
         yield self.strip
@@ -157,21 +164,11 @@ class RoomScreen(Screen[None]):
         if Part.EVENTS in parts:
             self.events_pane.of(store.ask.actor_id)
             self.events_pane.show(store.events)
-        if parts & {Part.ACTORS, Part.APPROVALS}:
-            blocked = self.store.screens_blocked
-            key = self._keymap_shown.say("room.decide")
-            self.approvals.view.empty = (
-                f"No approval waits. Blocked screens: {blocked}, {key} goes to them."
-                if blocked
-                else "Nothing waits for you."
-            )
-            self.approvals.view.refresh()
-        if Part.APPROVALS in parts:
-            self.approvals.show_approvals(
-                store.approvals, lambda key: (store.approval(key), store.doing(key))
-            )
-            if not store.approvals:
-                self.back_from_approvals()
+        if Part.ATTENTION in parts:
+            total = sum(store.snapshot.totals.waiting.values())
+            self.attention.show_queue(store.attention, total)
+            if not store.attention:
+                self.back_from_queue()
         linked = store.daemon.link in {LinkState.HOSTING, LinkState.ATTACHED}
         if linked and not self._linked:
             self.composer.problem("")
@@ -231,24 +228,24 @@ class RoomScreen(Screen[None]):
 
     def _draw_bars(self) -> None:
         width = self.size.width
-        waiting = self.store.waiting
-        self.strip.set_class(bool(waiting), "-shown")
+        self.strip.set_class(bool(self.store.urgent), "-shown")
         decide = self._keymap_shown.say("room.decide")
-        self.strip.set_line(approval_lines.strip(self.store.approvals, width, decide))
+        self.strip.set_line(queue.strip(self.store.attention, width, decide))
         self._draw_alarm()
         unread = self.store.snapshot.totals.unread
         self.tabs.set_line(
             bars.tabs(
                 self.active,
                 blocked=self.store.screens_blocked,
-                waiting=len(waiting),
+                waiting=sum(row.waits for row in self.store.attention),
+                urgent=self.store.urgent,
                 unread=unread,
                 width=width,
             )
         )
         self.status.set_line(status.draw(self.store, width))
         typing = isinstance(self.focused, (Composer, Input))
-        idle = [key for word, key in deciding().items() if word in self.approvals.refused]
+        idle = [key for key in queue_keys() if key.id not in self.attention.offered]
         self.keys.set_line(
             bars.keys(self._scopes(), self._keymap_shown, width, typing=typing, without=idle)
         )
@@ -281,11 +278,13 @@ class RoomScreen(Screen[None]):
         if pane is None or isinstance(focused, Input):
             return ["app"]
         own = [str(pane.id)] if pane.id in SCOPES else []
+        if pane is self.attention:
+            own = ["approvals", "attention"]
         return [*own, "rows", "app", "room"]
 
-    def back_from_approvals(self) -> None:
-        """Put the operator back where he came from, if he is still at the approvals."""
-        if pane_of(self.focused) is self.approvals:
+    def back_from_queue(self) -> None:
+        """Put the operator back where he came from, if he is still at the queue."""
+        if pane_of(self.focused) is self.attention:
             back = self._came_from
             (back if back is not None and back.is_attached else self.composer).focus()
 
@@ -301,7 +300,7 @@ class RoomScreen(Screen[None]):
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Make the pane that has the focus the active one."""
         pane = pane_of(event.widget)
-        if pane is not self.approvals:
+        if pane is not self.attention:
             self._came_from = event.widget
         if pane is not None and pane.id in TABS:
             self._activate(str(pane.id))
@@ -318,29 +317,16 @@ class RoomScreen(Screen[None]):
         if name == "composer":
             self.composer.focus()
             return
-        if name == "approvals" and not self.store.approvals and not self.has_class("-one"):
-            self.notify(self.approvals.view.empty, timeout=2)
+        if name == "attention" and not self.store.attention and not self.has_class("-one"):
+            self.notify(self.attention.view.empty, timeout=2)
             return
         self._activate(name)
         self._draw_bars()
         self._pane(name).view.focus(scroll_visible=False)
 
-    async def action_waits(self) -> None:
-        """Go to what waits for the operator: approvals first, then blocked screens in turn."""
-        blocked = self.store.blocked_actors
-        if self.store.waiting or not blocked:
-            self.action_go("approvals")
-            return
-        if self.actors.filtering:  # it may hide the very row
-            await self.actors.end_filter()
-        self.action_go("actors")
-        view = self.actors.view
-        after = view.cursor + 1
-        rows = [*view.rows[after:], *view.rows[:after]]
-        actor_id = next(row.key for row in rows if row.key in blocked)
-        view.select(actor_id)
-        attach = self._keymap_shown.say("actors.attach")
-        self.notify(f"{actor_id}: its screen waits for a human. {attach} shows it.", timeout=4)
+    def action_waits(self) -> None:
+        """Go to what waits for the operator."""
+        self.action_go("attention")
 
     def _pane(self, name: str) -> Pane:
         return self.query_one(f"#{name}", Pane)
@@ -378,7 +364,7 @@ class RoomScreen(Screen[None]):
     def _actor_selected(self, event: RowsView.Moved) -> None:
         self._look_at(event.key)
 
-    @on(RowsView.Moved, "#approvals-view")
+    @on(RowsView.Moved, "#attention-view")
     def _question_selected(self) -> None:
         self._draw_bars()
 
@@ -394,7 +380,7 @@ class RoomScreen(Screen[None]):
     async def on_click(self, event: events.Click) -> None:
         """Go from the strip to what waits, from a tab to its pane."""
         if event.widget is self.strip:
-            self.action_go("approvals")
+            self.action_go("attention")
         elif event.widget is self.alarm or (event.widget is self.status and self.store.notices):
             await self.app.run_action("notices")
         elif event.widget is self.tabs:

@@ -98,8 +98,8 @@ def test_every_command_that_is_named_is_one_that_netsky_takes(seed: Seed) -> Non
     kinds = {item.kind for item in found}
     assert kinds == set(AttentionKind) - {AttentionKind.CRASH_LOOP, AttentionKind.LOST}
     for item in found:
-        assert item.actions
-        for action in item.actions:
+        assert item.about.actions
+        for action in item.about.actions:
             words = shlex.split(command(action).replace("JSON", "'{}'"))[1:]
             taking = NETSKY
             while hasattr(taking, "commands"):
@@ -188,6 +188,6 @@ def test_a_daemon_is_asked_when_there_is_one(netsky: Netsky, daemon: FakeDaemon,
 
 
 def test_an_answer_names_the_question_it_is_for(netsky: Netsky, daemon: FakeDaemon) -> None:
-    daemon.answers["send"] = {"message_id": "m-1", "input_id": "i-1", "status": "queued"}
+    daemon.answers["send"] = {"message_id": "m-1", "input_id": "i-1", "status": "queued", "held": ""}
     netsky("send", "manager0", "That one.", "--answers", "m-9")
     assert daemon.calls[0][1]["in_reply_to"] == "m-9"

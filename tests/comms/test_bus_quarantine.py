@@ -30,8 +30,8 @@ async def test_a_bad_envelope_waits_for_the_owner_with_its_reason(bus: Bus) -> N
     assert (await known(bus)).keys() == {("worker1", name)}
     (item,) = await bus.people.database.read(attention.list_)
     assert (item.kind, item.actor) == (AttentionKind.QUARANTINED, "worker1")
-    assert "text" in item.text
-    assert item.detail == f"channels/worker1/poison/{name}"
+    assert "text" in item.about.text
+    assert item.about.detail == f"channels/worker1/poison/{name}"
 
 
 async def test_what_lay_there_before_or_other_programs_put_there_is_found(bus: Bus) -> None:

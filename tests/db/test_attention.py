@@ -111,8 +111,8 @@ async def test_an_approval_waits_with_the_decisions_it_offers_until_it_is_decide
     approval_id = await ask(making, available_decisions=("accept", "decline", "strange"))
     (item,) = await waits(making)
     assert (item.key, item.kind, item.actor) == ("approval:a1", AttentionKind.APPROVAL, "worker1")
-    assert (item.since, item.text, item.urgency) == (5, "wants to run: make", Urgency.NOW)
-    assert [(each.method, dict(each.params)) for each in item.actions] == [
+    assert (item.since, item.about.text, item.urgency) == (5, "wants to run: make", Urgency.NOW)
+    assert [(each.method, dict(each.params)) for each in item.about.actions] == [
         ("approvals.decide", {"id": "a1", "decision": "accept"}),
         ("approvals.decide", {"id": "a1", "decision": "decline"}),
     ]
@@ -139,9 +139,9 @@ async def test_every_kind_of_approval_says_what_is_asked(making, fields, text):
     kind = kinds[text.partition(":")[0]]
     await ask(making, kind=kind, **fields)
     (item,) = await waits(making)
-    assert item.text == text
+    assert item.about.text == text
     asks = kind in {ApprovalKind.USER_INPUT, ApprovalKind.ELICITATION}
-    assert (item.actions[0].types, item.actions[0].label) == (
+    assert (item.about.actions[0].types, item.about.actions[0].label) == (
         ("answer", "answer") if asks else ("", "accept")
     )
 
@@ -152,12 +152,12 @@ async def test_a_question_to_the_owner_waits_until_it_is_answered(making):
     )
     await making.post(sender="worker1", target=MANAGER0, kind=MessageKind.QUESTION)
     (item,) = await waits(making)
-    assert (item.kind, item.ref, item.text) == (
+    assert (item.kind, item.ref, item.about.text) == (
         AttentionKind.QUESTION,
         asked.message.id,
         "Which?",
     )
-    (answer,) = item.actions
+    (answer,) = item.about.actions
     assert (answer.method, answer.types) == ("send", "body")
     await making.post(**answer.params, body="This one.")
     assert await keys(making) == []
@@ -168,9 +168,9 @@ async def test_an_uncertain_input_waits_until_it_is_resolved(making):
     await settle(making, found, InputStatus.UNCERTAIN, reason="no history")
     (item,) = await waits(making)
     assert (item.kind, item.ref, item.since) == (AttentionKind.UNCERTAIN, found, 7)
-    assert (item.text, item.detail) == ("may not have arrived: Build it", "no history")
-    assert all(action.sure for action in item.actions)
-    assert [dict(action.params)["action"] for action in item.actions] == ["resend", "drop"]
+    assert (item.about.text, item.about.detail) == ("Build it", "no history")
+    assert all(action.sure for action in item.about.actions)
+    assert [dict(action.params)["action"] for action in item.about.actions] == ["resend", "drop"]
     await making.write(lambda tx: inputs.requeue(tx, [found], reason="again"))
     assert await keys(making) == []
 
@@ -179,8 +179,12 @@ async def test_a_blocked_screen_waits_until_it_is_free_or_its_actor_takes_no_wor
     await making.session(session("s-1", "worker1"))
     await making.write(lambda tx: sessions.set_blocked(tx, "s-1", "a dialog", now=4))
     (item,) = await waits(making)
-    assert (item.key, item.since, item.text) == ("blocked:worker1", 4, "its screen waits: a dialog")
-    assert item.actions[0].method == "actors.terminal"
+    assert (item.key, item.since, item.about.text) == (
+        "blocked:worker1",
+        4,
+        "a dialog",
+    )
+    assert item.about.actions[0].method == "actors.terminal"
     await park(making, "by hand")
     assert await keys(making) == ["parked:worker1"]
     await making.write(lambda tx: actors.set_status(tx, "worker1", ActorStatus.ACTIVE, now=7))
@@ -202,8 +206,8 @@ async def test_a_parked_actor_waits_until_it_is_resumed_and_a_crash_loop_is_name
     await park(making, reason)
     (item,) = await waits(making)
     assert (item.key, item.kind) == (f"{kind}:worker1", kind)
-    assert (item.since, item.text, item.urgency) == (6, f"parked: {reason}", Urgency.SOON)
-    assert item.actions[0].method == "actors.resume"
+    assert (item.since, item.about.text, item.urgency) == (6, reason, Urgency.SOON)
+    assert item.about.actions[0].method == "actors.resume"
     await making.write(lambda tx: actors.set_status(tx, "worker1", ActorStatus.ACTIVE, now=7))
     assert await keys(making) == []
 
@@ -212,8 +216,8 @@ async def test_a_lost_approval_waits_until_it_was_asked_again_or_put_away(making
     first, second = await ask(making, "1"), await ask(making, "2")
     await lose(making)
     one, two = await waits(making)
-    assert (one.key, one.text) == ("lost:a1", "lost, it wants to run: make")
-    again, away = one.actions
+    assert (one.key, one.about.text) == ("lost:a1", "wants to run: make")
+    again, away = one.about.actions
     assert (again.method, dict(again.params)) == (ASK_AGAIN, {"id": first})
     assert (away.method, dict(away.params)) == (PUT_AWAY, {"key": one.key})
     statement = "UPDATE approvals SET asked_again_input = 'i-9' WHERE id = ?"
@@ -234,9 +238,9 @@ async def test_a_message_of_the_owner_s_that_failed_or_was_refused_waits_until_p
     large = await refused(making, target="worker1", body="Too much")
     found = await waits(making)
     assert [item.ref for item in found] == [failed, large]
-    assert [item.text for item in found] == ["failed: Build it", "refused: Too much"]
-    assert found[0].detail == "the model is down."
-    assert [action.method for action in found[0].actions] == [SEND_AGAIN, PUT_AWAY]
+    assert [item.about.text for item in found] == ["Build it", "Too much"]
+    assert found[0].about.detail == "the model is down."
+    assert [action.method for action in found[0].about.actions] == [SEND_AGAIN, PUT_AWAY]
     await making.write(lambda tx: attention.put_away(tx, f"failed:{failed}", now=9))
     assert await keys(making) == [f"failed:{large}"]
 
@@ -245,15 +249,15 @@ async def test_bad_files_of_an_address_wait_as_one_until_put_away_or_gone(making
     await poison(making, "1.json")
     (one,) = await waits(making)
     assert (one.key, one.actor, one.since) == ("quarantined:worker3", "worker3", 8)
-    assert (one.text, one.detail) == (
-        "a file of the bus is bad: not JSON",
+    assert (one.about.text, one.about.detail) == (
+        "not JSON",
         "channels/worker3/poison/1.json",
     )
     await poison(making, "2.json", at=9)
     (both,) = await waits(making)
     assert (both.key, both.since) == (one.key, 8)
-    assert both.text == "2 files of the bus are bad, the last: not JSON"
-    assert both.detail == "channels/worker3/poison/2.json, the last"
+    assert both.about.text == "2 files, the last: not JSON"
+    assert both.about.detail == "channels/worker3/poison/2.json, the last"
     gone = [("worker3", "1.json"), ("worker3", "2.json")]
     await making.write(lambda tx: bus_poison.update(tx, added=(), removed=gone))
     assert await keys(making) == []
@@ -266,7 +270,7 @@ async def test_a_bad_file_that_comes_after_the_others_were_put_away_is_news_agai
     assert await keys(making) == []
     await poison(making, "2.json", at=11)
     (item,) = await waits(making)
-    assert (item.since, item.text) == (11, "a file of the bus is bad: not JSON")
+    assert (item.since, item.about.text) == (11, "not JSON")
     (told,) = await making.read(lambda tx: attention.waiting(tx, limit=5))
     assert not told.told
 

@@ -8,6 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.agents.ways import closed
+from netsky_runtime.attention.items import (
+    About,
+    AttentionItem,
+    Urgency,
+    about_approval,
+    about_blocked,
+    key_of,
+)
 from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.codex.mcp_server import McpServerRuntime
 from netsky_runtime.codex.resident.runtime import ResidentRuntime
@@ -16,7 +24,9 @@ from netsky_runtime.db.trace import Chain, InputTrace, Step, Trace
 from netsky_runtime.errors import NetskyError, NoDaemon, NotFound
 from netsky_runtime.records import OWNER, ActorInput, Message, Rung
 from netsky_runtime.states import (
+    ActorStatus,
     ApprovalStatus,
+    AttentionKind,
     Direction,
     InputMode,
     InputStatus,
@@ -116,6 +126,12 @@ class RunningClock(SteadyClock):
         await asyncio.sleep(seconds)
 
 
+def waits(kind: AttentionKind, ref: str, actor: str, since: int, about: About) -> AttentionItem:
+    """Something that waits."""
+    key = key_of(kind, ref)
+    return AttentionItem(key=key, kind=kind, ref=ref, actor=actor, since=since, about=about)
+
+
 @dataclass(frozen=True)
 class FakePush:
     kind: str
@@ -148,8 +164,14 @@ class FakeSource:
             for approval in whole.approvals
             if approval.status is ApprovalStatus.PENDING or approval.id in ask.approvals_known
         )
+        queue = self.queue()
+        counted: dict[Urgency, int] = {}
+        for item in queue:
+            counted[item.urgency] = counted.get(item.urgency, 0) + 1
         return replace(
             whole,
+            attention=queue,
+            totals=replace(whole.totals, waiting=counted),
             messages=whole.messages[-ask.messages :],
             events=tuple(event for event in whole.events if event.actor_id == ask.actor_id)[
                 -ask.events :
@@ -157,6 +179,38 @@ class FakeSource:
             events_of=ask.actor_id,
             approvals=approvals,
         )
+
+    def queue(self) -> tuple[AttentionItem, ...]:
+        """What waits as the database would tell it, beside what the test has put there."""
+        found = [
+            waits(
+                AttentionKind.APPROVAL,
+                each.id,
+                each.actor_id,
+                each.created_at,
+                about_approval(each),
+            )
+            for each in self.whole.approvals
+            if each.status is ApprovalStatus.PENDING
+        ]
+        found += [
+            waits(
+                AttentionKind.BLOCKED,
+                fact.actor.id,
+                fact.actor.id,
+                fact.session.blocked_at or NOW,
+                about_blocked(fact.actor.id, fact.session.blocked),
+            )
+            for fact in self.whole.actors
+            if fact.session is not None
+            and fact.session.blocked
+            and fact.actor.status is ActorStatus.ACTIVE
+        ]
+        found += self.whole.attention
+        return tuple(sorted(found, key=lambda item: (item.urgency, item.since, item.key)))
+
+    async def approval(self, approval_id: str) -> Any:
+        return next(each for each in self.whole.approvals if each.id == approval_id)
 
     async def task(self, task_id: str) -> Any:
         for fact in self.whole.tasks:

@@ -65,11 +65,11 @@ async def test_approvals_that_others_decide_give_the_focus_back_when_they_go():
     for size in (NARROW, (120, 36), WIDE):
         async with open_room(story.day(approvals=story.approvals()[:1]), size=size) as room:
             await room.press("escape", "1", "f5")
-            assert pane_of(room.app.focused) is room.app.room.approvals
+            assert pane_of(room.app.focused) is room.app.room.attention
             room.connector.handle.settle("a3", ApprovalStatus.RESOLVED_ELSEWHERE)
             await room.until(lambda room=room: not room.app.store.waiting)
             room.clock.pass_seconds(10)
-            await room.until(lambda room=room: not room.app.store.approvals)
+            await room.until(lambda room=room: not room.app.store.attention)
             await room.until(lambda room=room: room.app.focused is room.app.room.actors.view)
 
 
@@ -98,7 +98,7 @@ async def test_a_question_that_slips_under_the_finger_is_not_decided():
         await room.until(lambda: len(room.app.store.waiting) == 1)
         room.clock.pass_seconds(6)
         room.app.changed(room.app.store.tick(room.clock.now()))
-        await room.until(lambda: room.app.room.approvals.view.current.key == "a4")
+        await room.until(lambda: room.app.room.attention.view.current.ref == "a4")
         await room.press("y")
         assert room.connector.handle.asked("approvals.decide") == []
         await room.settle()
@@ -109,7 +109,7 @@ async def test_a_question_that_slips_under_the_finger_is_not_decided():
 async def test_pressing_twice_does_not_decide_the_next_question():
     async with open_room() as room:
         await room.press("f5", "y")
-        await room.until(lambda: room.app.room.approvals.view.current.key == "a4")
+        await room.until(lambda: room.app.room.attention.view.current.ref == "a4")
         await room.press("y")
         assert len(room.connector.handle.asked("approvals.decide")) == 1
 
@@ -139,7 +139,7 @@ async def test_only_keys_that_the_selected_question_offers_are_named(size):
     only = replace(first, available_decisions=("accept", "decline"))
     async with open_room(story.day(approvals=(only, second)), size=size) as room:
         await room.press("f5")
-        pane, keys = room.app.room.approvals, room.app.room.keys
+        pane, keys = room.app.room.attention, room.app.room.keys
 
         def named():
             return str(pane.border_subtitle), "".join(text for text, _ in keys.line)
@@ -185,16 +185,17 @@ async def test_the_page_of_a_question_decides_that_question_and_closes():
         ]
 
 
-async def test_the_bell_rings_once_for_a_new_question(monkeypatch):
+async def test_the_bell_rings_when_the_daemon_says_so_and_not_for_what_is_read(monkeypatch):
     async with open_room(story.day(approvals=())) as room:
         rung = []
         monkeypatch.setattr(room.app, "bell", lambda: rung.append(1))
         room.connector.reader.change(approvals=story.approvals())
         await room.until(lambda: len(room.app.store.waiting) == 2)
-        before = len(room.connector.reader.asked)
-        room.app.feed.touch()
-        await room.until(lambda: len(room.connector.reader.asked) > before)
-        assert rung == [1]
+        assert rung == []
+        room.connector.handle.push("notice", level="ring", text="worker1 asks for an approval.")
+        await room.until(lambda: rung)
+        told = [told.message for told in room.app._notifications]
+        assert (rung, told) == ([1], ["worker1 asks for an approval."])
 
 
 async def test_what_waits_is_named_above_the_composer_whatever_is_shown():

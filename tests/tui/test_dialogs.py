@@ -96,7 +96,7 @@ async def test_commands_fit_the_task_under_the_cursor_and_lead_to_the_approvals(
         offered = {name: about for name, about, _ in palette.commands(room.app)}
         first = room.app.room.tasks.view.current.key
         assert f"Mark {first} done" in offered
-        assert "y accept" in offered["Approvals: go to"]
+        assert "y accept" in offered["What waits for you: go to"]
         room.app.room.tasks.view.select("t1")
         offered = {name: about for name, about, _ in palette.commands(room.app)}
         assert "Mark t1 done" not in offered

@@ -96,41 +96,41 @@ async def test_a_screen_that_blocks_an_actor_is_seen_from_everywhere(size, badge
     async with open_room(Snapshot(actors=(story.blocked_resident(),)), size=size) as room:
         await room.press("escape", "3")
         assert badge in room.text()
-        assert "▲ 1 screen blocked" in room.text()
+        assert "▲ 1 waiting" in room.text()
+        assert "1 waits for you" in room.text()
     async with open_room(one(RESIDENT), size=size) as room:
-        assert "screen blocked" not in room.text()
+        assert "▲ 0 waiting" in room.text()
+        assert "waits for you" not in room.text()
 
 
 @pytest.mark.parametrize("size", [NARROW, WIDE])
-async def test_f5_goes_to_a_screen_that_waits_when_no_approval_does(size):
+async def test_f5_goes_to_a_screen_that_waits_and_one_key_shows_it(size, monkeypatch):
     idle = story.actor("worker1", "manager0", HealthState.IDLE, "nothing to do", 1)
     other = replace(story.blocked_resident(), actor=replace(idle.actor, id="worker2"))
-    async with open_room(
-        Snapshot(actors=(story.blocked_resident(), idle, other)), size=size
-    ) as room:
-        for actor_id in ("worker2", "manager0"):
-            await room.press("f5")
-            assert room.app.focused is room.app.room.actors.view
-            assert room.app.room.actors.view.current.key == actor_id
-            await room.until(lambda who=actor_id: f"{who}: its screen waits" in room.text())
-        assert "Nothing waits for you" not in room.text()
+    actors = (story.blocked_resident(), idle, other)
+    async with open_room(Snapshot(actors=actors), size=size) as room:
+        shown = []
+
+        async def attach(actor_id):
+            shown.append(actor_id)
+
+        monkeypatch.setattr(room.app.attaching, "attach", attach)
+        await room.press("f5")
+        assert room.app.focused is room.app.room.attention.view
+        assert "manager0 screen blocked a dialog that" in room.text()
+        assert "a show its screen" in str(room.app.room.attention.border_subtitle)
+        await room.press("down", "a")
+        await room.until(lambda: shown)
+        assert shown == ["worker2"]
 
 
-async def test_f5_finds_a_blocked_actor_behind_a_filter_and_approvals_go_first():
+async def test_approvals_and_blocked_screens_are_one_queue_by_their_age():
     snapshot = Snapshot(actors=(story.blocked_resident(),))
-    async with open_room(snapshot) as room:
-        await room.press("escape", "1", "slash", *"zzz", "enter", "f5")
-        assert room.app.room.actors.view.current.key == "manager0"
-    waits = story.day(approvals=story.approvals()[:1])
+    waits = story.day(approvals=story.approvals())
     async with open_room(replace(snapshot, approvals=waits.approvals)) as room:
         await room.press("f5")
-        assert room.app.focused is room.app.room.approvals.view
-
-
-async def test_an_empty_list_of_approvals_does_not_hide_that_a_screen_waits():
-    async with open_room(Snapshot(actors=(story.blocked_resident(),)), size=NARROW) as room:
-        await room.press("escape", "5")
-        assert "No approval waits. Blocked screens: 1, F5 goes to them." in room.text()
+        rows = room.app.room.attention.view.rows
+        assert [row.key for row in rows] == ["approval:a3", "blocked:manager0", "approval:a4"]
 
 
 async def test_why_an_actor_is_blocked_is_told_whole():

@@ -39,6 +39,7 @@ async def test_nothing_is_read_while_what_was_just_sent_is_on_its_way() -> None:
         clock=clock,
         changed=lambda _parts: None,
         progress=lambda _line: None,
+        rung=lambda _text: None,
         told_to_stop=lambda _keep: None,
     )
     async with asyncio.TaskGroup() as group:

@@ -1,0 +1,216 @@
+"""Everything that waits for a human, with all there is to say of the selected thing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.message import Message
+
+from netsky_runtime.attention.items import Urgency
+from netsky_runtime.states import AttentionKind, DecisionWord
+from netsky_tui.drawing import attention, paragraphs
+from netsky_tui.drawing.attention import AttentionRow
+from netsky_tui.keymap import Keymap, bindings
+from netsky_tui.widgets.approvals import Decide, Refuse, objection
+from netsky_tui.widgets.panes import Pane
+from netsky_tui.widgets.rows import RowsView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+    from netsky_runtime.attention.items import Action, AttentionItem
+    from netsky_runtime.records import Approval
+
+SETTLE = 0.7
+"""Seconds a thing must have been in view before a key that was meant for another can hit it."""
+_LISTED = 7
+"""Rows of the list; the rest of the pane is what the selected one is about."""
+_SOON = "That has only just come up. Read it, then press the key again."
+
+
+class Act(Message):
+    """The operator wants something done about what waits."""
+
+    def __init__(self, item: AttentionItem, action: Action) -> None:
+        super().__init__()
+        self.item, self.action = item, action
+
+
+class AttentionList(RowsView[AttentionRow]):
+    """The list; page keys scroll what is said of the selected thing."""
+
+    detail: RowsView[Any]
+
+    def action_page_up(self) -> None:
+        """Scroll up what is said of it."""
+        self.detail.action_page_up()
+
+    def action_page_down(self) -> None:
+        """Scroll down what is said of it."""
+        self.detail.action_page_down()
+
+
+class AttentionPane(Pane):
+    """A list above the selected thing, whole. Keys decide only in here."""
+
+    number, name_shown = "5", "waiting"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("approvals"), *bindings("attention")]
+
+    def __init__(
+        self,
+        *,
+        keymap: Keymap,
+        monotonic: Callable[[], float],
+        item: Callable[[str], AttentionItem | None],
+        approval: Callable[[str], tuple[Approval | None, str]],
+        now: Callable[[], int],
+    ) -> None:
+        """Make it; ``item`` finds what waits by its key, ``approval`` what is to be decided.
+
+        The latter with the decision on its way. ``now`` is the wall clock in milliseconds.
+        """
+        view = AttentionList(
+            attention.draw,
+            height=attention.height,
+            empty="Nothing waits for you.",
+            id="attention-view",
+        )
+        super().__init__(view, id="attention")
+        self.detail: RowsView[Any] = RowsView(paragraphs.draw, cursor=False, id="attention-detail")
+        self.detail.can_focus = False
+        view.detail = self.detail
+        self._keymap_shown, self._monotonic, self._now = keymap, monotonic, now
+        self._item, self._approval = item, approval
+        self._came_up = float("-inf")
+        self._shown = ""
+
+    def compose(self) -> ComposeResult:
+        """Lay out list and detail."""
+        yield self.view
+        yield self.detail
+
+    def show_queue(self, rows: Sequence[AttentionRow], total: int) -> None:
+        """Show what waits, of which there are ``total``."""
+        urgent = any(row.waits and row.urgency is Urgency.NOW for row in rows)
+        self.set_class(not rows, "-nothing")
+        self.set_class(urgent, "-waiting")
+        listed = sum(row.waits for row in rows)
+        self._label(f" · {listed} of {total}" if total > listed else "")
+        self.show(rows, self.note)
+        self._label_keys()
+        self.view.styles.height = max(1, min(_LISTED, len(rows)))
+        self._show_detail()
+
+    @on(RowsView.Moved)
+    def _moved(self, event: RowsView.Moved) -> None:
+        if event.view is self.view:
+            if not event.by_hand:
+                self._came_up = self._monotonic()
+            self._label_keys()
+            self._show_detail()
+
+    @property
+    def _selected(self) -> tuple[AttentionRow | None, Approval | None, str]:
+        """The selected row, its approval if it is one, and the decision on its way."""
+        row = self.view.current
+        if row is None or row.kind is not AttentionKind.APPROVAL:
+            return row, None, ""
+        return (row, *self._approval(row.ref))
+
+    @property
+    def offered(self) -> frozenset[str]:
+        """The names of the keys that do something about the selected thing."""
+        row, approval, _ = self._selected
+        if row is None or not row.waits:
+            return frozenset()
+        if approval is not None:
+            return self._keymap_shown.that_decide(paragraphs.offered(approval))
+        item = self._item(row.key)
+        names = {
+            "attention.act": attention.main_action(item) if item else None,
+            "attention.end": attention.last_action(item) if item else None,
+        }
+        return frozenset(name for name, action in names.items() if action is not None)
+
+    def _label_keys(self) -> None:
+        """Say in the frame which keys do something about the selected thing."""
+        row, approval, _ = self._selected
+        said: list[str] = []
+        if approval is not None and any(each.waits for each in self._all):
+            said.append(self._keymap_shown.deciding(paragraphs.offered(approval)))
+        elif row is not None and (item := self._item(row.key)) is not None:
+            main, last = attention.main_action(item), attention.last_action(item)
+            for name, action in (("attention.act", main), ("attention.end", last)):
+                if action is not None:
+                    said.append(f"{self._keymap_shown.say(name)} {action.label}")
+        self.note = " · ".join(said)
+        self._pour()
+
+    def _show_detail(self) -> None:
+        row, approval, doing = self._selected
+        item = self._item(row.key) if row is not None else None
+        if approval is not None:
+            self.detail.set_rows(paragraphs.approval_document(approval, doing=doing))
+        else:
+            self.detail.set_rows(attention.document(item, self._now()) if item else ())
+        if row is not None and row.key != self._shown:
+            self._shown = row.key
+            self.detail.scroll_home(animate=False)
+
+    def action_decide(self, word: str) -> None:
+        """Decide the selected question."""
+        row, approval, _ = self._selected
+        decision = DecisionWord(word)
+        if row is not None and row.kind is not AttentionKind.APPROVAL:
+            problem = f"That is no approval. {self.note or 'Enter opens it.'}"
+        else:
+            problem = objection(approval, row, decision)
+        if not problem and self._just_came_up:
+            problem = _SOON
+        if problem or row is None:
+            self.post_message(Refuse(problem))
+            return
+        self.post_message(Decide(row.ref, decision))
+
+    def action_act(self) -> None:
+        """Do what one most likely wants to do about the selected thing."""
+        self._act(attention.main_action)
+
+    def action_end(self) -> None:
+        """Take the selected thing out of the queue."""
+        self._act(attention.last_action)
+
+    def _act(self, choose: Callable[[AttentionItem], Action | None]) -> None:
+        row = self.view.current
+        item = self._item(row.key) if row is not None else None
+        action = choose(item) if item is not None else None
+        if row is None or item is None:
+            self.post_message(Refuse("Nothing is selected."))
+        elif action is None:
+            self.post_message(Refuse(f"Not here. {self.note or 'Enter opens it.'}"))
+        elif self._just_came_up:
+            self.post_message(Refuse(_SOON))
+        else:
+            self.post_message(Act(item, action))
+
+    @property
+    def _just_came_up(self) -> bool:
+        return self._monotonic() - self._came_up < SETTLE
+
+    def next_urgent(self, after: str) -> bool:
+        """Put the cursor on the next thing for which somebody stands still, as if just come up.
+
+        ``after`` is the approval that was decided. False when there is none.
+        """
+        rows = self.view.rows
+        place = next((i for i, row in enumerate(rows) if row.ref == after), -1)
+        for row in [*rows[place + 1 :], *rows[: max(0, place)]]:
+            if row.waits and row.urgency is Urgency.NOW and row.ref != after:
+                self.view.select(row.key)
+                self._came_up = self._monotonic()
+                return True
+        return False
