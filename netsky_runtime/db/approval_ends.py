@@ -51,8 +51,9 @@ _LOSE_THREAD = _LOSE + "thread_id = ? RETURNING *"
 _LOSE_TURN = _LOSE + "thread_id = ? AND turn_id = ? RETURNING *"
 _ELSEWHERE = """
 UPDATE approvals SET status = 'resolved_elsewhere', answer_json = NULL, decided_by = '',
-    rule_id = ''
-WHERE id = ? AND sent_at IS NULL AND decided_by <> '' AND status <> 'resolved_elsewhere'
+    rule_id = '', lost_reason = ''
+WHERE id = ? AND sent_at IS NULL AND decided_by <> ''
+    AND status NOT IN ('resolved_elsewhere', 'lost')
 RETURNING *
 """
 

@@ -56,7 +56,10 @@ _DECIDE = """
 UPDATE approvals SET status = ?, answer_json = ?, decided_by = ?, rule_id = ?, decided_at = ?
 WHERE id = ? AND status = 'pending' RETURNING id
 """
-_SENT = "UPDATE approvals SET sent_at = ? WHERE id = ? AND decided_by <> ''"
+_SENT = """
+UPDATE approvals SET sent_at = ?, lost_reason = '' WHERE id = ? AND decided_by <> ''
+    AND status <> 'lost'
+"""
 _REOPEN = """
 UPDATE approvals SET status = 'pending', answer_json = NULL, decided_by = '', rule_id = '',
     decided_at = NULL, lost_reason = ''
