@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.clock import iso
+from netsky_runtime.db import holds
 from netsky_runtime.errors import UsageError
 from netsky_runtime.states import BudgetScope
 
@@ -50,7 +51,9 @@ class BudgetVerbs:
 
     async def pause(self, request: protocol.PauseUntil) -> dict[str, Any]:
         """Send nothing to anybody for a time. Running turns go on."""
-        return _pause(await self._pauses.pause(until=request.until))
+        pause = await self._pauses.pause(until=request.until)
+        words = holds.paused(pause, now=pause.began_at).reason
+        return {**_pause(pause), "reason": words}
 
     async def unpause(self, _request: protocol.Empty) -> dict[str, Any]:
         """End every pause, also one that a limit asked for."""

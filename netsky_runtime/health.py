@@ -100,8 +100,7 @@ def derive(
     if turn is not None:
         return _in_turn(turn, vital or Vital(), heard)
     if hold is not None:
-        ends = HealthState.BLOCKED if hold.until is None else HealthState.HEALTHY
-        return known(ends, f"waiting: {hold.reason}", None)
+        return known(*_held(hold), None)
     if question_since is not None:
         return known(HealthState.BLOCKED, "question", question_since)
     if last_turn is TurnStatus.FAILED:
@@ -110,6 +109,12 @@ def derive(
         reason = f"{waiting} input{'s' if waiting > 1 else ''} waiting"
         return known(HealthState.HEALTHY, reason, None)
     return known(HealthState.IDLE, "nothing to do", last_event_at)
+
+
+def _held(hold: Hold) -> tuple[HealthState, str]:
+    """What ends by itself blocks nobody."""
+    state = HealthState.BLOCKED if hold.until is None else HealthState.HEALTHY
+    return state, f"waiting: {hold.reason}"
 
 
 def _in_turn(turn: Turn, vital: Vital, heard: Evidence) -> Health:

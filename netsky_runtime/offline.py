@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbTable]:
     """Offer the verbs that need no threads, under the home's lock, while no daemon runs.
 
-    Raises ``DaemonRunning`` when one has just started, ``Refused`` for an agent, and what opening a home raises.
+    Raises ``DaemonRunning`` when one has just started, ``Refused`` for an agent, and what opening
+    a home raises.
     """
     clock = SystemClock()
     ids = SortableIds(clock)
@@ -66,8 +67,8 @@ async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbT
         def nobody(*_words: object) -> None:
             """Tell nobody."""
 
-        budgets = BudgetKeeper(database=database, clock=clock, stop=nobody, tell=nobody, wake=wake)
-        pauses = Pauses(database=database, clock=clock, log=nobody, tell=nobody, wake_all=nobody)
+        budgets = BudgetKeeper(database=database, clock=clock, log=nobody, stop=nobody, wake=wake)
+        pauses = Pauses(database=database, clock=clock, log=nobody, wake_all=nobody)
         records = RecordVerbs(
             database=database,
             inbox=Inbox(database=database, clock=clock, ids=ids, wake=wake),

@@ -69,13 +69,13 @@ class Services:
     ) -> None:
         self.live = LiveState()
         self.pauses = Pauses(
-            database=database, clock=clock, log=log, tell=self.tell, wake_all=self.wake_all
+            database=database, clock=clock, log=log, wake_all=self.wake_all
         )
         self.budgets = BudgetKeeper(
             database=database,
             clock=clock,
             stop=TurnStopper(supervisor=supervisor, log=log, interrupt=self.interrupt),
-            tell=self.tell,
+            log=log,
             wake=self.wake,
         )
         self.facts = FactWriter(database=database, clock=clock, log=log, budgets=self.budgets)
@@ -221,10 +221,6 @@ class Services:
     def wake_all(self) -> None:
         """Let every actor look at its queue."""
         self.fleet.wake_all()
-
-    def tell(self, words: str) -> None:
-        """Say a sentence to the operator, among the notices."""
-        self.runtimes.tell(words)
 
     async def interrupt(self, actor_id: str) -> str:
         """Stop the actor's turn and return its id; raises what ``Fleet.interrupt`` does."""

@@ -64,8 +64,8 @@ class Effects:
 
     stop: dict[str, str] = field(default_factory=dict)
     """Actor to turn: what is to be interrupted."""
-    tell: list[str] = field(default_factory=list)
-    """What the owner is told."""
+    log: list[str] = field(default_factory=list)
+    """What was found to be used up."""
     wake: set[str] = field(default_factory=set)
     """Actors that may go on."""
 
@@ -78,14 +78,14 @@ class BudgetKeeper:
         *,
         database: Database,
         clock: Clock,
+        log: Log,
         stop: Callable[[str, str], None],
-        tell: Callable[[str], None],
         wake: Callable[[str], None],
     ) -> None:
         self._database = database
         self._clock = clock
         self._stop = stop
-        self._tell = tell
+        self._log = log
         self._wake = wake
 
     async def count(self, tx: Tx, used: Iterable[Usage]) -> Effects:
@@ -100,11 +100,11 @@ class BudgetKeeper:
         return effects
 
     def carry_out(self, effects: Effects) -> None:
-        """Interrupt, tell and wake, after the commit."""
+        """Interrupt, log and wake, after the commit."""
         for actor_id, turn_id in effects.stop.items():
             self._stop(actor_id, turn_id)
-        for words in effects.tell:
-            self._tell(words)
+        for words in effects.log:
+            self._log("warning", "budget used up", {"reason": words})
         for actor_id in effects.wake:
             self._wake(actor_id)
 
@@ -185,7 +185,7 @@ class BudgetKeeper:
         until = next_midnight(now)
         await pauses.begin(tx, PauseKind.DAY, day.reason, resumes_at=until, now=now)
         self._mark(effects, await turns.stop_for(tx, f"stopped by {day.name}"))
-        effects.tell.append(f"Nothing is sent until midnight: {day.reason}. Raise it: {day.remedy}")
+        effects.log.append(day.reason)
 
     async def _park(
         self, tx: Tx, actor_id: str, gauge: Gauge, effects: Effects, *, now: int
@@ -196,7 +196,7 @@ class BudgetKeeper:
         if actor.status is ActorStatus.ACTIVE:
             reason = f"{PARKED}{gauge.reason}"
             await actors.set_status(tx, actor_id, ActorStatus.PARKED, reason=reason, now=now)
-            effects.tell.append(f"{actor_id} is parked: {gauge.reason}. Raise it: {gauge.remedy}")
+            effects.log.append(gauge.reason)
 
     @staticmethod
     def _mark(effects: Effects, running: Iterable[Turn]) -> None:

@@ -39,13 +39,11 @@ class Pauses:
         database: Database,
         clock: Clock,
         log: Log,
-        tell: Callable[[str], None],
         wake_all: Callable[[], None],
     ) -> None:
         self._database = database
         self._clock = clock
         self._log = log
-        self._tell = tell
         self._wake_all = wake_all
         self._reset: limits.Reached | None = None
         """The last limit that Codex told to be reached."""
@@ -110,9 +108,7 @@ class Pauses:
         return over
 
     def _say(self, pause: Pause, now: int) -> None:
-        words = holds.paused(pause, now=now).reason
-        self._log("warning", "fleet paused", {"reason": words})
-        self._tell(f"Nothing is sent: {words}. Running turns go on. `netsky unpause` ends it.")
+        self._log("warning", "fleet paused", {"reason": holds.paused(pause, now=now).reason})
 
 
 class Gate:

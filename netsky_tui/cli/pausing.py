@@ -47,7 +47,7 @@ def pause(
     if as_json:
         emit(answer)
     else:
-        narrate(f"Paused until {answer['until'] or '`netsky unpause`'}. Running turns go on.")
+        narrate(f"Now {answer['reason']}. Running turns go on; `netsky unpause` ends it.")
 
 
 def unpause(ctx: typer.Context, as_json: AsJson = False) -> None:

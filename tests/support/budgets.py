@@ -17,6 +17,6 @@ def keeper(database: Database, clock: Clock) -> BudgetKeeper:
         database=database,
         clock=clock,
         stop=lambda *_turn: None,
-        tell=lambda _words: None,
+        log=lambda *_line: None,
         wake=lambda _actor_id: None,
     )

@@ -69,6 +69,7 @@ class Crew:
         boottime: Callable[[], float] | None = None,
     ) -> None:
         self.clock = clock
+        self.cwd = cwd
         self.ids = SortableIds(self.clock)
         self.database = database
         self.runtime = runtime
@@ -97,7 +98,6 @@ class Crew:
             database=database,
             clock=self.clock,
             log=self.log,
-            tell=self.told.append,
             wake_all=lambda: self.fleet.wake_all(),
         )
         self.budgets = BudgetKeeper(
@@ -108,7 +108,7 @@ class Crew:
                 log=self.log,
                 interrupt=lambda actor_id: self.fleet.interrupt(actor_id),
             ),
-            tell=self.told.append,
+            log=self.log,
             wake=self.wake,
         )
         self.facts = FactWriter(
@@ -295,7 +295,7 @@ async def crew(
     """Run a fleet on ``folder``; coming back to the same folder is a restart.
 
     New actors go through ``runtime``; ``others`` are doors that there are besides.
-    ``clock`` is the fleet's alone: scripted turns and the database go on by the machine's.
+    ``starts`` is whether its actors are brought back at once. ``clock`` is the fleet's alone: scripted turns and the database go on by the machine's.
     ``boottime`` is that clock with the time the machine slept; without it, it never sleeps.
     """
     machine = SystemClock()
@@ -309,7 +309,8 @@ async def crew(
     )
     made.supervisor.spawn("facts", made.facts.run())
     try:
-        await made.fleet.start()
+        if starts:
+            await made.fleet.start()
         yield made
     finally:
         await made.fleet.close()
