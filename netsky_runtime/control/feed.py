@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 import orjson
 
 from netsky_runtime.control.subscription import Subscription
-from netsky_runtime.db import events
+from netsky_runtime.db import events, retention
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -138,6 +138,10 @@ class Feed:
     async def last_seq(self) -> int:
         """Return the place of the last fact."""
         return await self.database.read(events.last_seq)
+
+    async def pruned_to(self) -> int:
+        """Return the place up to which facts may be missing."""
+        return await self.database.read(lambda tx: retention.pruned_to(tx, "events"))
 
     def forget(self, subscription: Subscription) -> None:
         """Let go of a listener that has left."""

@@ -325,6 +325,7 @@ class Watch(Request):
 class Subscribe(Request):
     """``subscribe``: facts after ``from_seq``, or from now on.
 
+    The answer is ``{seq}``, with ``pruned_to`` when facts between the two may be deleted.
     With a ``window`` at most that many pages of facts are sent before the client takes some by
     the notification ``ack {pages}``.
     """

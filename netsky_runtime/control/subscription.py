@@ -78,6 +78,7 @@ class Subscription:
 
     async def _subscribe(self, request: protocol.Subscribe) -> dict[str, Any]:
         seq = await self._feed.last_seq() if request.from_seq is None else request.from_seq
+        pruned_to = await self._feed.pruned_to()
         if self._facts:
             # Pages of the first place could be on their way among those of the second.
             msg = "This client takes facts already."
@@ -87,7 +88,8 @@ class Subscription:
         self._window = request.window
         self._stale = True
         self._hurry()
-        return {"seq": seq}
+        # Of those up to there some are gone: what comes is what is left of them.
+        return {"seq": seq} if seq >= pruned_to else {"seq": seq, "pruned_to": pruned_to}
 
     def ack(self, pages: int) -> None:
         """Take note that he has taken ``pages`` pages of facts."""

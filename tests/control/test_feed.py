@@ -70,6 +70,24 @@ async def test_facts_come_from_the_place_asked_for_in_order_and_once(play: Scene
     assert "facts" not in [push.kind for push in await rest(listener)]
 
 
+async def test_who_asks_for_facts_that_are_pruned_is_told_so_and_gets_what_is_left(
+    play: Scene,
+) -> None:
+    await play.store(5)
+
+    async def prune(tx):
+        await tx.execute_fetchall("DELETE FROM events WHERE seq <= 3 AND seq <> 2")
+        await tx.execute_fetchall("INSERT INTO pruned VALUES ('events', 3, 2, 1)")
+
+    await play.database.write(prune)
+    listener = play.feed.open()
+    assert await listener.call("subscribe", FACTS) == {"seq": 0, "pruned_to": 3}
+    assert await facts(listener, 3) == [1, 3, 4]
+    later = play.feed.open()
+    assert await later.call("subscribe", {"facts": True, "from_seq": 3}) == {"seq": 3}
+    assert await facts(later, 2) == [3, 4]
+
+
 async def test_without_a_place_facts_come_from_now_on(play: Scene) -> None:
     await play.store(3)
     listener = play.feed.open()
