@@ -291,11 +291,13 @@ async def crew(
     others: Sequence[ThreadRuntime] = (),
     clock: Clock | None = None,
     boottime: Callable[[], float] | None = None,
+    starts: bool = True,
 ) -> AsyncIterator[Crew]:
     """Run a fleet on ``folder``; coming back to the same folder is a restart.
 
     New actors go through ``runtime``; ``others`` are doors that there are besides.
-    ``starts`` is whether its actors are brought back at once. ``clock`` is the fleet's alone: scripted turns and the database go on by the machine's.
+    ``clock`` is the fleet's alone: scripted turns and the database go on by the machine's.
+    Without ``starts`` its actors are not brought back yet.
     ``boottime`` is that clock with the time the machine slept; without it, it never sleeps.
     """
     machine = SystemClock()
