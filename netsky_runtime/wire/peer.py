@@ -61,6 +61,8 @@ class Peer:
         self._reason = ""
         self.garbage = 0
         """Messages received that were no JSON-RPC."""
+        self.received = 0
+        """Messages received, of whatever kind: whether the other side says anything at all."""
         self.late_answers = 0
         """Answers nobody waited for any more."""
 
@@ -79,6 +81,7 @@ class Peer:
         receive, handle = self._framing.receive, self._handle
         try:
             while (data := await receive()) is not None:
+                self.received += 1
                 handle(data)
             reason = await self._told_first() + reason
         except WireError as error:

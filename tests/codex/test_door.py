@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from netsky_runtime.codex.app_server import approvals
-from netsky_runtime.codex.app_server.door import LONGEST_PAUSE, Door
+from netsky_runtime.codex.app_server.door import LONGEST_PAUSE, MUTE, Door
 from netsky_runtime.codex.app_server.link import ThreadLink
 from netsky_runtime.codex.base import HistoryUnavailable
 from netsky_runtime.codex.channel import ThreadChannel
@@ -34,6 +34,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.closed = False
+        self.received = 0
         self.asked: list[tuple[str, str]] = []
         self.failures: list[WireError] = []
         self.turns: Any = []
@@ -213,3 +214,31 @@ async def test_a_history_of_a_strange_shape_is_said_to_be_unreadable(
 
     with pytest.raises(HistoryUnavailable, match="another shape than is known"):
         await desk.door.history("parent")
+
+
+async def unanswered(desk: Desk, *, after: float) -> None:
+    await desk.clock.advance(after)
+    desk.engine.failures = [SLOW]
+    with pytest.raises(RequestTimedOut):
+        await desk.door.status("parent")
+
+
+async def test_an_engine_that_answers_nobody_and_says_nothing_is_hung_up_on(desk: Desk) -> None:
+    link = desk.attach()
+    for _ in range(MUTE):
+        await unanswered(desk, after=30)
+    assert desk.door.usable
+    await unanswered(desk, after=30)
+    await settle()
+    assert not desk.door.usable
+    (lost,) = [event async for event in link.channel]
+    assert lost.kind is EventKind.SESSION_LOST
+    assert lost.data["reason"] == "Codex has answered nobody for 90 s."
+
+
+async def test_an_engine_that_still_tells_of_anything_is_not(desk: Desk) -> None:
+    desk.attach()
+    for _ in range(3 * MUTE):
+        await unanswered(desk, after=29)
+        desk.engine.received += 1
+    assert desk.door.usable

@@ -41,6 +41,7 @@ class Engine:
 
     def __init__(self, **answers: list[Any]) -> None:
         self.closed = False
+        self.received = 0
         self.asked: list[str] = []
         self.params: dict[str, Any] = {}
         self._answers = {f"thread/{name}": queue for name, queue in answers.items()}

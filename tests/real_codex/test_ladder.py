@@ -29,7 +29,9 @@ def test_a_model_that_never_answers_climbs_to_the_interrupt_and_the_actor_answer
 
     netsky.until(lambda: helped()[-1] == ("interrupt", "helped"))
     assert helped() == [("reconcile", "no change"), ("interrupt", "helped")]
-    assert "interrupt: no sign of life of its turn" in netsky.run("actors", "show", "manager0").stdout
+    assert (
+        "interrupt: no sign of life of its turn" in netsky.run("actors", "show", "manager0").stdout
+    )
 
 
 def test_a_command_that_runs_for_longer_than_a_turn_may_be_silent_is_left_alone(netsky):
@@ -44,3 +46,15 @@ def test_a_command_that_runs_for_longer_than_a_turn_may_be_silent_is_left_alone(
     assert netsky.until(running)["health_evidence"] == "protocol"
     assert netsky.settled(sent)["status"] == "answered"
     assert netsky.json("actors", "show", "manager0")["rungs"] == []
+
+
+def test_an_engine_that_answers_nobody_any_more_is_replaced_and_the_thread_goes_on(netsky, model):
+    netsky.json("settings", "set", "request_seconds", "1")
+    netsky.start()
+    assert netsky.ask("SAY[warm]")["reply"]["body"] == "warm"
+    frozen = netsky.engine()
+    frozen.suspend()
+    assert netsky.ask("SAY[thawed]")["reply"]["body"] == "thawed"
+    assert not frozen.is_running()
+    assert netsky.engine().pid != frozen.pid
+    assert len(model.requests) == 2

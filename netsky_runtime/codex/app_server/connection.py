@@ -76,6 +76,11 @@ class Connection:
         """Whether nothing can be asked any more."""
         return self._peer.closed
 
+    @property
+    def received(self) -> int:
+        """How many messages have come."""
+        return self._peer.received
+
     async def request(self, method: str, params: Mapping[str, Any], *, deadline: float) -> Any:
         """Ask and return the answer. Raises ``RpcError``, ``PeerClosed``, ``RequestTimedOut``."""
         return await self._peer.request(method, params, deadline=deadline)

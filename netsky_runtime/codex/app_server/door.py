@@ -16,7 +16,7 @@ from netsky_runtime.codex.app_server.normalise import history, parent_of, status
 from netsky_runtime.codex.base import HistoricTurn, HistoryUnavailable
 from netsky_runtime.codex.bounds import UNREADABLE
 from netsky_runtime.codex.members import part
-from netsky_runtime.wire.errors import PeerClosed, RpcError, WireError
+from netsky_runtime.wire.errors import PeerClosed, RequestTimedOut, RpcError, WireError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PAGE: Final = 50
 MAX_PAGES: Final = 2000
 FIRST_PAUSE: Final = 0.05
+MUTE: Final = 3
+"""So many deadlines without a word, and nobody is believed to be there."""
 LONGEST_PAUSE: Final = 30.0
 """Seconds between the tries to find, or to join, a sub-agent's thread."""
 
@@ -57,6 +59,9 @@ class Door:
         self._facts: Connection | None = None
         self._jobs: set[asyncio.Task[None]] = set()
         self._paged = True
+        self._mute_since: float | None = None
+        self._mute_at = 0
+        """How many messages had come when it fell silent."""
 
     def opened(self, facts: Connection, version: tuple[int, ...], live: LiveText | None) -> None:
         """Take the connections in, once they stand."""
@@ -76,11 +81,34 @@ class Door:
     async def ask(
         self, method: str, params: Mapping[str, Any], *, seconds: float | None = None
     ) -> Any:
-        """Ask for facts. Raises ``RpcError``, ``PeerClosed``, ``RequestTimedOut``."""
-        if self._facts is None:
+        """Ask for facts. Raises ``RpcError``, ``PeerClosed``, ``RequestTimedOut``.
+
+        An engine that leaves all that is asked unanswered, and tells nothing of its own either,
+        for ``MUTE`` deadlines is hung up on: who attaches next finds out whether it still shakes
+        hands, and replaces it when it does not.
+        """
+        facts = self._facts
+        if facts is None:
             msg = "There is no engine."
             raise PeerClosed(msg, sent=False)
-        return await self._facts.request(method, params, deadline=seconds or self.seconds)
+        began, heard = self.clock.monotonic(), facts.received
+        try:
+            return await facts.request(method, params, deadline=seconds or self.seconds)
+        except RequestTimedOut:
+            if facts.received == heard:
+                self._unanswered(facts, began)
+            raise
+
+    def _unanswered(self, facts: Connection, began: float) -> None:
+        if self._mute_since is None or self._mute_at != facts.received:
+            self._mute_since, self._mute_at = began, facts.received
+        silent = self.clock.monotonic() - self._mute_since
+        if silent < MUTE * self.seconds or facts.closed:
+            return
+        reason = f"Codex has answered nobody for {silent:.0f} s."
+        self.log("error", "the engine is hung up on", {"engine": self.engine_id, "reason": reason})
+        self.lost(reason)
+        self._spawn(facts.close(), "codex hang up")
 
     async def reply(self, request_id: RequestId, result: Mapping[str, Any]) -> None:
         """Answer a held request. Raises ``PeerClosed``, ``RequestTimedOut``."""
