@@ -99,20 +99,19 @@ def derive(
         return known(HealthState.BLOCKED, session.blocked, session.blocked_at, screen)
     if turn is not None:
         return _in_turn(turn, vital or Vital(), heard)
-    if hold is not None:
-        return known(*_held(hold), None)
     if question_since is not None:
         return known(HealthState.BLOCKED, "question", question_since)
-    if last_turn is TurnStatus.FAILED:
+    if last_turn is TurnStatus.FAILED and hold is None:
         return known(HealthState.UNHEALTHY, LAST_TURN_FAILED, last_event_at, heard)
     if waiting:
-        reason = f"{waiting} input{'s' if waiting > 1 else ''} waiting"
-        return known(HealthState.HEALTHY, reason, None)
+        return known(*_queue(waiting, hold), None)
     return known(HealthState.IDLE, "nothing to do", last_event_at)
 
 
-def _held(hold: Hold) -> tuple[HealthState, str]:
-    """What ends by itself blocks nobody."""
+def _queue(waiting: int, hold: Hold | None) -> tuple[HealthState, str]:
+    """Say how an actor is that has something to do and does not: held, it may be for long."""
+    if hold is None:
+        return HealthState.HEALTHY, f"{waiting} input{'s' if waiting > 1 else ''} waiting"
     state = HealthState.BLOCKED if hold.until is None else HealthState.HEALTHY
     return state, f"waiting: {hold.reason}"
 
