@@ -1,14 +1,17 @@
 """Decisions that are wrong, late or not heard: what becomes of the question."""
 
+import asyncio
+
 import pytest
 
 from netsky_runtime.agents import runner
-from netsky_runtime.codex.base import Decision, LaunchSpec, ThreadGone
+from netsky_runtime.agents.approvals import ApprovalDesk
+from netsky_runtime.codex.base import ApprovalGone, Decision, LaunchSpec, ThreadGone
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
-from netsky_runtime.db import actors
-from netsky_runtime.errors import Conflict, Unhealthy, UsageError
+from netsky_runtime.db import actors, approval_ends, approvals, ledger
+from netsky_runtime.errors import Conflict, NotFound, Unhealthy, UsageError
 from netsky_runtime.states import ActorStatus, ApprovalStatus, DecisionWord, InputStatus
 from tests.support.crew import crew, scripted
 
@@ -141,3 +144,160 @@ async def test_the_questions_of_a_thread_that_is_gone_are_lost(tmp_path, monkeyp
         await runtime.close(keep_engine=False)
         await fleet.until(parked)
         assert (await fleet.approval(question)).status is ApprovalStatus.LOST
+
+
+async def test_two_who_decide_at_the_same_moment_make_one_decision_and_it_is_sent_once(
+    tmp_path, monkeypatch
+):
+    said = []
+    real = ScriptedSession.decide
+
+    async def decide(self, request_id, decision):
+        said.append(decision.word)
+        await real(self, request_id, decision)
+
+    monkeypatch.setattr(ScriptedSession, "decide", decide)
+    async with crew(tmp_path) as fleet:
+        posted = await fleet.send("ASK[make] SAY[over]")
+        question = await fleet.question()
+        words = (DecisionWord.ACCEPT, DecisionWord.DECLINE)
+        one, other = await asyncio.gather(
+            *(fleet.decide(question, word) for word in words), return_exceptions=True
+        )
+        assert one.status is ApprovalStatus.ACCEPTED
+        assert isinstance(other, Conflict)
+        assert "accepted by owner" in str(other)
+        assert said == [DecisionWord.ACCEPT]
+        await fleet.reply_to(posted)
+        entries = await fleet.database.read(lambda tx: ledger.of(tx, question.id))
+        assert [each.entry["decision"] for each in entries] == ["accepted"]
+
+
+async def test_a_decision_that_meets_the_repeated_question_is_sent_once(tmp_path, monkeypatch):
+    """The thread has just come back: it asks again while the operator decides."""
+    said, go_on = [], asyncio.Event()
+    real = ScriptedSession.decide
+
+    async def decide(self, request_id, decision):
+        said.append(decision.word)
+        await go_on.wait()
+        await real(self, request_id, decision)
+
+    runtime = scripted(tmp_path)
+    async with crew(tmp_path, runtime=runtime) as fleet:
+        posted = await fleet.send("ASK[make] SAY[made]")
+        question = await fleet.question()
+        await fleet.fleet.close()
+        await fleet.fleet.start()
+        await fleet.fleet.settled(seconds=5)
+        monkeypatch.setattr(ScriptedSession, "decide", decide)
+        session = fleet.fleet.session_of("manager0")
+        event = session._thread.held(question.request_id)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(fleet.decide(question))
+            both.create_task(fleet.desk.requested("manager0", session, event))
+            await fleet.until(_decided)
+            go_on.set()
+        assert (await fleet.reply_to(posted)).body == "made"
+        assert said == [DecisionWord.ACCEPT]
+        assert (await fleet.approval(question)).status is ApprovalStatus.ACCEPTED
+
+
+async def _decided(tx):
+    return await approvals.list_(tx, statuses=[ApprovalStatus.ACCEPTED])
+
+
+async def test_a_thread_that_is_only_just_back_is_given_time_to_ask(tmp_path, monkeypatch):
+    """Codex repeats its questions after it has answered the resume: absence proves nothing yet."""
+    runtime = scripted(tmp_path)
+    async with crew(tmp_path, runtime=runtime) as fleet:
+        posted = await fleet.send("ASK[make] SAY[made]")
+        question = await fleet.question()
+        session = fleet.fleet.session_of("manager0")
+        event = session._thread.held(question.request_id)
+        real, early = ScriptedSession.decide, []
+
+        async def decide(self, request_id, decision):
+            if not early:
+                early.append(request_id)
+                msg = "Nobody waits for this answer."
+                raise ApprovalGone(msg)
+            await real(self, request_id, decision)
+
+        monkeypatch.setattr(ScriptedSession, "decide", decide)
+        fresh = ApprovalDesk(
+            database=fleet.database,
+            clock=fleet.clock,
+            log=fleet.log,
+            session_of=lambda _actor: session,
+        )
+
+        async def ask_late():
+            await fleet.until(_decided)
+            await fresh.requested("manager0", session, event)
+
+        async with asyncio.TaskGroup() as both:
+            both.create_task(
+                fresh.decide(question.id, DecisionWord.ACCEPT, answer=None, decided_by="owner")
+            )
+            both.create_task(ask_late())
+        assert (await fleet.reply_to(posted)).body == "made"
+        assert (await fleet.approval(question)).status is ApprovalStatus.ACCEPTED
+
+
+async def test_a_question_that_was_given_up_and_is_asked_all_the_same_waits_again(tmp_path):
+    async with crew(tmp_path, runtime=scripted(tmp_path)) as fleet:
+        posted = await fleet.send("ASK[make] SAY[made]")
+        question = await fleet.question()
+        await fleet.fleet.close()
+        await fleet.database.write(
+            lambda tx: approval_ends.lose_place(
+                tx, question.engine_id, "manager0", reason="it left", now=1
+            )
+        )
+        await fleet.fleet.start()
+        again = await fleet.question()
+        assert (again.id, again.lost_reason) == (question.id, "")
+        await fleet.decide(again)
+        assert (await fleet.reply_to(posted)).body == "made"
+
+
+async def test_a_fleet_that_is_only_detached_has_lost_and_settled_nothing(tmp_path):
+    async with crew(tmp_path, runtime=scripted(tmp_path)) as fleet:
+        await fleet.send("ASK[make]")
+        question = await fleet.question()
+        await fleet.fleet.close()
+        assert (await fleet.approval(question)).status is ApprovalStatus.PENDING
+        decided = await fleet.decide(question)
+        assert (decided.status, decided.sent_at) == (ApprovalStatus.ACCEPTED, None)
+        assert (await fleet.approval(question)).lost_reason == ""
+
+
+async def test_a_question_whose_turn_is_interrupted_is_cancelled_by_nobodys_decision(tmp_path):
+    async with crew(tmp_path) as fleet:
+        posted = await fleet.send("ASK[make]")
+        question = await fleet.question()
+        await fleet.fleet.interrupt("manager0")
+        await fleet.settled(posted)
+        row = await fleet.approval(question)
+        assert (row.status, row.decided_by) == (ApprovalStatus.CANCELLED, "")
+
+
+async def test_several_are_decided_each_by_itself_and_told_of_one_by_one(tmp_path):
+    async with crew(tmp_path) as fleet:
+        first = await fleet.send("ASK[make] ASK[install] SAY[done]")
+        asked = await fleet.question()
+        outcome = await fleet.desk.decide_all(
+            [asked.id, "a99", asked.id], DecisionWord.ACCEPT, decided_by="owner"
+        )
+        assert outcome[asked.id].status is ApprovalStatus.ACCEPTED
+        assert isinstance(outcome["a99"], NotFound)
+        after = await fleet.question(after=asked)
+        outcome = await fleet.desk.decide_all(
+            [asked.id, after.id], DecisionWord.DECLINE, decided_by="owner"
+        )
+        assert isinstance(outcome[asked.id], Conflict)
+        assert outcome[after.id].status is ApprovalStatus.DECLINED
+        await fleet.settled(first)
+        kinds = [e.kind for e in await fleet.database.read(lambda tx: ledger.list_(tx, limit=9))]
+        assert kinds == ["decided", "decided"]
