@@ -134,6 +134,9 @@ class Daemon:
             ids=self.ids,
             log=self.log,
         )
+        exposed = home.exposure()
+        if exposed and self.settings.sandbox == "workspace-write" and not options.demo:
+            self.services.runtimes.tell(f"The home is {home.root}. {exposed}")
         own: dict[str, Verb] = {
             "status": self.status,
             "doctor": self.doctor,

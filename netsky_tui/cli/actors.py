@@ -234,6 +234,8 @@ def stop(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
     answer = _ask(ctx, "actors.stop", {"actor_id": actor})
     if as_json:
         emit({"actor_id": actor, **answer})
+    else:
+        narrate(f"{actor} is stopped; `netsky actors resume {actor}` brings it back")
 
 
 @app.command("interrupt")
@@ -252,6 +254,8 @@ def resume(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
     answer = _ask(ctx, "actors.resume", {"actor_id": actor})
     if as_json:
         emit({"actor_id": actor, **answer})
+    else:
+        narrate(f"{actor} goes on")
 
 
 @app.command(

@@ -12,7 +12,7 @@ from netsky_tui.cli.output import narrate
 from netsky_tui.cli.reading import present
 
 if TYPE_CHECKING:
-    from netsky_runtime.control.handle import Handle
+    from netsky_runtime.control.client import RemoteHandle
     from netsky_runtime.paths import Home
 
 _KNOCK = 1.0
@@ -20,7 +20,7 @@ _KNOCK = 1.0
 
 
 @asynccontextmanager
-async def daemon(home: Home) -> AsyncIterator[Handle]:
+async def daemon(home: Home) -> AsyncIterator[RemoteHandle]:
     """Connect to the running daemon. Raises ``NoDaemon`` when there is none."""
     if not present(home.control_socket):
         raise no_daemon()

@@ -32,6 +32,7 @@ from netsky_tui.cli import (
     notes,
     opening,
     pausing,
+    restarting,
     rules,
     send,
     settings,
@@ -160,7 +161,7 @@ def build(*, completion: bool) -> typer.Typer:
         epilog=_EPILOG,
     )
     app.callback(invoke_without_command=True)(netsky)
-    for module in (status, doctor, check, send, pausing, stopping, hosting):
+    for module in (status, doctor, check, send, pausing, stopping, restarting, hosting):
         module.register(app)
     for module in (tools, codex, trace, backups, torture):
         module.register(app)

@@ -46,7 +46,7 @@ def stop(
     """
     here = Invocation.of(ctx)
     try:
-        stopped = run(_stop(here.home, keep_engine=keep_engine, clock=SystemClock()))
+        stopped = run(end_daemon(here.home, keep_engine=keep_engine, clock=SystemClock()))
         told = "stopped; the engine works on" if keep_engine else "stopped"
     except NoDaemon:
         ended = None if keep_engine else run(_end_left(here))
@@ -91,7 +91,11 @@ def _in_words(ended: dict[str, Any]) -> str:
     return " ".join(parts) or "What worked on without one has just ended by itself."
 
 
-async def _stop(home: Home, *, keep_engine: bool, clock: Clock) -> dict[str, Any]:
+async def end_daemon(home: Home, *, keep_engine: bool, clock: Clock) -> dict[str, Any]:
+    """End the daemon and wait until its process has gone.
+
+    Raises ``NoDaemon``, ``Refused`` and ``DeadlineExceeded``.
+    """
     async with daemon(home) as handle:
         pid = (await handle.call("status", deadline=_PATIENCE))["daemon"]["pid"]
         await handle.call("stop", {"keep_engine": keep_engine}, deadline=_PATIENCE)

@@ -297,6 +297,12 @@ VERBS: list[tuple[list[str], str, dict[str, Any], dict[str, Any], str]] = [
 ]
 
 
+NARRATED = {
+    "actors.stop": "worker1 is stopped; `netsky actors resume worker1` brings it back\n",
+    "actors.resume": "worker1 goes on\n",
+}
+
+
 @pytest.mark.parametrize(("line", "method", "params", "answer", "printed"), VERBS)
 def test_a_verb_asks_exactly_what_was_typed(
     netsky: Netsky,
@@ -309,7 +315,7 @@ def test_a_verb_asks_exactly_what_was_typed(
 ) -> None:
     daemon.answers[method] = answer
     ran = netsky(*line)
-    assert (ran.status, ran.out, ran.err) == (0, printed, "")
+    assert (ran.status, ran.out, ran.err) == (0, printed, NARRATED.get(method, ""))
     assert daemon.calls == [(method, params)]
 
 
