@@ -78,6 +78,9 @@ async def start_thread(seat: Seat) -> ThreadSession:
 async def session_row(seat: Seat, actor: Actor) -> Session:
     """Return the actor's session; it is made when there is none."""
     kit = seat.kit
+    present = await kit.database.read(lambda tx: sessions.current(tx, actor.id))
+    if present is not None and present.token:
+        return present
 
     async def body(tx: Tx) -> Session:
         row = await sessions.current(tx, actor.id)
@@ -101,9 +104,11 @@ async def attached(seat: Seat, thread: ThreadSession, *, also: str = "") -> None
     row = seat.session
     differences = "; ".join((*thread.differences, *filter(None, (also,))))
     now = seat.kit.clock.now()
+    another = bool(row.engine_id) and row.engine_id != thread.engine_id
+    seat.engine_changed |= another
 
     async def body(tx: Tx) -> None:
-        if row.engine_id and row.engine_id != thread.engine_id:
+        if another:
             # Request ids start anew in every engine: what the old one asked, nobody waits for.
             reason = "the Codex process that asked is gone"
             await approval_ends.lose_engine(tx, row.engine_id, reason=reason, now=now)

@@ -34,10 +34,23 @@ def carried(
 def find(
     inputs: Sequence[ActorInput], turns: Sequence[HistoricTurn], *, input_ids: InputIds
 ) -> dict[str, HistoricTurn]:
-    """Return, for each input that history knows, the turn that consumed it."""
+    """Return, for each input that history knows, the first turn that consumed it.
+
+    Each message of the history is read once, however many inputs there are.
+    """
+    if not inputs:
+        return {}
+    known = {item.id for item in inputs}
+    batches: dict[str, list[str]] = {}
+    for item in inputs:
+        if item.batch_id:
+            batches.setdefault(item.batch_id, []).append(item.id)
     found: dict[str, HistoricTurn] = {}
     for turn in turns:
-        for item in turn.items:
-            for input_id in carried(item, inputs, input_ids=input_ids):
-                found.setdefault(input_id, turn)
+        for said in turn.items:
+            if said.type != "user_message":
+                continue
+            for input_id in (*batches.get(said.client_id, ()), *input_ids(said.text)):
+                if input_id in known:
+                    found.setdefault(input_id, turn)
     return found

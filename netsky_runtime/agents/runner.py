@@ -101,14 +101,9 @@ class ActorRunner:
     async def _attach(self) -> None:
         seat = self.seat
         async with seat.lock, self._doubting():
-            before = await seat.kit.database.read(lambda tx: sessions.current(tx, seat.actor_id))
             await attach(seat)
             seat.problem = ""
             if seat.thread is not None:
-                seat.engine_changed |= before is not None and before.engine_id not in {
-                    "",
-                    seat.thread.engine_id,
-                }
                 await self._take_up(seat.thread)
         self.attached.set()
 
