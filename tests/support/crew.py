@@ -179,6 +179,7 @@ class Crew:
 
     def log(self, level: str, message: str, fields: Any) -> None:
         self.lines.append((level, message, dict(fields)))
+        self._commits.set()
 
     def wake(self, actor_id: str) -> None:
         self.fleet.wake(actor_id)
@@ -224,7 +225,7 @@ class Crew:
         return await self.database.read(lambda tx: inputs.require(tx, input_id))
 
     async def until(self, look: Callable[[Tx], Awaitable[T]], *, seconds: float = 5.0) -> T:
-        """Look again after every commit until what is seen is true; return it."""
+        """Look again after every commit and log line until what is seen is true; return it."""
         async with asyncio.timeout(seconds):
             while True:
                 self._commits.clear()
