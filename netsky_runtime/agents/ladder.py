@@ -17,7 +17,7 @@ would be a second writer, so the actor is parked.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from netsky_runtime.agents.rungs import BUDGET
 from netsky_runtime.codex.base import HistoryUnavailable, NoActiveTurn
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from netsky_runtime.log import Log
     from netsky_runtime.records import Session
     from netsky_runtime.states import RuntimeName
+
+_MORE: Final = "For more patience: netsky settings set silent_turn_seconds SECONDS"
 
 
 class Hands(Protocol):
@@ -214,7 +216,7 @@ class Ladder:
         except NoActiveTurn:
             await self._fleet.reconcile(climb.actor_id)
             return False, RungOutcome.NO_CHANGE, "Codex says that no such turn runs"
-        self._tell(f"{climb.actor_id} was interrupted: {evidence}.")
+        self._tell(f"{climb.actor_id} was interrupted: {evidence}. {_MORE}")
         return False, RungOutcome.NO_CHANGE, "Codex was asked to stop the turn"
 
     async def _reattach(self, climb: Climb, evidence: str) -> tuple[bool, RungOutcome, str]:
