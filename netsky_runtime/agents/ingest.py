@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 QUEUE_LIMIT = 100_000
 """Facts waiting for the database; past it their listeners wait, and their channels fill."""
-BATCH = 1_000
+BATCH = 500
+"""Facts of one commit: twice as many are hardly quicker, and whoever writes next waits longer."""
 RETRY_SECONDS = 1.0
 _UNFIT = (sqlite3.IntegrityError, sqlite3.DataError, TypeError, ValueError, OverflowError)
 """What a fact that no row can hold is refused with, whoever else is in its batch."""
