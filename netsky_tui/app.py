@@ -13,6 +13,7 @@ from netsky_runtime.records import MANAGER0
 from netsky_runtime.states import InputMode
 from netsky_tui import theme
 from netsky_tui.attaching import Attaching
+from netsky_tui.decisions import Decisions
 from netsky_tui.feed import RoomFeed
 from netsky_tui.keymap import Keymap, bindings
 from netsky_tui.leaving import Leaving
@@ -87,6 +88,7 @@ class RoomApp(App[int]):
             told_to_stop=self.stop_soon,
         )
         self.operations = Operations(self)
+        self.decisions = Decisions(self)
         self.pages = Pages(self, clock=clock)
         self.attaching = Attaching(self, environ=environ, clock=clock)
         self.leaving = Leaving(self, connector=connector)
@@ -205,6 +207,8 @@ class RoomApp(App[int]):
             "task.done": lambda: operations.task_done(key),
             "task.cancel": lambda: operations.task_cancel(key),
             "note.add": lambda: operations.add_note(key),
+            "approval.alike": lambda: self.decisions.alike(key),
+            "approval.rule": lambda: self.decisions.make_rule(key),
         }
         simple: dict[str, Callable[[str], None]] = {
             "target": self.aim,

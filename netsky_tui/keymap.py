@@ -84,6 +84,8 @@ SCOPES: dict[str, tuple[Key, ...]] = {
     ),
     "approvals": (
         Key("approvals.trace", "T", "trace", "", "trace what led to the question"),
+        Key("approvals.alike", "A", "alike", "", "answer all that ask the same: lists them first"),
+        Key("approvals.rule", "R", "rule", "", "make a rule of it: accepted without asking you"),
         Key("approvals.accept", "y", "decide('accept')", "accept", "accept"),
         Key(
             "approvals.session",
@@ -210,10 +212,6 @@ class Keymap:
         """Say which keys decide a question that offers these words."""
         entries = [key for word, key in deciding().items() if word in offered]
         return " · ".join(f"{pretty(self.of(entry))} {entry.label}" for entry in entries)
-
-    def that_decide(self, offered: Collection[DecisionWord]) -> frozenset[str]:
-        """Return the names of the keys that decide a question that offers these words."""
-        return frozenset(key.id for word, key in deciding().items() if word in offered)
 
     def say(self, name: str) -> str:
         """Return the keys in force for the entry of that name, as people say them."""

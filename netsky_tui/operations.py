@@ -261,6 +261,7 @@ class Operations:
             ("Start a worker…", "one concrete task", self.start_worker),
             ("Add a task…", "for somebody to take", self.add_task),
             ("Add a note…", "kept with everything else", lambda: self.add_note("")),
+            ("Rules…", "commands that are accepted without asking you", self._app.decisions.rules),
         ]
         if actor:
             out += [

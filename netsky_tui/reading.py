@@ -19,6 +19,7 @@ from netsky_runtime.db import (
     messages,
     notes,
     rows,
+    rules,
     rungs,
     tasks,
     trace,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from netsky_runtime.db.connection import ReadDatabase, Tx
     from netsky_runtime.db.trace import Trace
     from netsky_runtime.db.views import ActorView
-    from netsky_runtime.records import ActorInput, Approval, Message, Note, Task
+    from netsky_runtime.records import ActorInput, Approval, Message, Note, Rule, Task
 
 _TASKS_STAMP = """
 SELECT (SELECT count(*) FROM tasks), (SELECT max(updated_at) FROM tasks),
@@ -168,6 +169,10 @@ class DatabaseSource:
     async def approval(self, approval_id: str) -> Approval:
         """Read an approval, whatever became of it. Raises ``NotFound``."""
         return await self._database.read(lambda tx: approvals.require(tx, approval_id))
+
+    async def rules(self) -> tuple[Rule, ...]:
+        """Read the rules in force."""
+        return await self._database.read(rules.list_)
 
     async def close(self) -> None:
         """Let go of the database."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Health,
         Message,
         Note,
+        Rule,
         Rung,
         Session,
         StoredEvent,
@@ -156,6 +157,10 @@ class Source(Protocol):
 
     async def approval(self, approval_id: str) -> Approval:
         """Read an approval, whatever became of it. Raises ``NotFound``."""
+        ...
+
+    async def rules(self) -> tuple[Rule, ...]:
+        """Read the rules in force."""
         ...
 
     async def close(self) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from netsky_runtime.attention.items import PUTS_AWAY, Urgency, key_of
+from netsky_runtime.attention.items import Urgency, key_of
 from netsky_runtime.states import AttentionKind
 from netsky_tui.drawing.paragraphs import Writer
 from netsky_tui.text import Line, Span, beside, clock_time, one_line, short_age
 from netsky_tui.words import WAITS, Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from netsky_runtime.attention.items import Action, AttentionItem
     from netsky_tui.drawing.approvals import ApprovalRow
@@ -134,11 +135,21 @@ def last_action(item: AttentionItem) -> Action | None:
     return next((each for each in item.about.actions if each.name in _ENDS), None)
 
 
-def document(item: AttentionItem, now: int) -> tuple[Para, ...]:
-    """Write all there is to say of an item that is no approval."""
+def offered(item: AttentionItem | None) -> Mapping[str, str]:
+    """Return what keys do about an item that is no approval, by the keys' names."""
+    if item is None:
+        return {}
+    found = {"attention.act": main_action(item), "attention.end": last_action(item)}
+    return {name: action.label for name, action in found.items() if action is not None}
+
+
+def document(
+    item: AttentionItem, now: int, keys: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Para, ...]:
+    """Write all there is to say of an item that is no approval; ``keys`` do something about it."""
     out = Writer()
     mark = WAITS[item.kind]
-    out.add(f"{item.actor}: {mark.word}", "strong")
+    out.add(f"{item.actor} · {mark.word}", "strong")
     out.add("")
     out.add(item.about.text)
     if item.about.detail:
@@ -146,8 +157,10 @@ def document(item: AttentionItem, now: int) -> tuple[Para, ...]:
         out.add(item.about.detail, "soft")
     out.add("")
     out.field("since", clock_time(item.since, now))
-    if item.kind in PUTS_AWAY:
-        out.add("It waits here until you put it away.", "dim")
+    if keys:
+        out.add("")
+    for key, label in keys.items():
+        out.add(label, "accent", label=f"{key}  ")
     return out.done()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from netsky_tui.keymap import SCOPES, Key, Keymap, pretty
 from netsky_tui.text import Line, Span, line_width
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 TABS = ("actors", "tasks", "messages", "events", "attention")
 _NAMES = {"attention": "waiting"}
@@ -43,8 +44,11 @@ def keys(
     *,
     typing: bool = False,
     without: Collection[Key] = (),
+    labels: Mapping[str, str] = MappingProxyType({}),
 ) -> Line:
     """Draw as many keys of these scopes as fit, whole ones only; ``without`` do nothing now.
+
+    ``labels`` say what some do here and now, by their names.
 
     While ``typing``, keys that are a character are left out: they would be typed.
     """
@@ -55,7 +59,8 @@ def keys(
             key = pretty(keymap.of(entry).split(",")[0])
             if not entry.label or entry in without or (typing and len(key) == 1):
                 continue
-            spans = ((f" {key}", "key"), (f" {entry.label} ", "dim"))
+            label = labels.get(entry.id, entry.label)
+            spans = ((f" {key}", "key"), (f" {label} ", "dim"))
             used += line_width(spans)
             if used > width:
                 return tuple(out)

@@ -139,6 +139,9 @@ def approval_document(approval: Approval, *, doing: str = "") -> tuple[Para, ...
         out.add(f"{mark.glyph} {mark.word} by {approval.decided_by}", mark.tone)
     else:
         out.add(f"{mark.glyph} {mark.word}", mark.tone)
+    out.field("why", approval.lost_reason)
+    out.field("repeats", approval.repeats_id)
+    out.field("repeated by", approval.successor_id or approval.asked_again_input)
     return out.done()
 
 

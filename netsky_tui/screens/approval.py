@@ -13,6 +13,7 @@ from netsky_tui.drawing import approvals, paragraphs
 from netsky_tui.keymap import bindings
 from netsky_tui.screens.page import Document, PageScreen
 from netsky_tui.widgets.approvals import Decide, Refuse, objection
+from netsky_tui.widgets.panes import Wants
 
 if TYPE_CHECKING:
     from textual.binding import BindingType
@@ -39,6 +40,14 @@ class ApprovalScreen(PageScreen):
         found, doing = self._lookup(self._approval.id)
         self._approval = found or self._approval
         self.view.set_rows(paragraphs.approval_document(self._approval, doing=doing))
+
+    def action_alike(self) -> None:
+        """Answer all questions that ask the same as this one."""
+        self.post_message(Wants("approval.alike", self._approval.id))
+
+    def action_rule(self) -> None:
+        """Make a rule of this question."""
+        self.post_message(Wants("approval.rule", self._approval.id))
 
     def action_decide(self, word: str) -> None:
         """Decide this question."""

@@ -245,9 +245,17 @@ class RoomScreen(Screen[None]):
         )
         self.status.set_line(status.draw(self.store, width))
         typing = isinstance(self.focused, (Composer, Input))
-        idle = [key for key in queue_keys() if key.id not in self.attention.offered]
+        offered = self.attention.offered
+        idle = [key for key in queue_keys() if key.id not in offered]
         self.keys.set_line(
-            bars.keys(self._scopes(), self._keymap_shown, width, typing=typing, without=idle)
+            bars.keys(
+                self._scopes(),
+                self._keymap_shown,
+                width,
+                typing=typing,
+                without=idle,
+                labels=offered,
+            )
         )
 
     def _draw_alarm(self) -> None:

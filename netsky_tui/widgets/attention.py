@@ -11,13 +11,13 @@ from netsky_runtime.attention.items import Urgency
 from netsky_runtime.states import AttentionKind, DecisionWord
 from netsky_tui.drawing import attention, paragraphs
 from netsky_tui.drawing.attention import AttentionRow
-from netsky_tui.keymap import Keymap, bindings
+from netsky_tui.keymap import Keymap, bindings, deciding
 from netsky_tui.widgets.approvals import Decide, Refuse, objection
-from netsky_tui.widgets.panes import Pane
+from netsky_tui.widgets.panes import Pane, Wants
 from netsky_tui.widgets.rows import RowsView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from textual.app import ComposeResult
     from textual.binding import BindingType
@@ -122,32 +122,20 @@ class AttentionPane(Pane):
         return (row, *self._approval(row.ref))
 
     @property
-    def offered(self) -> frozenset[str]:
-        """The names of the keys that do something about the selected thing."""
+    def offered(self) -> Mapping[str, str]:
+        """What keys do about the selected thing, by the keys' names."""
         row, approval, _ = self._selected
         if row is None or not row.waits:
-            return frozenset()
+            return {}
         if approval is not None:
-            return self._keymap_shown.that_decide(paragraphs.offered(approval))
-        item = self._item(row.key)
-        names = {
-            "attention.act": attention.main_action(item) if item else None,
-            "attention.end": attention.last_action(item) if item else None,
-        }
-        return frozenset(name for name, action in names.items() if action is not None)
+            words = paragraphs.offered(approval)
+            return {key.id: key.label for word, key in deciding().items() if word in words}
+        return attention.offered(self._item(row.key))
 
     def _label_keys(self) -> None:
         """Say in the frame which keys do something about the selected thing."""
-        row, approval, _ = self._selected
-        said: list[str] = []
-        if approval is not None and any(each.waits for each in self._all):
-            said.append(self._keymap_shown.deciding(paragraphs.offered(approval)))
-        elif row is not None and (item := self._item(row.key)) is not None:
-            main, last = attention.main_action(item), attention.last_action(item)
-            for name, action in (("attention.act", main), ("attention.end", last)):
-                if action is not None:
-                    said.append(f"{self._keymap_shown.say(name)} {action.label}")
-        self.note = " · ".join(said)
+        say = self._keymap_shown.say
+        self.note = " · ".join(f"{say(name)} {label}" for name, label in self.offered.items())
         self._pour()
 
     def _show_detail(self) -> None:
@@ -156,7 +144,9 @@ class AttentionPane(Pane):
         if approval is not None:
             self.detail.set_rows(paragraphs.approval_document(approval, doing=doing))
         else:
-            self.detail.set_rows(attention.document(item, self._now()) if item else ())
+            say = self._keymap_shown.say
+            keys = {say(name): label for name, label in attention.offered(item).items()}
+            self.detail.set_rows(attention.document(item, self._now(), keys) if item else ())
         if row is not None and row.key != self._shown:
             self._shown = row.key
             self.detail.scroll_home(animate=False)
@@ -175,6 +165,23 @@ class AttentionPane(Pane):
             self.post_message(Refuse(problem))
             return
         self.post_message(Decide(row.ref, decision))
+
+    def action_alike(self) -> None:
+        """Answer all questions that ask the same as the selected one."""
+        self._about_approval("approval.alike")
+
+    def action_rule(self) -> None:
+        """Make a rule of the selected question."""
+        self._about_approval("approval.rule")
+
+    def _about_approval(self, verb: str) -> None:
+        row, approval, _ = self._selected
+        if row is None or approval is None:
+            self.post_message(Refuse(f"That is no approval. {self.note or 'Enter opens it.'}"))
+        elif self._just_came_up:
+            self.post_message(Refuse(_SOON))
+        else:
+            self.post_message(Wants(verb, row.ref))
 
     def action_act(self) -> None:
         """Do what one most likely wants to do about the selected thing."""

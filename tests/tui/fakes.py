@@ -22,7 +22,7 @@ from netsky_runtime.codex.resident.runtime import ResidentRuntime
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.db.trace import Chain, InputTrace, Step, Trace
 from netsky_runtime.errors import NetskyError, NoDaemon, NotFound
-from netsky_runtime.records import OWNER, ActorInput, Message, Rung
+from netsky_runtime.records import OWNER, ActorInput, Message, Rule, Rung
 from netsky_runtime.states import (
     ActorStatus,
     ApprovalStatus,
@@ -148,6 +148,7 @@ class FakeSource:
         self.closed = False
         self.screen = ""
         self.rungs: tuple[Rung, ...] = ()
+        self.standing: tuple[Rule, ...] = ()
 
     def change(self, **fields: Any) -> None:
         self.whole = replace(self.whole, **fields)
@@ -211,6 +212,9 @@ class FakeSource:
 
     async def approval(self, approval_id: str) -> Any:
         return next(each for each in self.whole.approvals if each.id == approval_id)
+
+    async def rules(self) -> Any:
+        return self.standing
 
     async def task(self, task_id: str) -> Any:
         for fact in self.whole.tasks:
