@@ -8,7 +8,8 @@ out of the sandbox, so that Codex asks; ``PATCH`` a patch that adds ``hello.txt`
 ``TOOL[name {json}]ENDTOOL`` a tool call (``namespace/name`` where there is one; ``tool_search``
 is the search for tools that were not shown); ``SLOW<n>``
 n seconds before the answer; ``FLOOD<n>`` an answer in n fragments; ``FAIL`` a failed response;
-``HANG`` no answer until ``release``. Calls are made one a request, in the order they are written,
+``HANG`` no answer until ``release``; ``LIMIT<n>`` once, the account's limit is reached and resets
+in n seconds. Calls are made one a request, in the order they are written,
 then come the words. Without an order the model echoes.
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
@@ -44,6 +46,7 @@ SAY = re.compile(r"SAY\[(.+?)\]", re.DOTALL)
 WAITS = re.compile(r"\bSLOW(\d*\.?\d*)|\b(HANG)\b")
 FLOOD = re.compile(r"\bFLOOD(\d+)")
 FAIL = re.compile(r"\bFAIL\b")
+LIMIT = re.compile(r"\bLIMIT(\d+)")
 
 
 @dataclass
@@ -54,6 +57,8 @@ class ModelServer:
     _released: threading.Event = field(default_factory=threading.Event)
     _hanging: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     _flooded: threading.Event = field(default_factory=threading.Event)
+    _limited: set[str] = field(default_factory=set)
+    """Limits that were reached: a message that quotes one reaches it no more."""
     _server: ThreadingHTTPServer | None = None
     _thread: threading.Thread | None = None
 
@@ -113,6 +118,14 @@ class ModelServer:
             "request_max_retries = 0\nstream_max_retries = 0\n"
             "[analytics]\nenabled = false\n"
         )
+
+    def limit(self, request: Mapping[str, Any]) -> int | None:
+        """Return the seconds to the reset, if the message says that the limit is reached."""
+        found = LIMIT.search(last_user_message(request.get("input") or [])[0])
+        if found is None or found[0] in self._limited:
+            return None
+        self._limited.add(found[0])
+        return int(found[1])
 
     def answer(self, request: Mapping[str, Any], number: int) -> Iterator[dict[str, Any]]:
         """Yield the stream of events that answers one request."""
@@ -200,7 +213,7 @@ def spoken(text: str) -> str:
     if say:
         return say.group(1)
     # A report quotes this echo to another thread, whose model must not obey it again.
-    for pattern in (WAITS, FLOOD, FAIL):
+    for pattern in (WAITS, FLOOD, FAIL, LIMIT):
         text = pattern.sub("(done)", text)
     return "ack: " + text[-200:]
 
@@ -270,6 +283,10 @@ class _Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)))
         model = self.server.model
         model.requests.append(request)
+        seconds = model.limit(request)
+        if seconds is not None:
+            self._refuse(seconds)
+            return
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
@@ -280,6 +297,25 @@ class _Handler(BaseHTTPRequestHandler):
                 send(self.wfile, event)
         except (BrokenPipeError, ConnectionResetError):
             return  # Codex left: the turn was interrupted
+
+    def _refuse(self, seconds: int) -> None:
+        # As Codex reads it: the kind and the reset in the body, what is used in headers.
+        resets_at = round(time.time()) + seconds
+        error = {
+            "type": "usage_limit_reached",
+            "message": "The usage limit has been reached",
+            "plan_type": "plus",
+            "resets_at": resets_at,
+        }
+        body = json.dumps({"error": error}).encode()
+        self.send_response(429)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.send_header("x-codex-primary-used-percent", "100")
+        self.send_header("x-codex-primary-window-minutes", "300")
+        self.send_header("x-codex-primary-reset-at", str(resets_at))
+        self.end_headers()
+        self.wfile.write(body)
 
 
 def send(stream: BufferedIOBase, event: dict[str, Any]) -> None:
