@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     from netsky_runtime.options import Options
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+LEAVE_SIGNALS: Final = (signal.SIGHUP, signal.SIGQUIT)
+"""A lost terminal, and Ctrl+\\ in one: netsky goes, and Codex works on."""
 
 
 async def run_headless(options: Options, *, narrate: Callable[[str], None]) -> int:
     """Run a daemon in the foreground until a signal or ``netsky stop``; return the exit status.
 
-    SIGTERM and SIGINT stop everything; SIGHUP (a lost terminal) leaves the engine working, and a
-    room that is attached takes over. Raises ``Fenced`` at the end when another netsky has taken
-    the home.
+    SIGTERM and SIGINT stop everything; SIGHUP (a lost terminal) and SIGQUIT leave the engine
+    working, and a room that is attached takes over. Raises ``Fenced`` at the end when another
+    netsky has taken the home.
     """
     starting = asyncio.current_task()
     loop = asyncio.get_running_loop()
@@ -39,7 +41,8 @@ async def run_headless(options: Options, *, narrate: Callable[[str], None]) -> i
     def made(daemon: Daemon) -> None:
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, partial(stop, daemon, lost=False))
-        loop.add_signal_handler(signal.SIGHUP, partial(stop, daemon, lost=True))
+        for number in LEAVE_SIGNALS:
+            loop.add_signal_handler(number, partial(stop, daemon, lost=True))
 
     try:
         daemon = await Daemon.host(options, made=made)

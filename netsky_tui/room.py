@@ -91,7 +91,8 @@ class HomeConnector:
 def run_room(options: Options) -> int:
     """Open the room and return the exit status.
 
-    SIGTERM and SIGINT stop a hosted daemon; a lost terminal (SIGHUP) leaves its engine working.
+    SIGTERM and SIGINT stop a hosted daemon; a lost terminal (SIGHUP) and SIGQUIT leave its
+    engine working.
     """
     return asyncio.run(_run(options))
 
@@ -111,7 +112,8 @@ async def _run(options: Options) -> int:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, app.interrupted)
     loop.add_signal_handler(signal.SIGTERM, app.stop_soon, False)
-    loop.add_signal_handler(signal.SIGHUP, app.stop_soon, True)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        loop.add_signal_handler(number, app.stop_soon, True)
     try:
         status = await app.run_async()
     finally:

@@ -80,7 +80,7 @@ def test_an_attached_room_waits_for_a_daemon_that_was_stopped(house):
     house.start()
     room = house.room(link="attached")
     assert house.stop() == 0
-    room.until("reconnecting")
+    room.until("netsky was stopped")
     house.start()
     room.until("attached")
     room.press("ctrl+q")
