@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_WORKERS: Final = 5
 """Workers that are kept: else every start would have more threads to bring back."""
+MOST_WAITING: Final = 12
+"""Inputs that may wait: more would only make the end longer."""
 LOOK_SECONDS: Final = 0.03
 _GONE = (NoDaemon, Unhealthy, DeadlineExceeded)
 _WORDS = (DecisionWord.ACCEPT, DecisionWord.DECLINE)
@@ -30,6 +32,7 @@ _STATUS_OF = {
     DecisionWord.ACCEPT: ApprovalStatus.ACCEPTED,
     DecisionWord.DECLINE: ApprovalStatus.DECLINED,
 }
+_WAITING = "SELECT id FROM actor_inputs WHERE status IN ('queued', 'handed', 'seen')"
 _PENDING = "SELECT id FROM approvals WHERE status = 'pending' ORDER BY number"
 _PARKED = "SELECT id FROM actors WHERE status = 'parked'"
 _WORKERS = "SELECT id FROM actors WHERE kind = 'worker' AND status <> 'stopped' ORDER BY id"
@@ -62,7 +65,12 @@ class Operator:
     handle: Handle | None = None
 
     async def work(self, step: Step) -> None:
-        """Do some of everything, and in any case what leads to ``step``. Ends when it is gone."""
+        """Do some of everything, and in any case what leads to ``step``, unless much waits yet.
+
+        Raises ``GoneError``, as a group, when the daemon is dead.
+        """
+        if len(await self._ids(_WAITING)) > MOST_WAITING:
+            return
         usual = (self.say, self.steer, self.interrupt, self.to_worker, self.plan)
         deeds = [self.dice.choice(usual) for _ in range(3)]
         deeds += [self.start_worker, self.ask, self.ask if step is Step.APPROVING else self.say]

@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 REACH_SECONDS: Final = 2.0
 """A daemon that has not come to its place by then is killed where it is."""
 PAUSE_SECONDS: Final = 0.2
-REST_SECONDS: Final = 90.0
-"""How long everything may take to come to rest in the end."""
+"""Between one round of deeds and the next."""
+REST_SECONDS: Final = 45.0
+"""How long nothing may change in the end while something is open."""
+QUIET_LOOKS: Final = 3
+LOOK_SECONDS: Final = 0.1
 _OPEN = """
 SELECT count(*) FROM actor_inputs WHERE status IN ('queued', 'handed', 'seen')
 """
@@ -226,18 +229,21 @@ class Torture:
         report.orphans += [f"pid {p.pid} {p.name()}" for p in of_home(self._home.root.parent)]
 
     async def _settle(self, operator: Operator, database: ReadDatabase) -> None:
-        """Do the owner's chores until nothing is open any more, within ``REST_SECONDS``."""
+        """Do the owner's chores until nothing is open any more, or nothing changes any more."""
 
         async def open_(tx: Tx) -> int:
             return int(await rows.value(tx, _OPEN)) + int(await rows.value(tx, _BUSY))
 
-        end = self._clock.monotonic() + REST_SECONDS
+        left, since = await database.read(open_), self._clock.monotonic()
         quiet = 0
-        while quiet < 3 and self._clock.monotonic() < end:
+        while quiet < QUIET_LOOKS and self._clock.monotonic() - since < REST_SECONDS:
             with suppress(GoneError):
                 await operator.tidy()
-            quiet = 0 if await database.read(open_) else quiet + 1
-            await self._clock.sleep(0.1)
+            before, left = left, await database.read(open_)
+            if left != before:
+                since = self._clock.monotonic()
+            quiet = 0 if left else quiet + 1
+            await self._clock.sleep(LOOK_SECONDS)
 
     async def _clean_up(self) -> None:
         """Leave no process behind, whichever way it went."""
