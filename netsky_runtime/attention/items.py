@@ -7,6 +7,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from netsky_runtime.records import CRASH_LOOP
 from netsky_runtime.states import (
     ApprovalKind,
     AttentionKind,
@@ -183,7 +184,8 @@ def about_parked(actor: Actor) -> About:
     resume = Action(
         name="resume", label="resume", method="actors.resume", params={"actor_id": actor.id}
     )
-    return About(actor.park_reason or "no reason is known", "", (resume,))
+    why = actor.park_reason.removeprefix(f"{CRASH_LOOP}: ") or "no reason is known"
+    return About(why, "", (resume,))
 
 
 def about_failed(found: ActorInput, message: Message) -> About:

@@ -97,7 +97,7 @@ class Room(Terminal):
             shown = time.monotonic() + 2
             while "1 approval" in self.text and time.monotonic() < shown:
                 self.pump()
-        self.until("0 approvals", seconds=1)
+        self.until("0 waiting", seconds=1)
 
     def leaves(self) -> None:
         """Wait until netsky has ended well and left the terminal as it was."""

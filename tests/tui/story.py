@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from netsky_runtime.attention.items import (
+    AttentionItem,
+    about_failed,
+    about_lost,
+    about_parked,
+    about_quarantined,
+    about_question,
+    about_uncertain,
+)
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.records import (
+    CRASH_LOOP,
     MANAGER0,
     OWNER,
     Actor,
+    ActorInput,
     Approval,
     Health,
     Message,
@@ -21,6 +33,7 @@ from netsky_runtime.states import (
     ActorStatus,
     ApprovalKind,
     ApprovalStatus,
+    AttentionKind,
     Direction,
     HealthState,
     InputMode,
@@ -34,7 +47,7 @@ from netsky_runtime.states import (
     TaskStatus,
 )
 from netsky_tui.source import ActorFacts, MessageFacts, Snapshot, TaskFacts, Totals
-from tests.tui.fakes import NOW
+from tests.tui.fakes import NOW, waits
 
 MINUTE = 60_000
 PROJECT = "/home/ada/project"
@@ -488,3 +501,44 @@ def day(**fields: Any) -> Snapshot:
         approvals_pending=pending,
     )
     return Snapshot(**parts, totals=totals)
+
+
+def asked_again(text: str) -> Message:
+    """A message of the owner's that has come to nothing, or may have."""
+    return message(7, OWNER, "worker2", text, 30).message
+
+
+def queue() -> tuple[AttentionItem, ...]:
+    """One of everything that can wait beside approvals and blocked screens."""
+    kinds = AttentionKind
+    spoken = messages()[4].message
+    words = asked_again("Also take 0b1010 for a number, with a test.")
+    doubtful = ActorInput(
+        id="i-0007",
+        actor_id="worker2",
+        message_id=words.id,
+        mode=InputMode.QUEUE,
+        status=InputStatus.UNCERTAIN,
+        reason="its history cannot be read: no rollout of the thread is left",
+        created_at=NOW,
+    )
+    failed = replace(doubtful, id="i-0008", status=InputStatus.FAILED, reason="the model is down")
+    loop = replace(
+        actors()[6].actor, park_reason=f"{CRASH_LOOP}: came back 5 times in 10 min; last: exit 101"
+    )
+    parked = replace(actors()[7].actor, park_reason="no door finds its thread any more")
+    lost = replace(approvals()[0], id="a1", status=ApprovalStatus.LOST)
+    bad = about_quarantined("agentci", file="1795.json", reason="It is not JSON.", files=3)
+
+    def ago(minutes: int) -> int:
+        return NOW - minutes * MINUTE
+
+    return (
+        waits(kinds.QUESTION, spoken.id, MANAGER0, ago(8), about_question(spoken)),
+        waits(kinds.UNCERTAIN, doubtful.id, "worker2", ago(5), about_uncertain(doubtful, words)),
+        waits(kinds.CRASH_LOOP, "worker4", "worker4", ago(31), about_parked(loop)),
+        waits(kinds.PARKED, "worker5", "worker5", ago(180), about_parked(parked)),
+        waits(kinds.LOST, lost.id, "worker3", ago(40), about_lost(lost)),
+        waits(kinds.FAILED, failed.id, "worker2", ago(30), about_failed(failed, words)),
+        waits(kinds.QUARANTINED, "agentci", "agentci", ago(600), bad),
+    )

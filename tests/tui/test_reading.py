@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netsky_runtime.clock import SortableIds
-from netsky_runtime.clock import SystemClock
+from netsky_runtime.clock import SortableIds, SystemClock
 from netsky_runtime.db import actors, approvals, events, inputs, posting, tasks, turns
 from netsky_runtime.db.connection import Database, ReadDatabase
 from netsky_runtime.errors import NotFound

@@ -10,6 +10,7 @@ from netsky_tui.source import Snapshot
 from netsky_tui.store import LinkState
 from tests.tui import story
 from tests.tui.rooms import NARROW, WIDE, Room, make
+from tests.tui.test_attention import full
 
 
 def picture(snap_compare, size, *keys, snapshot=None, live=True, theme="netsky-dark", screen=""):
@@ -50,6 +51,9 @@ class TestRoom:
 
     def test_a_patch_on_a_page_of_its_own(self, snap_compare, size):
         picture(snap_compare, size, "f5", "down", "enter")
+
+    def test_a_full_queue(self, snap_compare, size):
+        picture(snap_compare, size, "f5", "down", "down", snapshot=full())
 
     def test_a_home_with_nothing_in_it(self, snap_compare, size):
         picture(snap_compare, size, snapshot=Snapshot(), live=False)
