@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import settings as settings_file
 from netsky_runtime.agents import dependencies
+from netsky_runtime.budgets import Hold
 from netsky_runtime.control import protocol
-from netsky_runtime.db import holds, inputs, messages, notes, readiness, tasks
+from netsky_runtime.db import actors, holds, inputs, messages, notes, readiness, tasks
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.errors import (
     Conflict,
@@ -23,8 +24,8 @@ from netsky_runtime.errors import (
     Refused,
     UsageError,
 )
-from netsky_runtime.records import OWNER, ActorInput, Task
-from netsky_runtime.states import InputMode, InputStatus, MessageKind, TaskStatus
+from netsky_runtime.records import OWNER, Actor, ActorInput, Task
+from netsky_runtime.states import ActorStatus, InputMode, InputStatus, MessageKind, TaskStatus
 
 if TYPE_CHECKING:
     from netsky_runtime.agents.budgets import BudgetKeeper
@@ -98,12 +99,18 @@ class RecordVerbs:
             body=request.body,
             mode=request.mode,
             in_reply_to=request.in_reply_to,
+            resume=request.resume,
         )
         if posted.input is None:
             msg = f"{request.target} takes no input."
             raise Conflict(msg)
         now = self._clock.now()
-        hold = await self._database.read(lambda tx: holds.of_actor(tx, request.target, now=now))
+
+        async def held(tx: Tx) -> Hold | None:
+            actor = await actors.require(tx, request.target)
+            return _parked(actor) or await holds.of_actor(tx, actor.id, now=now)
+
+        hold = await self._database.read(held)
         return {
             "message_id": posted.message.id,
             "input_id": posted.input.id,
@@ -284,6 +291,14 @@ class RecordVerbs:
     def _wake_all(self, actor_ids: frozenset[str]) -> None:
         for actor_id in actor_ids:
             self._wake(actor_id)
+
+
+def _parked(actor: Actor) -> Hold | None:
+    """Say of a parked actor's messages why they wait and how they go."""
+    if actor.status is not ActorStatus.PARKED:
+        return None
+    why = f"{actor.id} is parked: {actor.park_reason or 'its owner decides'}"
+    return Hold(reason=why, until=None, remedy=f"netsky actors resume {actor.id}")
 
 
 class VerbTable:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.recovery import recover
-from netsky_runtime.db import actors, approval_ends, inputs, messages, rungs, turns
+from netsky_runtime.db import actors, approval_ends, engines, inputs, messages, rungs, turns
 from netsky_runtime.states import ApprovalStatus, InputStatus, TurnStatus
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ async def settle_in(
     cut = turn.status is TurnStatus.INTERRUPTED and turn.completed_at is None
     actor = await actors.require(tx, seat.actor_id)
     known = await turns.get(tx, turn.thread_id, turn.id)
-    stopped = cut and known is not None and known.error in turns.ON_PURPOSE
-    ended = replace(turn, completed_at=now, error=known.error) if known and stopped else turn
+    why = await _on_purpose(tx, turn, known) if cut else ""
+    stopped = bool(why)
+    ended = replace(turn, completed_at=now, error=why) if stopped else turn
     if turn.status is TurnStatus.INTERRUPTED and (stopped or not cut):
         ended = await _given_up(tx, ended)
     because = await _goes_on(kit, tx, turn, known, now=now)
@@ -76,6 +77,15 @@ async def settle_in(
     if because or (cut and not stopped):
         return await recover(kit, tx, actor, consumed, because=because, now=now)
     return await _settle(seat, tx, actor, ended, consumed, items, now)
+
+
+async def _on_purpose(tx: Tx, turn: Turn, known: Turn | None) -> str:
+    """Say why a turn that looks cut by a crash was stopped on purpose; empty when it was not."""
+    if known is not None and known.error in turns.ON_PURPOSE:
+        return known.error
+    # It began when netsky had left, so nobody could mark it when its engine was stopped.
+    unheard = known is None and await engines.stopped_in(tx, turn.started_at, reason=turns.STOPPED)
+    return turns.STOPPED if unheard else ""
 
 
 async def _goes_on(kit: Kit, tx: Tx, turn: Turn, known: Turn | None, *, now: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from netsky_runtime.db import messages, posting
+from netsky_runtime.db import messages, posting, respawns
 from netsky_runtime.states import InputMode, MessageKind, MessageStatus, Source
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ class Inbox:
         kind: MessageKind = MessageKind.TEXT,
         mode: InputMode = InputMode.QUEUE,
         in_reply_to: str | None = None,
+        resume: bool = False,
     ) -> Posted:
-        """Store a message and queue it for its target.
+        """Store a message and queue it for its target, who is parked no longer with ``resume``.
 
         What the target asked the sender is answered by it: the question that ``in_reply_to``
         names, else all that are open. When this returns, the message survives any crash. Raises
@@ -59,6 +60,8 @@ class Inbox:
         )
 
         async def store(tx: Tx) -> Posted:
+            if resume:
+                await respawns.pardon(tx, target, now=self._clock.now())
             answering = draft if in_reply_to else await _answering(tx, draft)
             posted = await posting.post(tx, answering, ids=self._ids, now=self._clock.now())
             if posted.input is not None:

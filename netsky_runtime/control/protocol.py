@@ -98,6 +98,8 @@ class Send(Request):
     mode: InputMode = InputMode.QUEUE
     source: Source = Source.CLI
     in_reply_to: str | None = None
+    resume: bool = False
+    """Let a parked target go on with it."""
 
 
 class Wait(Request):

@@ -15,6 +15,11 @@ _RUNNING = """
 SELECT * FROM engines WHERE runtime = ? AND state = 'running'
 ORDER BY started_at DESC, rowid DESC LIMIT 1
 """
+_SECOND = 1_000
+"""Codex tells when a turn began in whole seconds."""
+_STOPPED_IN = """
+SELECT 1 FROM engines WHERE end_reason = ? AND started_at <= ? AND ended_at >= ? LIMIT 1
+"""
 _END = """
 UPDATE engines SET state = ?, ended_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL
 """
@@ -40,6 +45,11 @@ async def insert(tx: Tx, engine: Engine) -> None:
             "end_reason": engine.end_reason,
         },
     )
+
+
+async def stopped_in(tx: Tx, at: int, *, reason: str) -> bool:
+    """Whether an engine lived at ``at`` (ms) that was ended later for this reason."""
+    return bool(await rows.many(tx, _STOPPED_IN, reason, at + _SECOND, at))
 
 
 async def running(tx: Tx, runtime: RuntimeName) -> Engine | None:

@@ -46,6 +46,9 @@ def send(
     answers: Annotated[
         str, typer.Option(metavar="ID", help="The question that this is the answer to.")
     ] = "",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Let an actor that is parked go on with it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send a message to an actor.
@@ -62,6 +65,7 @@ def send(
         "mode": mode.value,
         "source": Source.CLI.value,
         **({"in_reply_to": answers} if answers else {}),
+        **({"resume": True} if resume else {}),
     }
     if wait:
         run(_send_and_wait(here.home, params, timeout=timeout, as_json=as_json))

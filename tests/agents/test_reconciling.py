@@ -10,8 +10,17 @@ from netsky_runtime.agents import dispatch, interrupts, reconcile, runner
 from netsky_runtime.codex.base import HistoricItem, HistoryUnavailable
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
-from netsky_runtime.db import events, inputs, messages, turns
-from netsky_runtime.states import InputMode, InputStatus, MessageKind, Source, TurnStatus
+from netsky_runtime.db import engines, events, inputs, messages, turns
+from netsky_runtime.records import Engine
+from netsky_runtime.states import (
+    EngineState,
+    InputMode,
+    InputStatus,
+    MessageKind,
+    RuntimeName,
+    Source,
+    TurnStatus,
+)
 from tests.support.crew import crew, scripted
 from tests.support.fakes import ManualClock
 
@@ -391,3 +400,49 @@ async def test_an_interrupt_that_codex_was_never_told_leaves_a_crash_a_crash(tmp
         fleet.runtime.kill()
         await fleet.decide(await fleet.question(after=asked))
         assert (await fleet.reply_to(running)).body == "made"
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+async def test_a_turn_that_began_when_netsky_had_left_is_no_crash_when_its_engine_was_stopped(
+    tmp_path, monkeypatch, stopped
+):
+    """``netsky stop`` without a daemon ends it: no turn that it has not heard of is marked."""
+    async with dying(tmp_path, monkeypatch, dispatch.Dispatcher, "_hand") as fleet:
+        posted = await fleet.send("HANG")
+
+    async def forget(tx):
+        row = await inputs.require(tx, posted.input.id)
+        await inputs.requeue(tx, [row.id], reason="as it was before it was heard of")
+        await inputs.attempt(
+            tx, {row.id: row.envelope}, batch_id=row.batch_id, thread_id=row.thread_id
+        )
+        await tx.execute_fetchall("DELETE FROM turns WHERE id = ?", (row.turn_id,))
+        engine = Engine(
+            id="engine-1",
+            runtime=RuntimeName.APP_SERVER,
+            state=EngineState.RUNNING,
+            pid=1,
+            pid_started=1.0,
+            binary="codex",
+            version="0.1",
+            codex_home="",
+            socket="",
+            started_at=1,
+        )
+        await engines.insert(tx, engine)
+        reason = turns.STOPPED if stopped else "it was killed"
+        end = fleet.clock.now() + 60_000
+        await engines.end(tx, engine.id, state=EngineState.ENDED, reason=reason, now=end)
+
+    async with crew(tmp_path, starts=False) as fleet:
+        await fleet.database.write(forget)
+        await fleet.fleet.start()
+        if stopped:
+            row = await fleet.settled(posted)
+            assert (row.status, row.attempts) == (InputStatus.INTERRUPTED, 2)
+        else:
+
+            async def recovers(tx):
+                return await inputs.recoveries_of(tx, [posted.input.id])
+
+            assert await fleet.until(recovers) == 1

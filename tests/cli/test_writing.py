@@ -417,3 +417,10 @@ def test_a_stop_with_nothing_to_stop_is_not_told_to_start_something(
     assert (ran.status, ran.out, ran.error["code"]) == (4, "", "no_daemon")
     assert "Nothing is left to stop" in ran.error["hint"]
     assert not home.root.exists()
+
+
+def test_a_message_can_let_a_parked_actor_go_on(netsky: Netsky, daemon: FakeDaemon) -> None:
+    daemon.answers |= {"send": SENT}
+    assert netsky("send", "manager0", "hello", "--resume").status == 0
+    ((_, params),) = daemon.calls
+    assert params["resume"] is True

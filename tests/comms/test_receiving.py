@@ -155,3 +155,16 @@ async def test_what_was_asked_of_a_manager_is_not_the_owners_to_answer_in_passin
     await door.people.hire("worker1", MANAGER0)
     await door.people.post("worker1", MANAGER0, "red?", kind=MessageKind.QUESTION)
     assert (await door.send("how far?", "worker1")).message.in_reply_to is None
+
+
+async def test_a_parked_actor_goes_on_with_a_message_only_when_that_is_asked(door: Door) -> None:
+    async def status() -> ActorStatus:
+        return (await door.people.actor(MANAGER0)).status
+
+    await door.people.set_status(MANAGER0, ActorStatus.PARKED)
+    await door.send("wait")
+    assert await status() is ActorStatus.PARKED
+    await door.inbox.receive(
+        source=Source.CLI, sender=OWNER, target=MANAGER0, body="go on", resume=True
+    )
+    assert await status() is ActorStatus.ACTIVE
