@@ -92,10 +92,10 @@ class Room(Terminal):
         self.press("f5")
         self.until("y accept")
         until = time.monotonic() + PATIENCE
-        while "1 approval" in self.text and time.monotonic() < until:
+        while "1 waiting" in self.text and time.monotonic() < until:
             self.press(key)
             shown = time.monotonic() + 2
-            while "1 approval" in self.text and time.monotonic() < shown:
+            while "1 waiting" in self.text and time.monotonic() < shown:
                 self.pump()
         self.until("0 waiting", seconds=1)
 
