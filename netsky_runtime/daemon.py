@@ -14,7 +14,7 @@ from netsky_runtime.checks import check_start, checks
 from netsky_runtime.clock import Clock, Ids, SortableIds, SystemClock, iso
 from netsky_runtime.control.feed import Feed
 from netsky_runtime.control.handle import Handle, LocalHandle
-from netsky_runtime.control.server import ControlServer
+from netsky_runtime.control.server import ControlServer, make_way
 from netsky_runtime.db import counts, engines, trouble
 from netsky_runtime.db import sessions as session_rows
 from netsky_runtime.db import settings as setting_rows
@@ -102,6 +102,8 @@ class Daemon:
             check_start(home, settings.load({}, options.environ, **options.flags), options.cwd)
         home.prepare()
         stack.enter_context(HomeLock(home.lock))
+        # Before the epoch is taken: a daemon that lost its lock and still answers goes on alone.
+        make_way(home.control_socket)
 
         self.log = Logbook(file=home.logs / "netsky.jsonl", clock=clock)
         options.progress("opening the database")

@@ -10,7 +10,7 @@ import pytest
 
 from netsky_runtime.control.client import RemoteHandle
 from netsky_runtime.daemon import Daemon
-from netsky_runtime.errors import Fenced
+from netsky_runtime.errors import DaemonRunning, Fenced
 from netsky_runtime.headless import run_headless
 from netsky_runtime.offline import offline
 from tests.test_daemon import options
@@ -99,3 +99,37 @@ async def test_a_verb_under_the_lock_fences_whoever_had_the_home_before(tmp_path
         take(given.home)
         with pytest.raises(Fenced):
             await verbs("send", {"target": "manager0", "body": "more words"})
+
+
+async def test_a_daemon_without_its_lock_is_not_taken_over_while_it_answers(tmp_path):
+    given = options(tmp_path)
+    daemon = await Daemon.host(given)
+    try:
+        given.home.lock.unlink()
+        with pytest.raises(DaemonRunning, match="already listens"):
+            await Daemon.host(given)
+        room = await RemoteHandle.connect(given.home.control_socket, client="room")
+        assert (await send(room, "SAY[still here]"))["input_id"]
+        await room.close()
+    finally:
+        await daemon.stop(keep_engine=False)
+
+
+async def test_a_daemon_that_answers_no_more_is_taken_over_and_ends_with_its_first_write(tmp_path):
+    given = options(tmp_path)
+    async with asyncio.timeout(20):
+        first = await Daemon.host(given)
+        given.home.lock.unlink()
+        given.home.control_socket.unlink()
+        second = await Daemon.host(given)
+        try:
+            with pytest.raises(Fenced):
+                await first.handle().call("notes.add", {"body": "words"})
+            await first.stop(keep_engine=False)
+            assert second.epoch > first.epoch
+            room = await RemoteHandle.connect(given.home.control_socket, client="room")
+            assert (await send(room, "SAY[here]"))["input_id"]
+            await room.close()
+        finally:
+            await first.stop(keep_engine=True)
+            await second.stop(keep_engine=False)

@@ -11,10 +11,10 @@ import stat
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from netsky_runtime.control.ancestry import peer_pid
 from netsky_runtime.control.serving import Gate, ServedClient
 from netsky_runtime.errors import DaemonRunning, Unhealthy
 from netsky_runtime.supervise import Report, Supervisor
+from netsky_runtime.wire.credentials import peer_pid
 from netsky_runtime.wire.framing import LineFraming
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class ControlServer:
 
 
 def _listen(path: Path) -> socket.socket:
-    _clear(path)
+    make_way(path)
     listening = socket.socket(socket.AF_UNIX)
     try:
         listening.bind(str(path))
@@ -135,7 +135,11 @@ def _listen(path: Path) -> socket.socket:
     return listening
 
 
-def _clear(path: Path) -> None:
+def make_way(path: Path) -> None:
+    """Remove the socket that a dead daemon left; nothing is there afterwards.
+
+    Raises ``DaemonRunning`` when somebody listens, ``Unhealthy`` when it is no socket of ours.
+    """
     try:
         status = path.lstat()
     except FileNotFoundError:
