@@ -26,7 +26,7 @@ from netsky_runtime.states import (
 from tests.support.crew import crew
 from tests.support.doors import app_server, mcp_server, resident
 from tests.support.fakes import ManualClock
-from tests.support.watched import passes
+from tests.support.watched import passes, stored
 
 
 async def climbed(fleet, actor_id="manager0"):
@@ -37,6 +37,7 @@ async def climbed(fleet, actor_id="manager0"):
 async def climbs_to(fleet, clock, rung, outcome, *, within=130):
     """Let time go on until this is the last rung and its outcome; it has so many looks."""
     for _ in range(within):
+        await stored(fleet)
         found = await fleet.database.read(lambda tx: rungs.last_of(tx, "manager0", limit=1))
         if found and (found[0].rung, found[0].outcome) == (rung, outcome):
             return
@@ -233,9 +234,12 @@ async def test_a_rung_in_whose_middle_netsky_ended_is_shown_as_failed(tmp_path):
             )
         )
         fleet.watch()
-        await climbs_to(fleet, clock, RungName.REATTACH, RungOutcome.FAILED)
-        found = await fleet.database.read(lambda tx: rungs.last_of(tx, "manager0", limit=1))
-        assert found[0].detail == "netsky ended meanwhile"
+
+        async def left(tx):
+            (found,) = await rungs.last_of(tx, "manager0", limit=1)
+            return found if found.outcome is RungOutcome.FAILED else None
+
+        assert (await fleet.until(left)).detail == "netsky ended meanwhile"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from netsky_runtime.db import inputs, rungs, sessions, vitals
 from netsky_runtime.states import InputStatus
 from tests.support.crew import crew
 from tests.support.fakes import ManualClock
-from tests.support.watched import passes
+from tests.support.watched import passes, stored
 
 ITEM = {"type": "command", "command": "make"}
 
@@ -226,7 +226,8 @@ async def test_an_input_that_rests_does_not_wait_for_the_time_of_a_clock_that_wa
 
         await fleet.until(resting)
         clock.set_by(-3600)
-        for _ in range(60):
+        for _ in range(100):
+            await stored(fleet)
             if not (await fleet.input(posted)).status.open:
                 break
             await passes(clock, 5)

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 from netsky_runtime.agents.watchdog import LOOK_SECONDS
 
 if TYPE_CHECKING:
+    from netsky_runtime.db.connection import Tx
+    from tests.support.crew import Crew
     from tests.support.fakes import ManualClock
+
+
+async def stored(fleet: Crew) -> None:
+    """Return when all that was on its way into the database is there: time waits for no disk."""
+    await fleet.database.write(_nothing)
+
+
+async def _nothing(_tx: Tx) -> None:
+    return
 
 
 async def passes(clock: ManualClock, seconds: float) -> None:
