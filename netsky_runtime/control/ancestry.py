@@ -1,4 +1,4 @@
-"""Which process made a connection, and whether what carries threads has started it.
+"""Who has made a connection, and whether what carries threads has started him.
 
 Everything here blocks for a moment: call it in a thread.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from netsky_runtime.wire.credentials import peer_pid
 from netsky_runtime.wire.process import SAME_START_SECONDS, process_started
 
 if TYPE_CHECKING:
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 MAX_RELATIVES: Final = 64
 """So many processes are looked at; who has more between himself and the first is not the owner."""
 KNOCK_SECONDS: Final = 0.2
-_CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid
-_SOL_LOCAL, _LOCAL_PEERPID = 0, 2
-"""macOS: <sys/un.h>. It has no SO_PEERCRED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +50,6 @@ class Caller:
     """The name of the carrier he comes from; empty for the owner's own."""
     told: bool = True
     """Whether that could be found out."""
-
-
-def peer_pid(connection: socket.socket) -> int:
-    """Return the process on the other side of a Unix socket; 0 where the system does not tell.
-
-    Of a client it is the one that connected, of a listener the one that listens.
-    """
-    with suppress(OSError):
-        if sys.platform == "darwin":
-            return connection.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID)
-        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        return int(_CREDENTIALS.unpack(peer)[0])
-    return 0
 
 
 def listener(path: Path, name: str) -> Carrier | None:

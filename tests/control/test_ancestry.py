@@ -13,6 +13,7 @@ import pytest
 
 from netsky_runtime.control import ancestry
 from netsky_runtime.control.ancestry import Caller
+from netsky_runtime.wire.credentials import peer_pid
 from tests.support.carriers import carrier
 
 if TYPE_CHECKING:
@@ -114,5 +115,5 @@ def test_both_ends_of_a_socket_tell_their_process(tmp_path: Path) -> None:
         client.connect(path)
         served, _ = listening.accept()
         with served:
-            assert ancestry.peer_pid(served) == os.getpid()
-            assert ancestry.peer_pid(client) == os.getpid()
+            assert peer_pid(served) == os.getpid()
+            assert peer_pid(client) == os.getpid()

@@ -214,7 +214,7 @@ class EngineHost:
             return f"replaced: {reason}"
         self.notice = (
             f"The engine differs ({reason}) and keeps working: {len(found.busy)} turns run. "
-            "netsky replaces it at a start when it is idle."
+            "netsky replaces it at a start when it is idle: `netsky restart`, then."
         )
         return ""
 

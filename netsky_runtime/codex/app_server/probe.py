@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import struct
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.codex.app_server import failures
 from netsky_runtime.codex.app_server.connection import Connection, connect
 from netsky_runtime.codex.app_server.normalise import parent_of, status_of
+from netsky_runtime.wire.credentials import peer_pid
 from netsky_runtime.wire.errors import RpcError, WireError
 
 if TYPE_CHECKING:
@@ -71,22 +70,10 @@ def listening_group(path: Path) -> int:
         client.settimeout(CONNECT_SECONDS)
         try:
             client.connect(str(path))
-            pid = _peer_pid(client)
+            pid = peer_pid(client)
             return os.getpgid(pid) if pid else 0
         except OSError:
             return 0
-
-
-def _peer_pid(client: socket.socket) -> int:
-    if sys.platform == "linux":
-        size = struct.calcsize("3i")
-        told = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-        pid = int(struct.unpack("3i", told)[0])
-    elif sys.platform == "darwin":
-        pid = client.getsockopt(0, 2)  # SOL_LOCAL, LOCAL_PEERPID: Python has no names for them
-    else:
-        pid = 0
-    return pid
 
 
 async def _look(connection: Connection, found: Found, deadline: float) -> Found:
