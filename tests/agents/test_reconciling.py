@@ -416,7 +416,7 @@ async def test_a_turn_that_began_when_netsky_had_left_is_no_crash_when_its_engin
         await inputs.attempt(
             tx, {row.id: row.envelope}, batch_id=row.batch_id, thread_id=row.thread_id
         )
-        await tx.execute_fetchall("DELETE FROM turns WHERE id = ?", (row.turn_id,))
+        await tx.execute_fetchall("DELETE FROM turns WHERE status = 'in_progress'")
         engine = Engine(
             id="engine-1",
             runtime=RuntimeName.APP_SERVER,
