@@ -63,7 +63,7 @@ def test_every_command_line_is_one_that_netsky_takes(line: str) -> None:
     if not words or words[0].startswith("-"):
         return
     command: Any = NETSKY
-    while hasattr(command, "commands"):
+    while words and hasattr(command, "commands"):
         command = command.commands[words.pop(0)]
     if words == ["VERB", "--help"] or not (words or command.params):
         return
@@ -132,7 +132,7 @@ def test_the_table_of_doors_says_what_each_can_do(name: RuntimeName, tmp_path: P
     assert said["netsky is killed"].startswith("turns go on") is can.survives_netsky
 
 
-@pytest.mark.parametrize("scope", ["actors", "tasks", "messages", "approvals", "composer"])
+@pytest.mark.parametrize("scope", ["actors", "tasks", "messages", "approvals", "attention", "composer"])
 def test_every_key_of_a_pane_is_in_the_table_of_keys(scope: str) -> None:
     (told,) = row(scope, after="Keys")
     for key in SCOPES[scope]:
