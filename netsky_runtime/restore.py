@@ -12,7 +12,7 @@ import asyncio
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime import leftover
@@ -85,7 +85,12 @@ async def restore(home: Home, file: Path, *, clock: Clock) -> Restored:
         finally:
             _clear(fresh)
     return Restored(
-        copy=copy, before=before, aside=aside, epoch=epoch, asked=asked, uncertain=uncertain
+        copy=replace(copy, path=file),
+        before=before,
+        aside=aside,
+        epoch=epoch,
+        asked=asked,
+        uncertain=uncertain,
     )
 
 

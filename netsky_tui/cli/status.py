@@ -44,13 +44,18 @@ def register(app: typer.Typer) -> None:
 
 
 def status(ctx: typer.Context, as_json: AsJson = False) -> Exit:
-    """Say whether a daemon runs, on what, and how much waits."""
+    """Say whether a daemon runs, on what, and how much waits.
+
+    Exit status 5 while it does not answer, or can store nothing.
+    """
     present = run(_present(Invocation.of(ctx)))
     if as_json:
         emit(present)
     else:
         _show(present)
-    return Exit.UNHEALTHY if present["daemon"]["state"] == "unresponsive" else Exit.OK
+    trouble = (present.get("storage") or {}).get("state") == "trouble"
+    ill = trouble or present["daemon"]["state"] == "unresponsive"
+    return Exit.UNHEALTHY if ill else Exit.OK
 
 
 async def _present(here: Invocation) -> dict[str, Any]:
@@ -105,6 +110,7 @@ async def _stored(here: Invocation, state: str) -> dict[str, Any]:
         "daemon": {"state": state, "pid": None, "epoch": None, "since": None},
         "runtime": {"name": runtime, "codex_version": None, "notices": []},
         "counts": counted,
+        "storage": None,  # only a daemon can tell
         "rooms": 0,
         "home": str(here.home.root),
         **await behind(here.home),

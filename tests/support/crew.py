@@ -29,7 +29,7 @@ from netsky_runtime.comms.bus.folders import prepare_channel
 from netsky_runtime.comms.envelope import Envelopes
 from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.comms.replies import ReplyDesk
-from netsky_runtime.db import approvals, inputs, messages
+from netsky_runtime.db import approvals, inputs, messages, trouble
 from netsky_runtime.db.connection import Database, Tx
 from netsky_runtime.paths import Home
 from netsky_runtime.records import OWNER, ActorInput, Approval, Message
@@ -76,7 +76,8 @@ class Crew:
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
         self.failures: list[str] = []
         self.supervisor = Supervisor(
-            report=lambda name, error: self.failures.append(f"{name}: {error!r}")
+            report=lambda name, error: self.failures.append(f"{name}: {error!r}"),
+            context=trouble.waiting(),
         )
         self._commits = asyncio.Event()
         database.on_commit(self._commits.set)
