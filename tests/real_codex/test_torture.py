@@ -1,0 +1,30 @@
+"""netsky, the engine and the whole tree are killed over and over on the real Codex."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from netsky_runtime.states import RuntimeName
+from netsky_runtime.torture.entry import tortured
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KILLS = 8
+
+
+async def test_kills_of_netsky_and_of_its_engine_lose_and_double_nothing(codex_binary: Path):
+    report, _ = await tortured(
+        runtime=RuntimeName.APP_SERVER,
+        seed=7,
+        kills=KILLS,
+        environ={**os.environ, "NETSKY_CODEX_BIN": str(codex_binary)},
+        keep=False,
+        progress=print,
+    )
+    assert report.broken() == []
+    assert report.kills == KILLS
+    assert set(report.targets) == {"daemon", "engine", "process tree"}
+    assert report.inputs > KILLS
+    assert report.checks >= KILLS
