@@ -144,7 +144,42 @@ class ReplyDesk:
                 woken |= {post.input.actor_id} if post.input else set()
             ids = [item.id for item in parcel.inputs]
             await input_rows.settle(tx, ids, status, reason=reason, reply_id=reply_id, now=now)
+        if question is None and status is InputStatus.ANSWERED:
+            woken |= await self._hand_back(tx, actor, turn, parcels, messages, now)
         return frozenset(woken)
+
+    async def _hand_back(
+        self,
+        tx: Tx,
+        actor: Actor,
+        turn: Turn,
+        parcels: Sequence[_Parcel],
+        causes: Mapping[str, Message],
+        now: int,
+    ) -> frozenset[str]:
+        """Report to the manager when others have stopped a worker's turn on its task and used it.
+
+        Nothing else would: what the turn answered goes to them, and the task stayed in progress.
+        """
+        if actor.kind is not ActorKind.WORKER or any(
+            parcel.addressee is Addressee.MANAGER for parcel in parcels
+        ):
+            return frozenset()
+        held = [
+            task.id
+            for task in await tasks.of_owner(tx, actor.id)
+            if task.status is TaskStatus.IN_PROGRESS
+        ]
+        if not held or await input_rows.open_for(tx, actor.id):
+            return frozenset()
+        said = "\n\n".join(parcel.text for parcel in parcels if parcel.text)
+        text = (
+            f"The turn on {', '.join(held)} was stopped, and {actor.id} was told something else. "
+            f"To that it has answered:\n\n{said or NO_WORDS}"
+        )
+        told = _Parcel(Addressee.MANAGER, text, parcels[-1].inputs)
+        post = await self._post(tx, actor, turn, told, causes, now)
+        return frozenset({post.input.actor_id} if post.input else ())
 
     async def refuse(
         self,

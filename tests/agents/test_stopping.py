@@ -251,3 +251,18 @@ async def test_a_manager_hears_a_report_though_the_workers_listener_was_cancelle
         await fleet.decide(await fleet.question())
         assert (await fleet.until(reported)).body == "done"
         await fleet.until(all_heard)
+
+
+async def test_a_manager_hears_of_a_worker_that_the_owner_has_taken_over(tmp_path):
+    async with crew(tmp_path) as fleet:
+        cut = await working(fleet)
+        chat = await fleet.send("SAY[blue it is]", to="worker1", mode=InputMode.INTERRUPT)
+        assert (await fleet.reply_to(chat)).target == "owner"
+        assert (await as_stored(fleet, cut)).status is InputStatus.INTERRUPTED
+        report = await fleet.until(reported)
+        assert report.target == "manager0"
+        assert "The turn on t1 was stopped" in report.body
+        assert "blue it is" in report.body
+        task = await fleet.database.read(lambda tx: tasks.require(tx, "t1"))
+        assert task.status is TaskStatus.REPORTED
+        await fleet.until(all_heard)
