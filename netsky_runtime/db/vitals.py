@@ -26,10 +26,16 @@ SIGNS: Final = (
 """The kinds of facts that are a sign of life of the turn they name, as ``events`` spells them."""
 
 _KINDS = ", ".join(f"'{kind}'" for kind in SIGNS)
-# The unique index of ``events`` answers both by itself: no row of a long turn is read.
+# Nearly always among the actor's newest rows. Else the unique index of ``events`` answers by
+# itself: no row of a long turn is read.
 _NEWEST = """
-(SELECT max(seq) FROM events
- WHERE thread_id = t.thread_id AND turn_id = t.id AND kind IN ({kinds}))
+coalesce(
+    (SELECT seq FROM events INDEXED BY events_by_actor
+     WHERE actor_id = t.actor_id AND seq > (SELECT max(seq) FROM events) - 2000
+         AND thread_id = t.thread_id AND turn_id = t.id AND kind IN ({kinds})
+     ORDER BY seq DESC LIMIT 1),
+    (SELECT max(seq) FROM events
+     WHERE thread_id = t.thread_id AND turn_id = t.id AND kind IN ({kinds})))
 """
 OF_RUNNING = f"""
 SELECT t.thread_id, t.id AS turn_id, sign.kind AS sign, sign.at AS sign_at,
