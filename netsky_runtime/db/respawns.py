@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import actors, rows
+from netsky_runtime.records import CRASH_LOOP
 from netsky_runtime.states import ActorStatus
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ _INSERT = "INSERT INTO respawns (actor_id, at, reason) VALUES (?, ?, ?)"
 # A clock that was set back leaves rows of the future, which would count for ever.
 _PRUNE = "DELETE FROM respawns WHERE actor_id = ? AND (at <= ? OR at > ?)"
 _COUNT = "SELECT count(*) FROM respawns WHERE actor_id = ?"
+_LOOPING = """
+SELECT id FROM actors WHERE status = 'parked' AND substr(park_reason, 1, ?) = ? ORDER BY id
+"""
 _CLEAR = "DELETE FROM respawns WHERE actor_id = ?"
 
 
@@ -22,6 +26,11 @@ async def record(tx: Tx, actor_id: str, *, reason: str, window_ms: int, now: int
     await rows.many(tx, _PRUNE, actor_id, now - window_ms, now)
     await rows.many(tx, _INSERT, actor_id, now, reason)
     return int(await rows.value(tx, _COUNT, actor_id))
+
+
+async def looping(tx: Tx) -> tuple[str, ...]:
+    """Return the actors that are parked because they lost their threads again and again."""
+    return tuple(row["id"] for row in await rows.many(tx, _LOOPING, len(CRASH_LOOP), CRASH_LOOP))
 
 
 async def pardon(tx: Tx, actor_id: str, *, now: int) -> None:

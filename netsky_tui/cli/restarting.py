@@ -15,13 +15,15 @@ from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.opening import options
 from netsky_tui.cli.options import AsJson
 from netsky_tui.cli.output import emit, narrate
-from netsky_tui.cli.reading import run
+from netsky_tui.cli.reading import read, run
 from netsky_tui.cli.stopping import end_daemon
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from netsky_runtime.db.connection import Tx
     from netsky_runtime.options import Options
+    from netsky_runtime.paths import Home
 
 READY_SECONDS: Final = 60.0
 """How long the new daemon may take until it is ready: it waits for its threads to come back."""
@@ -40,10 +42,13 @@ def restart(ctx: typer.Context, as_json: AsJson = False) -> None:
     """End the daemon, leave Codex working, and start a daemon without a room in its place.
 
     It begins as the one before it did: in the same folder, on the same runtime. Rooms that are
-    attached come back by themselves; a room that hosted ends, and `netsky` attaches.
+    attached come back by themselves; a room that hosted ends, and `netsky` attaches. Actors that
+    were parked for a crash loop get another chance.
     """
     here = Invocation.of(ctx)
     told = run(_restart(here, clock=SystemClock()))
+    for actor_id in run(_let_go_on(here.home)):
+        narrate(f"{actor_id} was parked for a crash loop and goes on")
     if as_json:
         emit(told)
     else:
@@ -70,6 +75,22 @@ async def _restart(here: Invocation, *, clock: Clock) -> dict[str, Any]:
         await clock.sleep(_LOOK)
     msg = f"The new daemon (pid {child.pid}) is not ready after {READY_SECONDS:g} s."
     raise DeadlineExceeded(msg, hint=f"It goes on starting. See {log}.")
+
+
+async def _let_go_on(home: Home) -> tuple[str, ...]:
+    """Resume whoever is parked for a crash loop: its owner has just changed something."""
+    parked: tuple[str, ...] = await read(home, _looping, empty=())
+    if parked:
+        async with daemon(home) as handle:
+            for actor_id in parked:
+                await handle.call("actors.resume", {"actor_id": actor_id})
+    return parked
+
+
+async def _looping(tx: Tx) -> tuple[str, ...]:
+    from netsky_runtime.db import respawns
+
+    return await respawns.looping(tx)
 
 
 def _start(options: Options, log: Path) -> subprocess.Popen[bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import psutil
@@ -42,6 +44,24 @@ def test_a_restarted_daemon_begins_as_the_one_before_it(here: Netsky) -> None:
         assert process.cwd() == str(work)
         assert os.getsid(told["pid"]) == told["pid"]  # it outlives the terminal
         assert here.ask("SAY[as ever]")["reply"]["body"] == "as ever"
+    finally:
+        assert here.run("stop").returncode == 0
+    here.leaves_nothing()
+
+
+def test_whoever_was_parked_for_a_crash_loop_gets_another_chance(here: Netsky) -> None:
+    here.start("--runtime", "scripted")
+    here.ask("SAY[warm]")
+    with closing(sqlite3.connect(here.home / "meta.db")) as database:
+        database.execute(
+            "UPDATE actors SET status = 'parked', park_reason = 'crash loop: it died'"
+            " WHERE id = 'manager0'"
+        )
+        database.commit()
+    try:
+        ran = here.run("restart")
+        assert "manager0 was parked for a crash loop and goes on" in ran.stderr
+        assert here.ask("SAY[again]")["reply"]["body"] == "again"
     finally:
         assert here.run("stop").returncode == 0
     here.leaves_nothing()
