@@ -77,6 +77,18 @@ CHECKS: Final = (
     ),
     RowCheck(
         invariant=4,
+        name="decision_in_ledger",
+        about="Every decision has its entry in the ledger.",
+        # Decisions of a netsky that had no ledger yet are older than its first entry.
+        sql="""
+            SELECT a.id, a.decided_by FROM approvals AS a
+            WHERE a.decided_by <> '' AND a.decided_at >= (SELECT min(at) FROM ledger)
+                AND NOT EXISTS (SELECT 1 FROM ledger AS l WHERE l.approval_id = a.id)
+        """,
+        told="Approval {id} was decided by {decided_by}, and the ledger does not tell of it.",
+    ),
+    RowCheck(
+        invariant=4,
         name="nothing_decided_by_waiting",
         about="Every pending approval is undecided.",
         sql="""

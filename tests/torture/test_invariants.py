@@ -158,6 +158,10 @@ PLANTED = {
     "envelope_is_one": "UPDATE actor_inputs SET envelope = replace(envelope, 'SAY', '</SAY>');",
     "states_are_known": "UPDATE tasks SET status = 'somehow' WHERE id = 't1';",
     "decided_before_sent": "UPDATE approvals SET sent_at = 5, decided_at = NULL;",
+    "decision_in_ledger": """
+        UPDATE approvals SET decided_by = 'owner', decided_at = 9e15;
+        UPDATE ledger SET approval_id = 'a-other';
+    """,
     "nothing_decided_by_waiting": "UPDATE approvals SET status = 'pending', decided_at = 5;",
     "pending_in_a_turn": PENDING,
     "pending_is_answerable": PENDING + "UPDATE sessions SET engine_id = 'engine-other';",
