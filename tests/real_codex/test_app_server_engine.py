@@ -263,12 +263,34 @@ async def test_an_engine_with_another_codex_home_is_replaced_when_it_is_idle(ben
     told = Told(await busy.resume(session.thread_id, bench.spec()))
     bench.model.release()
     await told.turn_end()
-    await busy.close(keep_engine=True)
 
-    idle = await bench.opened()
+    await told.next(EventKind.SESSION_LOST)  # by itself, now that nothing runs
+    await busy.open()
     assert bench.engine() != old
     assert not works(old)
-    assert not [n for n in (await idle.info()).notices if "replaces it" in n]
+    assert not [n for n in (await busy.info()).notices if "replaces it" in n]
+    await busy.close(keep_engine=True)
+
+
+async def test_an_engine_of_another_binary_is_replaced_at_the_start_when_nothing_runs(
+    bench: Bench,
+) -> None:
+    first = await bench.opened()
+    session = await first.start(bench.spec())
+    told = Told(session)
+    await session.submit(batch("SAY[one]"))
+    await told.turn_end()
+    await first.close(keep_engine=True)
+    old = bench.engine()
+    link = bench.root / "another-codex"
+    link.symlink_to(bench.codex)
+
+    second = bench.runtime(codex=link)
+    await second.open()
+    assert bench.engine() != old
+    assert not works(old)
+    assert str(link) in (await second.info()).detail
+    await second.resume(session.thread_id, bench.spec())
 
 
 async def test_an_engine_that_drains_is_replaced(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """netsky as a whole on the real Codex: what first light promises, through the command line."""
 
+import json
 import os
 import signal
 
@@ -123,6 +124,31 @@ def test_a_killed_engine_is_replaced_and_the_cut_turn_is_recovered(netsky, model
     replaced = netsky.engine()
     assert replaced is not None
     assert replaced.pid != engine.pid
+
+
+def test_an_engine_of_another_binary_ends_its_turns_and_is_then_replaced(netsky, model):
+    netsky.start()
+    sent = netsky.send("HANG SAY[went on]")
+    netsky.seen(sent)
+    engine = netsky.engine()
+    netsky.kill()
+    another = netsky.root / "another-codex"
+    another.symlink_to(netsky.environ["NETSKY_CODEX_BIN"])
+    netsky.environ["NETSKY_CODEX_BIN"] = str(another)
+    netsky.start()
+    assert netsky.engine() == engine
+    (notice,) = [n for n in netsky.json("status")["runtime"]["notices"] if "its binary is" in n]
+    assert "as soon as none does" in notice
+    model.release()
+    assert netsky.settled(sent)["status"] == "answered"
+
+    netsky.until(lambda: netsky.engine() not in (engine, None))
+    assert netsky.ask("SAY[as ever]")["reply"]["body"] == "as ever"
+    lines = netsky.run("messages", "list", "--json").stdout.splitlines()
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert sorted(kinds) == ["reply", "reply", "text", "text"]  # nobody was told of a crash
+    assert not [n for n in netsky.json("status")["runtime"]["notices"] if "its binary is" in n]
+    assert netsky.stop() == 0
 
 
 def test_interrupting_a_turn_marks_its_input_and_leaves_the_actor_usable(netsky, model):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -130,6 +131,14 @@ class EngineHost:
         if engine is not None:
             await self._end(engine, EngineState.ENDED, reason)
 
+    def drain(self) -> None:
+        """Let the engine end by itself, after what runs in it."""
+        engine = self.engine
+        if engine is not None and is_same_process(engine.pid, engine.pid_started):
+            self._log("info", "the engine is replaced", {"engine": engine.id})
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(engine.pid, signal.SIGTERM)
+
     async def end_left(self, reason: str) -> Engine | None:
         """End the engine that an earlier netsky left working, if it does; return it.
 
@@ -214,7 +223,7 @@ class EngineHost:
             return f"replaced: {reason}"
         self.notice = (
             f"The engine differs ({reason}) and keeps working: {len(found.busy)} turns run. "
-            "netsky replaces it at a start when it is idle: `netsky restart`, then."
+            "netsky replaces it as soon as none does."
         )
         return ""
 

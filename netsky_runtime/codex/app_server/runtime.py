@@ -15,6 +15,7 @@ from netsky_runtime.codex.app_server.launch import differences, resume_params, s
 from netsky_runtime.codex.app_server.link import ThreadLink
 from netsky_runtime.codex.app_server.live import LiveText
 from netsky_runtime.codex.app_server.normalise import FACTS_OPT_OUT
+from netsky_runtime.codex.app_server.replacement import replace_when_idle
 from netsky_runtime.codex.app_server.session import AppServerSession
 from netsky_runtime.codex.app_server.stdio import StdioEngine
 from netsky_runtime.codex.base import (
@@ -103,6 +104,7 @@ class AppServerRuntime:
         self._problem = ""
         self._opening = asyncio.Lock()
         self._trimmer: asyncio.Task[None] | None = None
+        self._replacing: asyncio.Task[None] | None = None
         self.capabilities = _CAPABILITIES
 
     async def open(self) -> None:
@@ -242,6 +244,10 @@ class AppServerRuntime:
             msg = f"The engine does not answer: {error.message}"
             raise Unhealthy(msg, hint="See engine-stderr.log in the home's logs.") from error
         self._opened(door, facts, live)
+        if self._host.notice:
+            replacing = replace_when_idle(self._host, clock=self._clock)
+            loop = asyncio.get_running_loop()
+            self._replacing = loop.create_task(replacing, name="codex replacement")
         # A screen that joins a thread answers its tool calls on 0.145, with "failed".
         self.capabilities = replace(_CAPABILITIES, tools=door.version >= TOOLS_SINCE)
         self._notice = ""
@@ -274,6 +280,10 @@ class AppServerRuntime:
         self._door, self._account = door, Account(door)
 
     async def _shut(self) -> None:
+        replacing, self._replacing = self._replacing, None
+        if replacing is not None:
+            replacing.cancel()
+            await asyncio.wait([replacing])
         door, self._door = self._door, None
         account, self._account = self._account, None
         try:
