@@ -296,6 +296,16 @@ class Fleet:
         self.wake(actor_id)
         return actor
 
+    def turns(self) -> Mapping[str, str]:
+        """Return actor to turn id for every turn that runs, or whose end was not recorded yet."""
+        seats = {name: runner.seat for name, runner in self._runners.items()}
+        known = {
+            name: seat.thread.active_turn or seat.open_turn
+            for name, seat in seats.items()
+            if seat.thread is not None
+        }
+        return {name: turn_id for name, turn_id in known.items() if turn_id}
+
     def attached(self) -> Sequence[str]:
         """Return the actors that have a live thread."""
         return [name for name, runner in self._runners.items() if runner.seat.thread is not None]

@@ -46,8 +46,8 @@ class Hands(Protocol):
         """Return the actor's live thread."""
         ...
 
-    def running(self) -> Mapping[str, str]:
-        """Return actor to turn id for every turn that runs."""
+    def turns(self) -> Mapping[str, str]:
+        """Return actor to turn id for every turn that runs, or whose end was not recorded yet."""
         ...
 
     def attached(self) -> Sequence[str]:
@@ -194,7 +194,10 @@ class Ladder:
             return False, RungOutcome.NO_CHANGE, "history does not show the turn"
         if turn.status is not TurnStatus.IN_PROGRESS:
             await self._fleet.reconcile(climb.actor_id)
-            return True, RungOutcome.HELPED, f"history shows it {turn.status.value}"
+            ended = f"history shows it {turn.status.value}"
+            if thread.active_turn != climb.turn_id:
+                return True, RungOutcome.HELPED, ended
+            return False, RungOutcome.NO_CHANGE, f"{ended}, its door has not heard of that"
         before, climb.items = climb.items, len(turn.items)
         if before is not None and climb.items > before:
             more = climb.items - before

@@ -86,7 +86,7 @@ class Watchdog:
 
     def _look(self) -> None:
         """Follow every turn that runs; begin work only for those that need some."""
-        running = self._fleet.running()
+        running = self._fleet.turns()
         for actor_id, turn_id in running.items():
             thread = self._fleet.session_of(actor_id)
             if thread is None:
@@ -147,7 +147,8 @@ class Watchdog:
         if self._pulses.signs(climb.actor_id) > climb.signs:
             return await self._over(climb, "the turn went on")
         state = await self._database.read(partial(_state, climb=climb))
-        if state.over:
+        unheard = self._fleet.turns().get(climb.actor_id) == climb.turn_id
+        if state.over and not unheard:
             return await self._over(climb, "the turn is over")
         if state.excuse:
             self._pulses.excuse(climb.actor_id)
@@ -163,6 +164,8 @@ class Watchdog:
         patience = self._patience.turn if pulse is None else self._patience.of(pulse)
         now = self._clock.monotonic()
         rung = due(climb, patience=patience, now=now)
+        if state.over and climb.rung is RungName.RECONCILE:
+            rung = RungName.REATTACH  # history has told its end: there is nothing to interrupt
         if rung is None:
             return None
         evidence = self._evidence(climb, pulse, now)

@@ -10,6 +10,7 @@ from netsky_runtime.agents import move
 from netsky_runtime.agents.pulses import Pulse
 from netsky_runtime.agents.rungs import BUDGET, ORDER, Climb, Patience, due
 from netsky_runtime.codex.base import HistoricItem, HistoryUnavailable
+from netsky_runtime.codex.events import EventKind
 from netsky_runtime.codex.scripted.thread import ScriptedThread
 from netsky_runtime.db import actors, events, messages, rungs, turns, views
 from netsky_runtime.records import OWNER
@@ -21,10 +22,11 @@ from netsky_runtime.states import (
     InputStatus,
     RungName,
     RungOutcome,
+    RuntimeName,
     TurnStatus,
 )
 from tests.support.crew import crew
-from tests.support.doors import app_server, mcp_server, resident
+from tests.support.doors import Door, DoorSession, app_server, mcp_server, resident
 from tests.support.fakes import ManualClock
 from tests.support.watched import passes, stored
 
@@ -180,6 +182,73 @@ async def test_an_actor_that_the_owner_brings_back_gets_a_ladder_anew(tmp_path, 
         await fleet.fleet.resume_actor("manager0")
         await climbs_to(fleet, clock, RungName.PARK, RungOutcome.HELPED)
         await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.NO_CHANGE)
+
+
+class Unheard(DoorSession):
+    """Its door misses the end of a turn, and goes on counting it as running."""
+
+    missed = ""
+
+    async def events(self):
+        async for event in self._inner.events():
+            if event.kind is EventKind.TURN_COMPLETED and self._door.misses:
+                self._door.misses = False
+                self.missed = event.turn_id
+                self._door.missed.set()
+            else:
+                yield event
+
+    @property
+    def active_turn(self):
+        return self.missed or self._inner.active_turn
+
+
+class Misses(Door):
+    def __init__(self, folder):
+        super().__init__(RuntimeName.APP_SERVER, folder)
+        self.misses = True
+        self.missed = asyncio.Event()
+
+    def _enter(self, session, *, named):
+        super()._enter(session, named=named)
+        return Unheard(self, session, named=named)
+
+
+async def test_a_turn_whose_end_was_missed_is_settled_by_history_and_its_thread_taken_up_anew(
+    tmp_path,
+):
+    clock = ManualClock()
+    door = Misses(tmp_path)
+    async with crew(tmp_path, runtime=door, clock=clock) as fleet:
+        posted = await fleet.send("SAY[said]")
+        await fleet.reached(posted, InputStatus.SEEN)
+        fleet.watch()
+        await clock.until_sleeping()
+        await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.NO_CHANGE)
+        assert (await fleet.reply_to(posted)).body == "said"
+        await climbs_to(fleet, clock, RungName.REATTACH, RungOutcome.HELPED)
+        assert await climbed(fleet) == [
+            (RungName.RECONCILE, RungOutcome.NO_CHANGE),
+            (RungName.REATTACH, RungOutcome.HELPED),
+        ]
+        assert (await fleet.reply_to(await fleet.send("SAY[on]"))).body == "on"
+
+
+async def test_a_turn_that_its_door_has_forgotten_is_settled_and_holds_nobody(tmp_path):
+    clock = ManualClock()
+    door = Misses(tmp_path)
+    async with crew(tmp_path, runtime=door, clock=clock) as fleet:
+        posted = await fleet.send("SAY[said]")
+        await fleet.reached(posted, InputStatus.SEEN)
+        async with asyncio.timeout(5):
+            await door.missed.wait()
+        fleet.fleet.session_of("manager0").missed = ""
+        waits = await fleet.send("SAY[on]")
+        fleet.watch()
+        await clock.until_sleeping()
+        await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.HELPED)
+        assert (await fleet.reply_to(posted)).body == "said"
+        assert (await fleet.reply_to(waits)).body == "on"
 
 
 async def test_a_rung_that_takes_too_long_has_failed_and_the_next_one_is_tried(
