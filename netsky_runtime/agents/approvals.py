@@ -111,9 +111,11 @@ class ApprovalDesk:
     async def resolved(self, session: ThreadSession, event: CodexEvent) -> None:
         """Somebody answered: if it was not netsky, say so in the record.
 
-        What went with its turn is settled with that, see ``approval_ends``.
+        What went with its turn is settled with that, see ``approval_ends``; the turns of a
+        sub-agent's thread are nobody's to settle.
         """
-        if event.turn_id and event.turn_id != session.active_turn:
+        own = event.thread_id == session.thread_id
+        if own and event.turn_id and event.turn_id != session.active_turn:
             return
         await self._database.write(
             lambda tx: approval_ends.resolved(

@@ -100,14 +100,20 @@ def beside(raw: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def shown(told: Any) -> str:
-    """Return an argument vector as one would type it, without the shell around it; a text as it is.
+    """Return a command as one would type it, without the shell around it: the same at every door.
 
-    Only around a shell that is known: ``python -c`` is not left out.
+    Only a shell that is known is left out, not ``python -c``; a text that is not understood stays
+    as it is.
     """
-    if not isinstance(told, list):
-        return str(told or "")
-    words = [str(word) for word in told]
-    return words[2] if _is_wrapped(words) else shlex.join(words)
+    if isinstance(told, list):
+        words: Sequence[str] = [str(word) for word in told]
+        return words[2] if _is_wrapped(words) else shlex.join(words)
+    text = str(told or "")
+    try:
+        words = split(text)
+    except Held:
+        return text
+    return words[2] if _is_wrapped(words) else text
 
 
 def _is_wrapped(words: Sequence[str]) -> bool:

@@ -1,13 +1,14 @@
 """Decisions that are wrong, late or not heard: what becomes of the question."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from netsky_runtime.agents import runner
 from netsky_runtime.agents.approvals import ApprovalDesk
 from netsky_runtime.codex.base import ApprovalGone, Decision, LaunchSpec, ThreadGone
-from netsky_runtime.codex.events import EventKind
+from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.db import actors, approval_ends, approvals, ledger
@@ -301,3 +302,22 @@ async def test_several_are_decided_each_by_itself_and_told_of_one_by_one(tmp_pat
         await fleet.settled(first)
         kinds = [e.kind for e in await fleet.database.read(lambda tx: ledger.list_(tx, limit=9))]
         assert kinds == ["decided", "decided"]
+
+
+async def test_what_somebody_answered_in_a_sub_agents_thread_is_answered_elsewhere(tmp_path):
+    """Its turns are not settled here: what is told of its questions is all there ever is."""
+    async with crew(tmp_path) as fleet:
+        await fleet.send("ASK[make] HANG")
+        own = await fleet.question()
+        session = fleet.fleet.session_of("manager0")
+        data = session._thread.held(own.request_id).data | {"request_id": "child-1"}
+        kind = EventKind.APPROVAL_REQUESTED
+        asked = CodexEvent(kind, "child", 1, "turn-of-child", "item", data)
+        await fleet.desk.requested("manager0", session, asked)
+        child = await fleet.question(after=own)
+        told = replace(asked, kind=EventKind.APPROVAL_RESOLVED)
+        await fleet.desk.resolved(session, told)
+        assert (await fleet.approval(child)).status is ApprovalStatus.RESOLVED_ELSEWHERE
+        over = replace(told, thread_id=own.thread_id, turn_id="a turn that is over")
+        await fleet.desk.resolved(session, replace(over, data={"request_id": own.request_id}))
+        assert (await fleet.approval(own)).status is ApprovalStatus.PENDING

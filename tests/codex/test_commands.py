@@ -230,4 +230,7 @@ def test_only_the_shell_is_left_out_of_what_is_shown() -> None:
     assert commands.shown(["/bin/bash", "-lc", "a && b"]) == "a && b"
     assert commands.shown(["python", "-c", "a b"]) == "python -c 'a b'"
     assert commands.shown("as it is") == "as it is"
+    assert commands.shown("/bin/bash -lc 'a && b'") == "a && b"
+    assert commands.shown("/bin/bash -lc \"a 'b c'\"") == "a 'b c'"
+    assert commands.shown('/bin/bash -lc "echo \\$HOME"') == '/bin/bash -lc "echo \\$HOME"'
     assert commands.shown(None) == ""
