@@ -320,11 +320,16 @@ class RoomApp(App[int]):
             params["in_reply_to"] = event.reply_to
         self.feed.hush()
         try:
-            await self.operations.call("send", params)
+            sent = await self.operations.call("send", params)
         except NetskyError as error:
             composer.problem(f"Not sent, your text is still here: {error}")
         else:
             composer.sent(event.body)
+            if held := sent.get("held"):
+                remedy = f"\nTo let it go: {sent['remedy']}" if sent["remedy"] else ""
+                self.notify(
+                    f"It waits: {held}.{remedy}", severity="warning", timeout=8, markup=False
+                )
             self.room.messages.view.action_last()
         finally:
             self._in_flight = ""

@@ -187,6 +187,7 @@ def _facts(view: ActorView, hold: Hold | None) -> ActorFacts:
         turn=view.turn,
         open_inputs=view.open_inputs,
         approvals=view.pending_approvals,
+        hold=hold,
     )
 
 

@@ -40,6 +40,8 @@ class ActorFacts:
     open_inputs: int = 0
     approvals: int = 0
     """How many wait for a decision."""
+    hold: Hold | None = None
+    """Why what waits for it is not sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

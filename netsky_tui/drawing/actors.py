@@ -33,7 +33,7 @@ class ActorRow:
     """The tree's lines below the name."""
     mark: Mark
     doing: str
-    """What its turn does, how that is known and how long ago; empty when no turn is heard of."""
+    """What its turn does, how that is known and how long ago; else what its queue waits for."""
     why: str
     """Said on a second row; empty when nothing needs attention."""
     age: str
@@ -107,7 +107,7 @@ def _row(fact: ActorFacts, branch: str, stem: str, now: int) -> ActorRow:
         mark = PARKED
     trouble = health.state in {HealthState.BLOCKED, HealthState.UNHEALTHY}
     why = one_line(vitals.why(health, now)) if trouble and mark is not STOPPED else ""
-    doing = ""
+    doing = f"waiting: {one_line(fact.hold.reason)}" if fact.hold and not why else ""
     if health.state is HealthState.BUSY and health.last_sign is not None:
         heard = short_age(health.last_sign, now)
         doing = f"{health.reason}, {health.evidence.value}, {heard}"

@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 CELLS = 5
 
 
+def warns(gauge: Gauge) -> bool:
+    """Whether a budget is nearly used up: from four fifths on."""
+    return gauge.part >= ALMOST
+
+
 def tone(gauge: Gauge) -> str:
-    """Return the colour of a budget: it warns from four fifths on."""
+    """Return the colour of a budget."""
     if gauge.spent:
         return "bad"
-    return "warn" if gauge.part >= ALMOST else "dim"
+    return "warn" if warns(gauge) else "dim"
 
 
 def short(gauge: Gauge) -> Span:

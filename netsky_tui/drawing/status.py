@@ -40,7 +40,7 @@ def draw(store: Store, width: int) -> Line:
         *((1, [_count(*words, plural=words[2])]) for words in _less_urgent(store)),
         (1, _held(store)),
         (1, [_count("●", totals.unread, "unread", "accent", plural="unread")]),
-        *((3, [gauges.short(gauge)]) for gauge in _budgets(store)),
+        *(_gauge(gauge) for gauge in _budgets(store)),
         (6, [_count("", totals.tasks_open, "open task", "dim")]),
         (7, [(f"{daemon.rooms} rooms", "dim")] if daemon.rooms > 1 else []),
     ]
@@ -88,6 +88,10 @@ def _less_urgent(store: Store) -> list[tuple[str, int, str, str]]:
 def _held(store: Store) -> list[Span]:
     hold = store.snapshot.hold
     return [(one_line(hold.reason), "warn")] if hold is not None else []
+
+
+def _gauge(gauge: Gauge) -> tuple[int, list[Span]]:
+    return (2 if gauges.warns(gauge) else 3, [gauges.short(gauge)])
 
 
 def _budgets(store: Store) -> list[Gauge]:

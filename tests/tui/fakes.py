@@ -16,6 +16,7 @@ from netsky_runtime.attention.items import (
     about_blocked,
     key_of,
 )
+from netsky_runtime.budgets import Gauge
 from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.codex.mcp_server import McpServerRuntime
 from netsky_runtime.codex.resident.runtime import ResidentRuntime
@@ -148,6 +149,7 @@ class FakeSource:
         self.closed = False
         self.screen = ""
         self.rungs: tuple[Rung, ...] = ()
+        self.gauges: tuple[Gauge, ...] = ()
         self.standing: tuple[Rule, ...] = ()
 
     def change(self, **fields: Any) -> None:
@@ -238,7 +240,7 @@ class FakeSource:
     async def actor(self, actor_id: str) -> Any:
         for fact in self.whole.actors:
             if fact.actor.id == actor_id:
-                return fact, ActorPast(screen=self.screen, rungs=self.rungs)
+                return fact, ActorPast(screen=self.screen, rungs=self.rungs, gauges=self.gauges)
         raise NotFound(f"There is no actor {actor_id}.")
 
     async def close(self) -> None:

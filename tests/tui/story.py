@@ -14,6 +14,7 @@ from netsky_runtime.attention.items import (
     about_question,
     about_uncertain,
 )
+from netsky_runtime.budgets import Gauge, Hold
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.records import (
     CRASH_LOOP,
@@ -34,6 +35,7 @@ from netsky_runtime.states import (
     ApprovalKind,
     ApprovalStatus,
     AttentionKind,
+    BudgetScope,
     Direction,
     HealthState,
     InputMode,
@@ -501,6 +503,23 @@ def day(**fields: Any) -> Snapshot:
         approvals_pending=pending,
     )
     return Snapshot(**parts, totals=totals)
+
+
+def paused() -> Snapshot:
+    """The working day after a limit of Codex's, with budgets that are nearly or wholly used."""
+    hold = Hold(reason="paused until 14:30: Codex's 5 h limit", until=NOW + 60 * MINUTE)
+    queue = {"state": HealthState.HEALTHY, "reason": f"waiting: {hold.reason}"}
+    waiting = tuple(
+        replace(fact, health=replace(fact.health, **queue), turn=None, open_inputs=1, hold=hold)
+        if fact.health.state is HealthState.BUSY
+        else fact
+        for fact in actors()
+    )
+    known = (
+        Gauge(scope=BudgetScope.DAY, subject="", limit=5_000_000, used=4_310_000),
+        Gauge(scope=BudgetScope.ACTOR, subject="manager0", limit=400_000, used=52_000),
+    )
+    return day(actors=waiting, gauges=known, hold=hold, events_of="manager0")
 
 
 def asked_again(text: str) -> Message:

@@ -55,6 +55,9 @@ class TestRoom:
     def test_a_full_queue(self, snap_compare, size):
         picture(snap_compare, size, "f5", "down", "down", snapshot=full())
 
+    def test_a_paused_fleet_and_its_budgets(self, snap_compare, size):
+        picture(snap_compare, size, snapshot=story.paused())
+
     def test_a_home_with_nothing_in_it(self, snap_compare, size):
         picture(snap_compare, size, snapshot=Snapshot(), live=False)
 
