@@ -95,8 +95,11 @@ class Herald:
             again = await self._try()
             if again is None:
                 await self._news.wait()
-                again = PACE_SECONDS
-            await self._clock.sleep(min(max(again, PACE_SECONDS), LOOK_SECONDS))
+                again = 0.0
+            due = self._clock.monotonic() + min(again, LOOK_SECONDS)
+            await self._clock.sleep(PACE_SECONDS)
+            while not self._news.is_set() and self._clock.monotonic() < due:
+                await self._clock.sleep(PACE_SECONDS)
 
     async def _try(self) -> float | None:
         try:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SETTLE = 0.7
 """Seconds a thing must have been in view before a key that was meant for another can hit it."""
 _LISTED = 7
-"""Rows of the list; the rest of the pane is what the selected one is about."""
+"""Rows of the list at least, and half of a high pane; the rest is what the selected is about."""
 _SOON = "That has only just come up. Read it, then press the key again."
 
 
@@ -102,8 +102,16 @@ class AttentionPane(Pane):
         self._label(f" · {listed} of {total}" if total > listed else "")
         self.show(rows, self.note)
         self._label_keys()
-        self.view.styles.height = max(1, min(_LISTED, len(rows)))
+        self._share()
         self._show_detail()
+
+    def on_resize(self) -> None:
+        """Let the list have its share."""
+        self._share()
+
+    def _share(self) -> None:
+        most = max(_LISTED, self.size.height // 2)
+        self.view.styles.height = max(1, min(most, len(self.view.rows)))
 
     @on(RowsView.Moved)
     def _moved(self, event: RowsView.Moved) -> None:

@@ -259,6 +259,21 @@ async def test_it_looks_when_something_was_written_and_not_else(stage, monkeypat
     assert stage.bells == ["worker1 is parked."]
 
 
+async def test_nothing_new_waits_long_for_the_next_look_though_something_else_does(stage):
+    """A thing that has gone is looked at again in a minute; what is new must not wait for that."""
+    await stage.park("worker1")
+    async with serving(stage.herald()), asyncio.timeout(10):
+        while not stage.bells:
+            await stage.clock.advance(PACE_SECONDS)
+            await asyncio.sleep(0)
+        await stage.resume("worker1")
+        assert {await stage.clock.pass_next() for _ in range(8)} == {PACE_SECONDS}
+        await stage.park("worker2")
+        while len(stage.bells) < 2:
+            await stage.clock.pass_next()
+    assert stage.bells == ["worker1 is parked.", "worker2 is parked."]
+
+
 async def test_a_database_that_fails_is_told_once_and_looked_at_again(stage, monkeypatch):
     failing = True
     whole = herald._state
