@@ -12,7 +12,7 @@ from netsky_tui.words import APPROVAL, INPUT, KIND_SHORT, KIND_WORD, TASK
 
 if TYPE_CHECKING:
     from netsky_runtime.db.trace import Call, Chain, InputTrace, Step, TaskTrace, Trace, TurnTrace
-    from netsky_runtime.records import Approval, Delivery, Message, Note
+    from netsky_runtime.records import Approval, Delivery, Message, Note, Task
 
 QUOTE: Final = 200
 """Characters shown of each text."""
@@ -109,6 +109,7 @@ def _turn(traced: TurnTrace, depth: int) -> list[Line]:
     done = [(call.created_at, _call(call, depth + 1)) for call in traced.calls]
     asked = [(each.created_at, _approval(each, depth + 1)) for each in traced.approvals]
     found += [line for _, line in sorted((*done, *asked), key=lambda pair: pair[0])]
+    found += [_line_of(task, depth + 1) for task in traced.tasks]
     return found
 
 
@@ -131,13 +132,25 @@ def _approval(approval: Approval, depth: int) -> Line:
 
 
 def _task(traced: TaskTrace, depth: int) -> list[Line]:
-    task, mark = traced.task, TASK[traced.task.status]
+    touched = [
+        Line(
+            depth + 1,
+            f"by a tool of {turn.actor_id} in turn {turn.id}",
+            "soft",
+            turn.started_at,
+        )
+        for turn in traced.turns
+    ]
+    noted = [_note(note, depth + 1) for note in traced.notes]
+    told = sorted((*touched, *noted), key=lambda line: line.at or 0)
+    return [_line_of(traced.task, depth), *told]
+
+
+def _line_of(task: Task, depth: int) -> Line:
+    mark = TASK[task.status]
     owner = f" ({task.owner_id})" if task.owner_id else ""
     text = f"task {task.id}{owner}: {mark.glyph} {mark.word}, {_quote(task.title)}"
-    return [
-        Line(depth, text, mark.tone, task.created_at),
-        *(_note(note, depth + 1) for note in traced.notes),
-    ]
+    return Line(depth, text, mark.tone, task.created_at)
 
 
 def _note(note: Note, depth: int) -> Line:

@@ -88,6 +88,7 @@ class Effects:
             estimate_minutes=wanted.estimate_minutes,
             depends_on=wanted.depends_on or (),
         )
+        await _touched(tx, call, started.task_id)
         match started.status:
             case TaskStatus.BLOCKED:
                 waits = ", ".join(started.waits_for)
@@ -119,6 +120,7 @@ class Effects:
         if wanted.status is not None:
             authority.check_status(call.actor, task, wanted.status)
             wake = await self._delegation.set_status(tx, task, wanted.status, by=call.actor.id)
+        await _touched(tx, call, task.id)
         after = await tasks.require(tx, task.id)
         begun = f" Now begin: {', '.join(sorted(wake))}." if wake else ""
         if after.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
@@ -188,6 +190,10 @@ class Effects:
             "do what does not depend on it, then end your turn."
         )
         return Outcome(text, frozenset({target_id}) if posted.input else frozenset())
+
+
+async def _touched(tx: Tx, call: Call, task_id: str) -> None:
+    await tasks.touched(tx, task_id, thread_id=call.thread_id, turn_id=call.turn_id)
 
 
 async def _list_tasks(tx: Tx, actor: Actor) -> Outcome:

@@ -35,6 +35,7 @@ SELECT {COLUMNS} FROM tasks INDEXED BY tasks_closed WHERE closed_at IS NOT NULL 
 ORDER BY closed_at DESC, number DESC LIMIT ?2
 """  # noqa: S608 - constants only
 _OF_OWNER = f"SELECT {COLUMNS} FROM tasks WHERE owner_id = ? ORDER BY number"  # noqa: S608 - as above
+_TOUCHED = "INSERT OR IGNORE INTO task_turns (task_id, thread_id, turn_id) VALUES (?, ?, ?)"
 _NEXT_NUMBER = "SELECT coalesce(max(number), 0) + 1 FROM tasks"
 _SET_STATUS = """
 UPDATE tasks SET status = ?, updated_at = ?, closed_at = ? WHERE id = ? RETURNING id
@@ -65,6 +66,11 @@ WITH RECURSIVE needed (id) AS (
     UNION SELECT depends_on_id FROM task_dependencies JOIN needed ON task_id = needed.id)
 SELECT task_id, depends_on_id FROM task_dependencies JOIN needed ON task_id = needed.id
 """
+
+
+async def touched(tx: Tx, task_id: str, *, thread_id: str, turn_id: str) -> None:
+    """Record that a turn has started or changed the task: a trace leads from one to the other."""
+    await rows.many(tx, _TOUCHED, task_id, thread_id, turn_id)
 
 
 async def insert(

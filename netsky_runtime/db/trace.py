@@ -34,6 +34,14 @@ _CALLS = """
 SELECT tool, success, text, created_at FROM tool_calls WHERE thread_id = ? AND turn_id = ?
 ORDER BY created_at DESC, call_id DESC LIMIT ?
 """
+_TASKS = """
+SELECT task_id FROM task_turns WHERE thread_id = ? AND turn_id = ? ORDER BY task_id LIMIT ?
+"""
+_TURNS = """
+SELECT t.thread_id, t.turn_id FROM task_turns AS t
+JOIN turns ON turns.thread_id = t.thread_id AND turns.id = t.turn_id
+WHERE t.task_id = ? ORDER BY turns.started_at DESC LIMIT ?
+"""
 _FACTS = "SELECT count(*) FROM events WHERE thread_id = ? AND turn_id = ?"
 _INPUTS_OF_MESSAGE = "SELECT id FROM actor_inputs WHERE message_id = ? ORDER BY seq"
 _HEARD_IN_TURN = """
@@ -95,6 +103,8 @@ class TurnTrace:
     facts: int
     approvals: tuple[Approval, ...]
     calls: tuple[Call, ...]
+    tasks: tuple[Task, ...]
+    """What it has started or changed by its tools."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +120,11 @@ class InputTrace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTrace:
-    """A task with its notes."""
+    """A task with its notes, and the turns that have started or changed it by their tools."""
 
     task: Task
     notes: tuple[Note, ...]
+    turns: tuple[Turn, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +271,7 @@ async def _input(tx: Tx, input_id: str) -> InputTrace:
 async def _turn(tx: Tx, thread_id: str, turn_id: str) -> TurnTrace:
     asked = _column(reversed(await rows.many(tx, _APPROVALS, thread_id, turn_id, LIMIT)))
     called = await rows.many(tx, _CALLS, thread_id, turn_id, LIMIT)
+    touched = _column(await rows.many(tx, _TASKS, thread_id, turn_id, LIMIT))
     return TurnTrace(
         thread_id=thread_id,
         turn_id=turn_id,
@@ -275,13 +287,19 @@ async def _turn(tx: Tx, thread_id: str, turn_id: str) -> TurnTrace:
             )
             for row in reversed(called)
         ),
+        tasks=tuple([await tasks.require(tx, each) for each in touched]),
     )
 
 
 async def _task(tx: Tx, task_id: str) -> TaskTrace:
+    touched = [
+        await turns.get(tx, row["thread_id"], row["turn_id"])
+        for row in reversed(await rows.many(tx, _TURNS, task_id, LIMIT))
+    ]
     return TaskTrace(
         task=await tasks.require(tx, task_id),
         notes=await notes.list_(tx, task_id=task_id, limit=LIMIT),
+        turns=tuple(turn for turn in touched if turn is not None),
     )
 
 

@@ -123,10 +123,15 @@ def _turn(traced: TurnTrace | None) -> dict[str, Any] | None:
             }
             for call in traced.calls
         ],
+        "tasks": [task.id for task in traced.tasks],
     }
 
 
 def _task(traced: TaskTrace | None) -> dict[str, Any] | None:
     if traced is None:
         return None
-    return {**shapes.task(traced.task), "notes": [shapes.note(note) for note in traced.notes]}
+    return {
+        **shapes.task(traced.task),
+        "notes": [shapes.note(note) for note in traced.notes],
+        "turns": [turn.id for turn in traced.turns],
+    }

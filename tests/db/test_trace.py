@@ -130,6 +130,7 @@ async def story(database: Database) -> Story:
             now=NOW + 30,
         )
         told.task = task.id
+        await tasks.touched(tx, task.id, thread_id=THREAD, turn_id=TURN)
         handed = await posting.post(
             tx,
             draft(
@@ -201,6 +202,7 @@ async def test_a_message_its_input_and_its_delivery_tell_the_same_way(
     assert traced.turn is not None
     assert [approval.id for approval in traced.turn.approvals] == [story.approval]
     assert [call.tool for call in traced.turn.calls] == ["start_worker"]
+    assert [task.id for task in traced.turn.tasks] == [story.task]
     assert [answer.id for answer in chain.answers] == [story.task_message, story.reply]
 
 
@@ -235,6 +237,7 @@ async def test_a_task_and_its_note_lead_to_the_message_that_handed_it_over(
 
     assert found.task is not None
     assert [note.id for note in found.task.notes] == [story.note]
+    assert [turn.id for turn in found.task.turns] == [TURN]
     (chain,) = found.chains
     assert chain.message.id == story.task_message
     assert [cause.id for cause in chain.causes] == [story.ask]

@@ -55,3 +55,12 @@ CREATE INDEX actor_inputs_by_thread ON actor_inputs (thread_id, seq) WHERE threa
 CREATE INDEX messages_by_turn ON messages (thread_id, turn_id) WHERE turn_id <> '';
 CREATE INDEX messages_by_answered ON messages (in_reply_to) WHERE in_reply_to IS NOT NULL;
 CREATE INDEX turns_by_id ON turns (id);
+
+-- Which turns have started or changed a task by a tool.
+CREATE TABLE task_turns (
+    task_id TEXT NOT NULL REFERENCES tasks (id),
+    thread_id TEXT NOT NULL,
+    turn_id TEXT NOT NULL,
+    PRIMARY KEY (task_id, thread_id, turn_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX task_turns_by_turn ON task_turns (thread_id, turn_id);
