@@ -23,6 +23,19 @@ SELECT id, actor_id, status FROM actor_inputs WHERE status IN ('queued', 'handed
 _UNCERTAIN = "SELECT count(*) FROM actor_inputs WHERE status = 'uncertain'"
 _APPROVALS = "SELECT id, status, decided_by FROM approvals"
 _TASKS = "SELECT id FROM tasks"
+# Only where nothing else was said in the turn: a steer's answer is the answer to all of it.
+_ANSWERS = """
+SELECT i.id, r.body FROM actor_inputs AS i JOIN messages AS r ON r.id = i.reply_id
+WHERE i.status = 'answered' AND NOT EXISTS (SELECT 1 FROM actor_inputs AS other
+        WHERE other.id <> i.id AND other.thread_id = i.thread_id AND other.turn_id = i.turn_id)
+    AND NOT EXISTS (SELECT 1 FROM actor_inputs AS recovery
+        JOIN json_each(recovery.recovers_json) AS named ON named.value = i.id
+        WHERE recovery.actor_id = i.actor_id AND recovery.recovers_json <> '[]')
+"""
+_HANDED_OVER = """
+SELECT task_id, count(*) AS times FROM messages WHERE kind = 'task'
+GROUP BY task_id HAVING count(*) > 1
+"""
 _EARLY = """
 SELECT t.id, needed.id AS needed_id FROM tasks AS t
 JOIN messages AS m ON m.task_id = t.id AND m.kind = 'task'
@@ -79,11 +92,22 @@ class Ledger:
             and stored[id_]["status"] == InputStatus.CANCELLED
             and not stored[id_]["reason"]
         ]
+        lost += [
+            f"{row['id']} has the answer to something else"
+            for row in await rows.many(tx, _ANSWERS)
+            if row["id"] in self.sent and self.sent[row["id"]] not in row["body"]
+        ]
         tasks = {row["id"] for row in await rows.many(tx, _TASKS)}
         lost += [f"task {id_} was accepted and is not stored" for id_ in self.tasks - tasks]
         return Balance(
             lost=lost,
-            doubled=self._doubled(stored),
+            doubled=[
+                *self._doubled(stored),
+                *(
+                    f"{row['task_id']} was handed over {row['times']} times"
+                    for row in await rows.many(tx, _HANDED_OVER)
+                ),
+            ],
             approvals_lost=await self._approvals(tx),
             early=[f"{r['id']} before {r['needed_id']}" for r in await rows.many(tx, _EARLY)],
             uncertain=int(await rows.value(tx, _UNCERTAIN)),

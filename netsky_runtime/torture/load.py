@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MOST_WORKERS: Final = 5
 """Workers that are kept: else every start would have more threads to bring back."""
-MOST_WAITING: Final = 12
+MOST_WAITING: Final = 10
 """Inputs that may wait: more would only make the end longer."""
 LOOK_SECONDS: Final = 0.03
 _GONE = (NoDaemon, Unhealthy, DeadlineExceeded)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from netsky_runtime.paths import Home
     from netsky_runtime.states import RuntimeName
 
-REACH_SECONDS: Final = 2.0
+REACH_SECONDS: Final = 4.0
 """A daemon that has not come to its place by then is killed where it is."""
 PAUSE_SECONDS: Final = 0.2
 """Between one round of deeds and the next."""

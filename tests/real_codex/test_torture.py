@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 from netsky_runtime.states import RuntimeName
 from netsky_runtime.torture.entry import tortured
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 KILLS = 8
 
 
+@pytest.mark.timeout(400)
 async def test_kills_of_netsky_and_of_its_engine_lose_and_double_nothing(codex_binary: Path):
     report, _ = await tortured(
         runtime=RuntimeName.APP_SERVER,

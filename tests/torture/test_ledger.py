@@ -36,6 +36,17 @@ async def settled(making, body):
     return input_id
 
 
+async def reply(making, input_id, words):
+    posted = await making.post(sender="manager0", target=OWNER, kind=MessageKind.REPLY, body=words)
+
+    async def body(tx):
+        await tx.execute(
+            "UPDATE actor_inputs SET reply_id = ? WHERE id = ?", (posted.message.id, input_id)
+        )
+
+    await making.write(body)
+
+
 async def ask(making, word=None):
     async def body(tx):
         row, _ = await approvals.store(
@@ -74,6 +85,22 @@ async def test_an_input_that_is_open_in_the_end_is_lost(making, ledger):
 async def test_an_input_with_other_words_is_lost(making, ledger):
     ledger.sent[await settled(making, "SAY[else]")] = "n2"
     assert len((await making.read(ledger.balance)).lost) == 1
+
+
+@pytest.mark.parametrize(("words", "lost"), [("heard n1", 0), ("heard n2", 1)])
+async def test_an_answer_to_something_else_is_a_lost_answer(making, ledger, words, lost):
+    (input_id,) = ledger.sent
+    await reply(making, input_id, words)
+    assert len((await making.read(ledger.balance)).lost) == lost
+
+
+async def test_a_task_that_was_handed_over_twice_is_doubled(making, ledger):
+    task = await making.write(lambda tx: tasks.insert(tx, title="one", now=1))
+    for _ in range(2):
+        await making.post(
+            sender="manager0", target=OWNER, kind=MessageKind.TASK, task_id=task.id, body="go"
+        )
+    assert len((await making.read(ledger.balance)).doubled) == 1
 
 
 async def test_an_uncertain_input_is_told(making, ledger):
