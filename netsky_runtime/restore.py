@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from netsky_runtime import leftover
 from netsky_runtime.clock import iso
-from netsky_runtime.db import backup, daemon_row, inputs, restoring
+from netsky_runtime.db import backup, daemon_row, faults, inputs, restoring
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import Conflict, DatabaseError, NotFound
 from netsky_runtime.lock import HomeLock
@@ -70,6 +70,7 @@ async def restore(home: Home, file: Path, *, clock: Clock) -> Restored:
         fresh = home.root / "restoring.db"
         _clear(fresh)
         try:
+            await asyncio.to_thread(faults.inspect, file)
             copy = await asyncio.to_thread(backup.take, file, fresh)
             before = await asyncio.to_thread(_look, home.database)
             now = clock.now()

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from netsky_runtime.clock import SystemClock
-from netsky_runtime.db import backup, inputs
+from netsky_runtime.db import backup, inputs, migrate
 from netsky_runtime.errors import Conflict, DaemonRunning, DatabaseError, NotFound
 from netsky_runtime.offline import offline
 from netsky_runtime.restore import UNKNOWN_EPOCHS, restore
@@ -156,6 +156,17 @@ async def test_a_damaged_database_is_replaced_and_kept(tmp_path):
     assert done.aside.read_bytes().startswith(b"scribbled over")
     assert done.epoch > copy.epoch + UNKNOWN_EPOCHS
     assert model(home.database) == "first"
+
+
+async def test_a_backup_of_an_older_netsky_is_brought_up_to_date(tmp_path):
+    home = options(tmp_path).home
+    home.prepare()
+    old = tmp_path / "old.db"
+    migrate.prepare(old, backups=tmp_path, now=1, migrations=migrate.shipped()[:2])
+    done = await restore(home, old, clock=SystemClock())
+    assert done.copy.schema == 2
+    assert backup.verify(home.database).schema == len(migrate.shipped())
+    assert backup.verify(old).schema == 2
 
 
 async def test_a_restore_is_refused_while_a_daemon_runs_or_the_file_is_no_backup(tmp_path):

@@ -105,7 +105,7 @@ def take(source: Path, target: Path) -> Copy:
     Whoever writes to it goes on. Raises ``Conflict`` when ``target`` exists, ``DatabaseError``
     when the copy cannot be made or is not whole, ``Unhealthy`` when the folder takes nothing.
     """
-    faults.inspect(source)
+    # The source is not opened by hand, see ``faults.inspect``: this process may write to it.
     if target.exists():
         msg = f"{target} exists already."
         raise Conflict(msg, hint="Name another file, or none: each backup has a name of its own.")

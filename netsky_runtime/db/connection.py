@@ -157,7 +157,10 @@ class Database:
         except sqlite3.Error as error:
             if not faults.stops_reading(error):
                 raise
-            raise faults.explain(self.path, error) from error
+            told = faults.explain(self.path, error)
+            if faults.is_damage(error):
+                self.trouble.begin(told, lasting=True)  # what is damaged is not written to
+            raise told from error
 
     async def close(self) -> None:
         """Finish what is under way, then close. Idempotent and bounded in time."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from netsky_runtime.db import faults
+from netsky_runtime.db import faults, wal
 from netsky_runtime.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def prepare(
     try:
         if path.exists():
             faults.inspect(path)
+            wal.inspect(path)
             _upgrade(path, steps, backups=backups, now=now)
         else:
             _create(path, steps)

@@ -216,6 +216,7 @@ async def test_a_reading_that_the_disk_refuses_is_a_sentence(database, name):
 
     with pytest.raises(DatabaseError, match=str(database.path)):
         await database.read(body)
+    assert (database.trouble.standing is not None) == (name == "SQLITE_CORRUPT")
 
 
 def test_every_trouble_has_a_sentence_and_a_way_out(tmp_path):
