@@ -146,7 +146,7 @@ class Dispatcher:
         if urgent and can.interrupt and self._interrupted != turn_id:
             self._interrupted = turn_id
             try:
-                await interrupt(self._seat.kit, thread, turn_id)
+                await interrupt(self._seat, thread, turn_id)
             except NoActiveTurn:
                 pass  # it ended by itself: its end wakes us
             except ThreadBlocked as error:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from netsky_runtime.codex.base import NoActiveTurn, RuntimeFailure
 from netsky_runtime.db import turns
 from netsky_runtime.errors import Conflict
+from netsky_runtime.records import Turn
+from netsky_runtime.states import TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,26 +16,39 @@ if TYPE_CHECKING:
     from netsky_runtime.agents.kit import Kit
     from netsky_runtime.agents.seat import Seat
     from netsky_runtime.codex.base import ThreadSession
+    from netsky_runtime.db.connection import Tx
     from netsky_runtime.supervise import Supervisor
 
 DRAIN_SECONDS: Final = 5.0
 """How long running turns get to end after they were interrupted at a stop."""
 
 
-async def interrupt(kit: Kit, thread: ThreadSession, turn_id: str) -> None:
+async def interrupt(seat: Seat, thread: ThreadSession, turn_id: str) -> None:
     """Stop a turn. When Codex dies over it, its end is no crash: nothing continues by itself.
 
     Raises ``NoActiveTurn``, ``ThreadBlocked`` or another ``RuntimeFailure``; what was said is
     taken back then, for the turn may go on.
     """
-    thread_id = thread.thread_id
-    await kit.database.write(lambda tx: turns.ask_stop(tx, thread_id, turn_id))
+    kit = seat.kit
+    turn = Turn(
+        thread_id=thread.thread_id,
+        id=turn_id,
+        actor_id=seat.actor_id,
+        status=TurnStatus.IN_PROGRESS,
+        started_at=kit.clock.now(),
+    )
+
+    async def ask(tx: Tx) -> None:
+        await turns.start(tx, turn)  # its start may not have been heard yet
+        await turns.ask_stop(tx, turn.thread_id, turn_id)
+
+    await kit.database.write(ask)
     try:
         await thread.interrupt(turn_id)
     except NoActiveTurn:
         raise  # it is over, and how it ended is told by its end
     except RuntimeFailure:
-        await kit.database.write(lambda tx: turns.go_on(tx, thread_id, turn_id))
+        await kit.database.write(lambda tx: turns.go_on(tx, turn.thread_id, turn_id))
         raise
 
 
@@ -44,7 +59,7 @@ async def interrupt_running(seat: Seat) -> str:
     if thread is None or not turn_id:
         raise idle(seat.actor_id)
     try:
-        await interrupt(seat.kit, thread, turn_id)
+        await interrupt(seat, thread, turn_id)
     except NoActiveTurn as error:
         msg = f"The turn of {seat.actor_id} has just ended."
         raise Conflict(msg) from error
@@ -73,7 +88,7 @@ async def _try_to_interrupt(seat: Seat) -> None:
     if thread is None or not thread.active_turn:
         return
     try:
-        await interrupt(seat.kit, thread, thread.active_turn)
+        await interrupt(seat, thread, thread.active_turn)
     except NoActiveTurn:
         return
     except RuntimeFailure as error:
