@@ -11,8 +11,8 @@ from netsky_runtime.states import RuntimeName
 from netsky_runtime.torture.points import POINTS
 
 MOST_OCCURRENCES: Final = 3
-STARTING_SECONDS: Final = 0.9
-"""A daemon that is killed while it starts lives at most this long."""
+STARTING_SECONDS: Final = 0.3
+"""A daemon that is killed while it starts lives at most this long, once Python is loaded."""
 WORKING_SECONDS: Final = 0.5
 """One that is killed at a random moment works at most this long before."""
 
@@ -36,7 +36,7 @@ class Kill:
     occurrence: int = 1
     """Which time that this daemon comes there."""
     starting: bool = False
-    """At a random moment: counted from the start of the process, not from when it is ready."""
+    """At a random moment: counted from its first step, not from when it is ready."""
     seconds: float = 0.0
     """At a random moment: how long it lives."""
 

@@ -74,6 +74,8 @@ class Torture:
         self._ledger = Ledger()
         self._log = home.root.parent / "victims.log"
         self._daemon: Daemon | None = None
+        self._spare: Daemon | None = None
+        """The next one, which has loaded everything and waits for its first order."""
 
     async def run(self) -> Report:
         """Carry out the plan, let everything come to rest, and count. Raises ``Unhealthy``."""
@@ -110,13 +112,15 @@ class Torture:
         await self._look(live=not daemon.dead)
 
     async def _living(self, kill: Kill | None) -> Daemon:
-        """Return the daemon, started anew when it is dead."""
+        """Return the daemon, another one when it is dead."""
         if self._daemon is None or self._daemon.dead:
-            self._daemon = await Daemon.start(
-                self._home, environ=self._environ, cwd=self._cwd, log=self._log
-            )
+            self._daemon = self._spare or await self._another()
+            self._spare = None if kill is None else await self._another()
         await self._daemon.arm(kill)
         return self._daemon
+
+    async def _another(self) -> Daemon:
+        return await Daemon.start(self._home, environ=self._environ, cwd=self._cwd, log=self._log)
 
     async def _until_ready(self, daemon: Daemon) -> None:
         """Wait for the start. One that dies by its own trap meanwhile is as good."""
@@ -201,6 +205,8 @@ class Torture:
         """Let the last daemon finish everything, stop it, and compare."""
         self._progress("letting everything come to rest")
         daemon = await self._living(None)
+        if self._spare is not None:
+            await self._spare.kill(tree=True)
         await self._until_ready(daemon)
         database = await ReadDatabase.open(self._home.database)
         try:
@@ -247,9 +253,9 @@ class Torture:
 
     async def _clean_up(self) -> None:
         """Leave no process behind, whichever way it went."""
-        daemon = self._daemon
-        if daemon is not None and not daemon.dead:
-            await daemon.kill(tree=True)
+        for daemon in (self._daemon, self._spare):
+            if daemon is not None and not daemon.dead:
+                await daemon.kill(tree=True)
         if engines(self._home.database):
             await asyncio.to_thread(kill_engine, self._home.database)
         for process in of_home(self._home.root.parent):
