@@ -50,7 +50,7 @@ async def _alive(tx: Tx, runtime: RuntimeName) -> Engine | None:
     engine = await engines.running(tx, runtime)
     if engine is None:
         return None
-    from netsky_runtime.wire.process import is_same_process  # 20 ms, and seldom needed
+    from netsky_runtime.wire.birth import is_same_process  # 20 ms, and seldom needed
 
     return engine if is_same_process(engine.pid, engine.pid_started) else None
 

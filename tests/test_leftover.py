@@ -16,7 +16,7 @@ from netsky_runtime.paths import Home
 from netsky_runtime.records import Actor, Engine, Turn
 from netsky_runtime.settings import Settings
 from netsky_runtime.states import ActorKind, ActorStatus, EngineState, RuntimeName, TurnStatus
-from netsky_runtime.wire.process import process_started
+from netsky_runtime.wire.birth import process_started
 from tests.support.fakes import CountingIds, ManualClock
 
 ENVIRON = {"PATH": os.environ["PATH"], "TERM": "dumb"}

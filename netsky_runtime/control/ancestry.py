@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from netsky_runtime.wire.birth import process_started, started_then
 from netsky_runtime.wire.credentials import peer_pid
-from netsky_runtime.wire.process import SAME_START_SECONDS, process_started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ class Carrier:
 
     pid: int
     started: float
-    """Seconds since the epoch."""
+    """As ``process_started`` tells it."""
     name: str
     """In words, such as ``the engine``."""
 
@@ -95,7 +95,7 @@ class _Relative:
 
     def belongs_to(self, carrier: Carrier) -> bool:
         if self.process.pid == carrier.pid:
-            return abs(self.process.create_time() - carrier.started) < SAME_START_SECONDS
+            return started_then(self.process, carrier.started)
         return carrier.pid in {self.group, self.session}
 
     def bears(self, variable: str, value: str) -> bool:
@@ -136,12 +136,10 @@ def _living(carriers: Sequence[Carrier]) -> Iterator[Carrier]:
     """Leave out those whose number is another process's by now."""
     for carrier in carriers:
         try:
-            started = process_started(carrier.pid)
-        except ProcessLookupError:
+            if started_then(psutil.Process(carrier.pid), carrier.started):
+                yield carrier
+        except psutil.NoSuchProcess:
             yield carrier  # its group may live on
-            continue
-        if abs(started - carrier.started) < SAME_START_SECONDS:
-            yield carrier
 
 
 def _command(process: psutil.Process) -> str:

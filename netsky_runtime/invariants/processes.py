@@ -10,7 +10,7 @@ import psutil
 from netsky_runtime.db import daemon_row, engines, sessions
 from netsky_runtime.invariants.checks import Check, Violation
 from netsky_runtime.states import RuntimeName
-from netsky_runtime.wire.process import is_same_process
+from netsky_runtime.wire.birth import is_same_process
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

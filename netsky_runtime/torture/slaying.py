@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from netsky_runtime.wire.process import is_same_process
+from netsky_runtime.wire.birth import is_same_process
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from netsky_runtime.wire.birth import is_same_process, since_this_boot, started_then
 from netsky_runtime.wire.errors import WireError
 from netsky_runtime.wire.framing import MAX_LINE, LineFraming
 from netsky_runtime.wire.last_words import how_ended, plain
@@ -29,8 +30,6 @@ KILL_SECONDS: Final = 2.0
 """How long a killed group may take to vanish; longer only when a process hangs in the kernel."""
 STDERR_SECONDS: Final = 0.5
 """How long the end of standard output waits for the last words on standard error."""
-SAME_START_SECONDS: Final = 1.0
-"""Start times of one process, read twice, differ by less: the kernel counts in ticks."""
 _POLL_SECONDS: Final = 0.02
 
 
@@ -235,30 +234,6 @@ class _ChildFraming(LineFraming):
         return line
 
 
-def process_started(pid: int) -> float:
-    """Return when a process started, in seconds since the epoch.
-
-    Raises ``ProcessLookupError`` when there is none.
-    """
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess as error:
-        msg = f"there is no process {pid}"
-        raise ProcessLookupError(msg) from error
-
-
-def is_same_process(pid: int, started: float) -> bool:
-    """Whether ``pid`` is alive and is the process that started then, not a later one."""
-    try:
-        process = psutil.Process(pid)
-        return (
-            abs(process.create_time() - started) < SAME_START_SECONDS
-            and process.status() != psutil.STATUS_ZOMBIE
-        )
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
-
-
 def group_alive(pid: int) -> bool:
     """Whether a process of the group that ``pid`` leads, or led, is alive; zombies are not."""
     try:
@@ -325,12 +300,12 @@ def _any_lives(family: Mapping[int, float]) -> bool:
 
 
 def _is_ours(pid: int, pid_started: float) -> bool:
-    if is_same_process(pid, pid_started):
-        return True
-    with suppress(ProcessLookupError):
-        if abs(process_started(pid) - pid_started) >= SAME_START_SECONDS:
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        if not started_then(psutil.Process(pid), pid_started):
             return False
-    return pid_started >= psutil.boot_time() and group_alive(pid)
+        if is_same_process(pid, pid_started):
+            return True
+    return since_this_boot(pid_started) and group_alive(pid)
 
 
 def _lives_in(member: int, group: int) -> bool:

@@ -17,7 +17,7 @@ from netsky_runtime.errors import Conflict, DeadlineExceeded
 from netsky_runtime.lock import HomeLock
 from netsky_runtime.records import Engine
 from netsky_runtime.states import EngineState, RuntimeName
-from netsky_runtime.wire.process import process_started
+from netsky_runtime.wire.birth import process_started
 from netsky_tui.cli.doctor import home_check, sqlite_check
 from tests.cli import world
 from tests.support.fakes import START_MS

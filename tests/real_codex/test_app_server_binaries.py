@@ -13,7 +13,8 @@ import pytest
 from netsky_runtime.codex.base import Batch, Decision, ThreadUnavailable, ToolResult
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.states import DecisionWord, EngineState
-from netsky_runtime.wire.process import group_alive, is_same_process
+from netsky_runtime.wire.birth import is_same_process
+from netsky_runtime.wire.process import group_alive
 from tests.real_codex.conftest import Bench, Told
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from netsky_runtime.codex.base import (
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.errors import CodexMissing, Unhealthy
 from netsky_runtime.states import DecisionWord, EngineState, TurnStatus
-from netsky_runtime.wire.process import is_same_process
+from netsky_runtime.wire.birth import is_same_process
 from tests.real_codex.conftest import PATIENCE, Bench, Told
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from netsky_runtime.db import engines
 from netsky_runtime.db.connection import Database
 from netsky_runtime.records import Engine
 from netsky_runtime.states import EngineState, RuntimeName
-from netsky_runtime.wire.process import process_started
+from netsky_runtime.wire.birth import process_started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

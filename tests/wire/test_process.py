@@ -12,14 +12,9 @@ import psutil
 import pytest
 
 from netsky_runtime.clock import SystemClock
+from netsky_runtime.wire.birth import is_same_process, process_started
 from netsky_runtime.wire.errors import PeerClosed, WireError
-from netsky_runtime.wire.process import (
-    Child,
-    end_group,
-    group_alive,
-    is_same_process,
-    process_started,
-)
+from netsky_runtime.wire.process import Child, end_group, group_alive
 from tests.wire.pipes import Heard
 
 if TYPE_CHECKING:

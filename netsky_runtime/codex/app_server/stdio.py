@@ -11,8 +11,9 @@ from netsky_runtime.codex.app_server.connection import Connection
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.records import Engine
 from netsky_runtime.states import EngineState, RuntimeName
+from netsky_runtime.wire.birth import process_started
 from netsky_runtime.wire.errors import WireError
-from netsky_runtime.wire.process import Child, process_started
+from netsky_runtime.wire.process import Child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
