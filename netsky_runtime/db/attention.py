@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.attention import items
-from netsky_runtime.attention.items import PUTS_AWAY, URGENCY, Action, AttentionItem
+from netsky_runtime.attention.items import PUTS_AWAY, URGENCY, AttentionItem
 from netsky_runtime.db import actors, approvals, inputs, messages, rows
 from netsky_runtime.errors import Conflict, NotFound
 from netsky_runtime.records import CRASH_LOOP
@@ -20,6 +20,7 @@ from netsky_runtime.states import AttentionKind
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from netsky_runtime.attention.items import About
     from netsky_runtime.db.rows import Row, Tx
     from netsky_runtime.records import ActorInput, Message
 
@@ -126,8 +127,6 @@ SELECT p.address, count(*) AS files, max(p.at) AS at, p.file, p.reason {_NOT_SEE
     AND p.address IN (SELECT value FROM json_each(?)) GROUP BY p.address
 """  # noqa: S608 - constants only
 
-About = tuple[str, str, tuple[Action, ...]]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
@@ -173,7 +172,7 @@ async def put_away(tx: Tx, key: str, *, now: int) -> AttentionItem:
     item = await require(tx, key)
     if item.kind not in PUTS_AWAY:
         msg = f"{key} cannot be put away: it waits until somebody acts on it."
-        raise Conflict(msg, hint=f"It can: {', '.join(each.label for each in item.actions)}.")
+        raise Conflict(msg, hint=f"It can: {', '.join(each.label for each in item.about.actions)}.")
     await rows.many(tx, _PUT_AWAY, key, now)
     return item
 
@@ -215,7 +214,6 @@ async def _items(tx: Tx, found: Sequence[Row]) -> tuple[AttentionItem, ...]:
     out = []
     for row in found:
         kind = AttentionKind(row["kind"])
-        text, detail, actions = about[kind][row["ref"]]
         out.append(
             AttentionItem(
                 key=row["key"],
@@ -223,9 +221,7 @@ async def _items(tx: Tx, found: Sequence[Row]) -> tuple[AttentionItem, ...]:
                 ref=row["ref"],
                 actor=row["actor"],
                 since=row["since"],
-                text=text,
-                detail=detail,
-                actions=actions,
+                about=about[kind][row["ref"]],
             )
         )
     return tuple(out)
