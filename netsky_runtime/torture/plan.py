@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from netsky_runtime.states import RuntimeName
-from netsky_runtime.torture.points import POINTS
+from netsky_runtime.torture.points import BY_NAME, POINTS, Step
 
 MOST_OCCURRENCES: Final = 3
 STARTING_SECONDS: Final = 0.3
@@ -60,8 +60,11 @@ def plan(seed: int, kills: int, runtime: RuntimeName) -> tuple[Kill, ...]:
         target = dice.choice(targets)
         if number % 2 == 0:
             places = places or dice.sample([point.name for point in POINTS], len(POINTS))
-            occurrence = dice.randint(1, MOST_OCCURRENCES)
-            planned.append(Kill(target=target, point=places.pop(), occurrence=occurrence))
+            place = places.pop()
+            # A start comes to the steps of coming back once for each actor, if at all.
+            back = BY_NAME[place].step is Step.RETURNING
+            occurrence = 1 if back else dice.randint(1, MOST_OCCURRENCES)
+            planned.append(Kill(target=target, point=place, occurrence=occurrence))
             continue
         starting = target is not Target.ENGINE and dice.random() < 1 / 4
         longest = STARTING_SECONDS if starting else WORKING_SECONDS

@@ -29,6 +29,7 @@ class Step(StrEnum):
     REPLYING = "replying"
     APPROVING = "approving"
     STARTING = "starting a worker"
+    RETURNING = "coming back after a kill"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +72,8 @@ POINTS: Final = (
     *_around("tool answered", Step.STARTING, "INSERT INTO tool_calls"),
     *_around("session stored", Step.STARTING, "INSERT INTO sessions"),
     *_around("thread named", Step.STARTING, "UPDATE sessions SET thread_id = '[^']"),
+    *_around("recovery stored", Step.RETURNING, r"INSERT INTO messages .*VALUES .*'recovery'"),
+    *_around("approvals lost", Step.RETURNING, "UPDATE approvals SET status = 'lost'"),
+    *_around("session live", Step.RETURNING, "UPDATE sessions SET state = 'live'"),
 )
 BY_NAME: Final = {point.name: point for point in POINTS}
