@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Protocol
 
+    from netsky_runtime.attention.items import Waiting
     from netsky_runtime.clock import Clock
-    from netsky_runtime.db.attention import Waiting
     from netsky_runtime.db.connection import Database, Tx
     from netsky_runtime.log import Log
     from netsky_runtime.settings import Settings

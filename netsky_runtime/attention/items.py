@@ -117,6 +117,17 @@ class AttentionItem:
         return URGENCY[self.kind]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """As much of an item as it takes to tell the owner that it is there."""
+
+    key: str
+    kind: AttentionKind
+    actor: str
+    told: bool
+    """Whether the owner was told of it."""
+
+
 def about_approval(approval: Approval) -> About:
     """Say what there is to say of a question of Codex's that is pending."""
     known = {word.value for word in DecisionWord}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from netsky_runtime.db.attention import Waiting
+    from netsky_runtime.attention.items import Waiting
 
 RingBy = Literal["bell", "desktop", "both", "none"]
 SETTLE_SECONDS: Final = 1.0

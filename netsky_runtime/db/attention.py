@@ -7,11 +7,10 @@ was told of an item, and that he has put one away that has no other end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.attention import items
-from netsky_runtime.attention.items import PUTS_AWAY, URGENCY, AttentionItem
+from netsky_runtime.attention.items import PUTS_AWAY, URGENCY, AttentionItem, Waiting
 from netsky_runtime.db import actors, approvals, inputs, messages, rows
 from netsky_runtime.errors import Conflict, NotFound
 from netsky_runtime.records import CRASH_LOOP
@@ -126,17 +125,6 @@ _POISON = f"""
 SELECT p.address, count(*) AS files, max(p.at) AS at, p.file, p.reason {_NOT_SEEN}
     AND p.address IN (SELECT value FROM json_each(?)) GROUP BY p.address
 """  # noqa: S608 - constants only
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """As much of an item as it takes to tell the owner that it is there."""
-
-    key: str
-    kind: AttentionKind
-    actor: str
-    told: bool
-    """Whether the owner was told of it."""
 
 
 async def list_(

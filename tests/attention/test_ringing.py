@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsky_runtime import settings
+from netsky_runtime.attention.items import Waiting
 from netsky_runtime.attention.ringing import (
     GAP_SECONDS,
     SETTLE_SECONDS,
@@ -17,7 +18,6 @@ from netsky_runtime.attention.ringing import (
     verdict,
     words,
 )
-from netsky_runtime.db.attention import Waiting
 from netsky_runtime.errors import UsageError
 from netsky_runtime.states import AttentionKind
 
