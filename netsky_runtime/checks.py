@@ -7,6 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import door_checks
+from netsky_runtime.db import backup
 from netsky_runtime.errors import Refused, Unhealthy
 from netsky_runtime.settings import Settings, allowed_roots, work_dir
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 LOW_DISK = 512 * 1024 * 1024
 """Bytes free below which the database is in danger."""
+_NO_BACKUPS = 'netsky settings set backup_keep "" takes one a day again.'
 WAL_RACE_FIXED = (3, 51, 3)
 
 
@@ -71,6 +73,7 @@ def checks(
         _runtime(info),
         *door_checks.checks(settings, results),
         _database(home, storage),
+        _backups(home, settings),
         _disk(home),
         *door_checks.containment(settings),
         _place(home),
@@ -92,6 +95,14 @@ def _database(home: Home, storage: Mapping[str, Any]) -> dict[str, Any]:
     if sqlite3.sqlite_version_info < WAL_RACE_FIXED:
         detail += " (the WAL-reset race of older versions cannot bite: one process writes)"
     return _check("database", "ok", detail)
+
+
+def _backups(home: Home, settings: Settings) -> dict[str, Any]:
+    found = backup.kept(home.backups)
+    newest = f"{len(found)}, the newest {found[-1].name}" if found else "none yet"
+    if settings.backup_keep:
+        return _check("backups", "ok", newest)
+    return _check("backups", "warn", f"{newest}; none is taken by itself", _NO_BACKUPS)
 
 
 def _disk(home: Home) -> dict[str, Any]:

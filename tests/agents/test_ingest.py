@@ -4,11 +4,16 @@ import asyncio
 import os
 import resource
 import shutil
+import sqlite3
 from contextlib import asynccontextmanager, contextmanager
+from unittest.mock import patch
 
 import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from netsky_runtime import logbook
+from netsky_runtime.agents import ingest
 from netsky_runtime.agents.ingest import FactWriter
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.codex.events import CodexEvent, EventKind
@@ -18,7 +23,7 @@ from netsky_runtime.errors import DatabaseError
 from netsky_runtime.logbook import Logbook
 from netsky_runtime.supervise import Supervisor
 from tests.support.budgets import keeper
-from tests.support.fakes import ManualClock
+from tests.support.fakes import ManualClock, settle
 
 
 class Failing:
@@ -105,6 +110,86 @@ async def test_a_fact_that_no_row_can_hold_costs_no_other_and_changes_no_order(t
         stored = await database.read(lambda tx: events.recent(tx, "manager0", limit=9))
     assert [event.item_id for event in stored] == ["i0", "i1", "i3", "i4", "i6"]
     assert [line[1] for line in lines] == ["a fact cannot be stored and was left out"] * 2
+
+
+@given(
+    facts=st.lists(st.sampled_from(["fact", "unfit"]), max_size=30),
+    faults=st.lists(st.sampled_from([None, "full", "busy", "lost answer"]), max_size=40),
+    batch=st.integers(1, 7),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_fails_when_every_fact_that_fits_is_stored_once_and_in_order(facts, faults, batch):
+    asyncio.run(_all_in_order(facts, faults, batch))
+
+
+async def _all_in_order(facts, faults, batch):
+    clock = ManualClock()
+    shelf = Shelf(faults)
+    writer = FactWriter(
+        database=shelf, clock=clock, log=lambda *_: None, budgets=keeper(shelf, clock)
+    )
+    with patch.object(ingest, "BATCH", batch), patch.object(ingest, "_store", Shelf.put):
+        for number, kind in enumerate(facts):
+            fact = CodexEvent(EventKind.ITEM_COMPLETED, "th", number, "u", f"{kind}{number}")
+            await writer.put("manager0", fact)
+        async with running(writer.run()), asyncio.timeout(10):
+            flushed = asyncio.ensure_future(writer.flush())
+            while not flushed.done():
+                await clock.advance(1.0)
+            await flushed
+    fitting = [f"fact{number}" for number, kind in enumerate(facts) if kind == "fact"]
+    assert list(shelf.rows) == fitting
+
+
+class Shelf:
+    """What is left of a database: rows by their key, in the order they first came, and faults."""
+
+    def __init__(self, faults):
+        self._faults = list(faults)
+        self.rows = {}
+
+    async def write(self, body, *, then):
+        fault = self._faults.pop(0) if self._faults else None
+        if fault in {"full", "busy"}:
+            raise DatabaseError(f"The disk is {fault}.")
+        before = dict(self.rows)
+        try:
+            await body(self)
+        except sqlite3.IntegrityError:
+            self.rows = before
+            raise
+        if fault == "lost answer":  # it is stored, and told again
+            raise OSError(5, "input/output error")
+
+    async def put(self, *, budgets, batch):
+        for _, item_id, _ in batch:
+            if item_id.startswith("unfit"):
+                raise sqlite3.IntegrityError(item_id)
+            self.rows.setdefault(item_id, True)
+
+
+async def test_whoever_brings_facts_waits_only_when_there_is_no_room_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest, "QUEUE_LIMIT", 3)
+    async with opened(tmp_path) as database:
+        writer = FactWriter(
+            database=database,
+            clock=SystemClock(),
+            log=lambda *_: None,
+            budgets=keeper(database, SystemClock()),
+        )
+        for number in range(3):
+            fact = CodexEvent(EventKind.ITEM_COMPLETED, "th", number, "u", f"i{number}")
+            async with asyncio.timeout(1):
+                await writer.put("manager0", fact)
+        late = CodexEvent(EventKind.ITEM_COMPLETED, "th", 3, "u", "i3")
+        waiting = asyncio.ensure_future(writer.put("manager0", late))
+        await settle()
+        assert not waiting.done()
+        async with running(writer.run()), asyncio.timeout(5):
+            await waiting
+            await writer.flush()
+        stored = await database.read(lambda tx: events.recent(tx, "manager0", limit=9))
+    assert [event.item_id for event in stored] == ["i0", "i1", "i2", "i3"]
 
 
 async def test_every_word_of_a_blocked_screen_is_kept_and_none_replaces_anothers(tmp_path):
