@@ -95,6 +95,8 @@ class BudgetKeeper:
         for usage in used:
             await spending.tell(tx, usage)
             touched[usage.actor_id] = None
+        if touched:
+            await self._enforce_day(tx, effects)
         for actor_id in touched:
             await self._enforce(tx, actor_id, effects)
         return effects
@@ -118,25 +120,24 @@ class BudgetKeeper:
         """
         now = self._clock.now()
 
-        async def body(tx: Tx) -> tuple[Gauge | None, Effects]:
-            await _check(tx, scope, subject)
-            limit = tokens
-            if more:
-                limit += await budgets.used(tx, scope, subject, now=now)
-            await budgets.set_(tx, scope, subject, limit, now=now)
-            effects = await self._review(tx)
-            return await budgets.get(tx, scope, subject, now=now), effects
+        async def change(tx: Tx) -> None:
+            used = await budgets.used(tx, scope, subject, now=now) if more else 0
+            await budgets.set_(tx, scope, subject, used + tokens, now=now)
 
-        gauge, _ = await self._database.write(body, then=lambda done: self.carry_out(done[1]))
-        return gauge
+        return await self._change(scope, subject, change)
 
     async def clear(self, scope: BudgetScope, subject: str) -> Gauge | None:
         """Take the default of the settings again, and return how it stands then."""
+        return await self._change(scope, subject, lambda tx: budgets.clear(tx, scope, subject))
+
+    async def _change(
+        self, scope: BudgetScope, subject: str, change: Callable[[Tx], Awaitable[object]]
+    ) -> Gauge | None:
         now = self._clock.now()
 
         async def body(tx: Tx) -> tuple[Gauge | None, Effects]:
             await _check(tx, scope, subject)
-            await budgets.clear(tx, scope, subject)
+            await change(tx)
             effects = await self._review(tx)
             return await budgets.get(tx, scope, subject, now=now), effects
 
@@ -150,8 +151,7 @@ class BudgetKeeper:
     async def _review(self, tx: Tx) -> Effects:
         """Free whom a budget held that is not used up any more, and enforce the others."""
         effects, now = Effects(), self._clock.now()
-        day = await budgets.of_day(tx, now=now)
-        if day is None or not day.spent:
+        if not await self._enforce_day(tx, effects):
             await pauses.end(tx, PauseKind.DAY, now=now)
         for actor in await actors.list_all(tx):
             if actor.id == OWNER or actor.status is ActorStatus.STOPPED:
@@ -163,29 +163,29 @@ class BudgetKeeper:
         effects.wake.update(await inputs.queues(tx))  # what a budget held may go
         return effects
 
-    async def _enforce(self, tx: Tx, actor_id: str, effects: Effects) -> Gauge | None:
-        """Park the actor or pause the fleet if a budget is used up; return its own or its task's.
-
-        Budgets are kept from being overrun further, so what runs is interrupted.
-        """
+    async def _enforce_day(self, tx: Tx, effects: Effects) -> bool:
+        """Pause the fleet and stop what runs if the day's budget is used up; say whether it is."""
         now = self._clock.now()
-        for gauge in await budgets.of_actor(tx, actor_id, now=now):
-            if not gauge.spent:
-                continue
-            if gauge.scope is BudgetScope.DAY:
-                await self._pause_day(tx, gauge, effects, now=now)
-            else:
-                await self._park(tx, actor_id, gauge, effects, now=now)
+        day = await budgets.of_day(tx, now=now)
+        if day is None or not day.spent:
+            return False
+        if await pauses.lasting(tx, PauseKind.DAY, now) is None:
+            until = next_midnight(now)
+            await pauses.begin(tx, PauseKind.DAY, day.reason, resumes_at=until, now=now)
+            effects.log.append(day.reason)
+        self._mark(effects, await turns.stop_for(tx, f"stopped by {day.name}"))
+        return True
+
+    async def _enforce(self, tx: Tx, actor_id: str, effects: Effects) -> Gauge | None:
+        """Park the actor and stop what it runs if a budget of its own, or of its task, is used up.
+
+        Returns that budget.
+        """
+        for gauge in await budgets.of_subject(tx, actor_id):
+            if gauge.spent:
+                await self._park(tx, actor_id, gauge, effects, now=self._clock.now())
                 return gauge
         return None
-
-    async def _pause_day(self, tx: Tx, day: Gauge, effects: Effects, *, now: int) -> None:
-        if await pauses.lasting(tx, PauseKind.DAY, now) is not None:
-            return
-        until = next_midnight(now)
-        await pauses.begin(tx, PauseKind.DAY, day.reason, resumes_at=until, now=now)
-        self._mark(effects, await turns.stop_for(tx, f"stopped by {day.name}"))
-        effects.log.append(day.reason)
 
     async def _park(
         self, tx: Tx, actor_id: str, gauge: Gauge, effects: Effects, *, now: int

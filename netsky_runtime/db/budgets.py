@@ -21,7 +21,7 @@ INSERT INTO budgets (scope, subject, tokens, created_at) VALUES (?, ?, ?, ?)
 ON CONFLICT (scope, subject) DO UPDATE SET tokens = excluded.tokens,
     created_at = excluded.created_at
 """
-_CLEAR = "DELETE FROM budgets WHERE scope = ? AND subject = ? RETURNING tokens"
+_CLEAR = "DELETE FROM budgets WHERE scope = ? AND subject = ?"
 _DEFAULT = "(SELECT CAST(value AS INTEGER) FROM settings WHERE key = '{}')"
 _DAY = f"""
 SELECT 'day' AS scope, '' AS subject, own.tokens AS own,
@@ -29,8 +29,8 @@ SELECT 'day' AS scope, '' AS subject, own.tokens AS own,
 FROM (SELECT 1) LEFT JOIN budgets AS own ON own.scope = 'day' AND own.subject = ''
 """  # noqa: S608 - constants only
 _ACTOR = f"""
-SELECT 'actor', actors.id, own.tokens, coalesce(own.tokens,
-    CASE actors.kind WHEN 'worker' THEN {_DEFAULT.format("worker_budget")} END, 0)
+SELECT 'actor' AS scope, actors.id AS subject, own.tokens AS own, coalesce(own.tokens,
+    CASE actors.kind WHEN 'worker' THEN {_DEFAULT.format("worker_budget")} END, 0) AS tokens
 FROM actors LEFT JOIN budgets AS own ON own.scope = 'actor' AND own.subject = actors.id
 """  # noqa: S608 - constants only
 _TASK = f"""
@@ -47,10 +47,12 @@ SELECT scope, subject, own, tokens, CASE scope
     END AS used
 FROM ({}) WHERE tokens > 0
 """
-_OF = _GAUGES.format(
-    f"{_DAY} UNION ALL {_ACTOR} WHERE actors.id = ?2 UNION ALL {_TASK}"
+_OWN = (
+    f"{_ACTOR} WHERE actors.id = ?2 UNION ALL {_TASK}"
     " WHERE tasks.owner_id = ?2 AND tasks.status IN ('in_progress', 'reported')"
 )
+_OF = _GAUGES.format(f"{_DAY} UNION ALL {_OWN}")
+_OF_SUBJECT = _GAUGES.format(_OWN)
 _EVERY = _GAUGES.format(
     f"{_DAY} UNION ALL {_ACTOR} WHERE actors.status <> 'stopped' OR own.tokens IS NOT NULL"
     f" UNION ALL {_TASK} WHERE tasks.closed_at IS NULL OR own.tokens IS NOT NULL"
@@ -63,9 +65,9 @@ async def set_(tx: Tx, scope: BudgetScope, subject: str, tokens: int, *, now: in
     await rows.many(tx, _SET, scope.value, subject, tokens, now)
 
 
-async def clear(tx: Tx, scope: BudgetScope, subject: str) -> bool:
-    """Take the default again; say whether anything was set."""
-    return bool(await rows.many(tx, _CLEAR, scope.value, subject))
+async def clear(tx: Tx, scope: BudgetScope, subject: str) -> None:
+    """Take the default again."""
+    await rows.many(tx, _CLEAR, scope.value, subject)
 
 
 async def used(tx: Tx, scope: BudgetScope, subject: str, *, now: int) -> int:
@@ -88,6 +90,11 @@ async def get(tx: Tx, scope: BudgetScope, subject: str, *, now: int) -> Gauge | 
 async def of_actor(tx: Tx, actor_id: str, *, now: int) -> tuple[Gauge, ...]:
     """Return the budgets that bound an actor now: the day's, its own and those of its tasks."""
     return _gauges(await rows.many(tx, _OF, midnight(now), actor_id))
+
+
+async def of_subject(tx: Tx, actor_id: str) -> tuple[Gauge, ...]:
+    """Return the budgets of an actor and of its tasks, without the day's."""
+    return _gauges(await rows.many(tx, _OF_SUBJECT, 0, actor_id))
 
 
 async def of_day(tx: Tx, *, now: int) -> Gauge | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _CURRENT = """
 SELECT * FROM pauses WHERE ended_at IS NULL AND (resumes_at IS NULL OR resumes_at > ?)
+    AND kind <> 'day'
 ORDER BY resumes_at IS NULL DESC, resumes_at DESC, seq LIMIT 1
 """
 _ENDED = """
@@ -38,7 +39,10 @@ RETURNING *
 
 
 async def current(tx: Tx, now: int) -> Pause | None:
-    """Return the pause that lasts longest of those that last."""
+    """Return the pause that lasts longest of those that last.
+
+    Not the day's: whether its budget is used up is seen from what was used.
+    """
     row = await rows.one(tx, _CURRENT, now)
     return None if row is None else _pause(row)
 

@@ -159,12 +159,13 @@ async def test_the_budget_of_the_day_stops_every_turn_and_is_over_when_it_is_rai
 
         await fleet.until(cut)
         now = fleet.clock.now()
-        pause = await fleet.database.read(lambda tx: pauses.current(tx, now))
-        assert pause.kind is PauseKind.DAY
+        pause = await fleet.database.read(lambda tx: pauses.lasting(tx, PauseKind.DAY, now))
         assert pause.resumes_at > now
         everybody = await fleet.database.read(actors.list_all)
         assert {actor.status for actor in everybody} == {ActorStatus.ACTIVE}
         late = await fleet.send("SAY[late]")
+        assert await fleet.pauses.unpause()  # which raises nothing
+        assert (await held(fleet)).remedy.startswith("netsky budgets set day +")
         assert (await held(fleet)).until == pause.resumes_at
         await fleet.budgets.set(DAY, "", 10**9)
         assert (await fleet.reply_to(posted)).body
