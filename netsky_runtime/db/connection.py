@@ -45,6 +45,12 @@ def _nobody() -> None:
 class Reader(Protocol):
     """Anything that reads the spine: the daemon's own database, or another process's look at it."""
 
+    def _written(self, task: asyncio.Task[object]) -> None:
+        """Forget a write; the error of one whose caller does not wait any more is nobody's."""
+        self._writes.discard(task)
+        if not task.cancelled():
+            task.exception()
+
     async def read(self, body: Callable[[Tx], Awaitable[T]]) -> T:
         """Run ``body`` on one consistent snapshot of what is committed."""
         ...
@@ -144,7 +150,7 @@ class Database:
         attempt = partial(self._transact, body, then)
         task = asyncio.get_running_loop().create_task(self.trouble.run(attempt), name="write")
         self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        task.add_done_callback(self._written)
         return await asyncio.shield(task)
 
     async def read(self, body: Callable[[Tx], Awaitable[T]]) -> T:

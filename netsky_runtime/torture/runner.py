@@ -232,6 +232,8 @@ class Torture:
         report.approvals_lost += balance.approvals_lost
         report.uncertain = balance.uncertain
         report.failures += [f"{row['message']} {row['fields_json']}" for row in errors]
+        if said := await asyncio.to_thread(self._log.read_text, errors="replace"):
+            report.failures.append(f"daemons, which say nothing, said: {' | '.join(said.split())}")
         report.orphans += [f"pid {p.pid} {p.name()}" for p in of_home(self._home.root.parent)]
 
     async def _settle(self, operator: Operator, database: ReadDatabase) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 
 import pytest
 
 from netsky_runtime.db import connection, rows, settings
 from netsky_runtime.db.connection import Database, Tx
-from netsky_runtime.errors import DatabaseError
+from netsky_runtime.errors import Conflict, DatabaseError
 
 STATEMENTS = 4  # BEGIN, the two of the body, COMMIT
 
@@ -98,6 +99,29 @@ async def test_a_writer_cancelled_in_the_queue_still_writes(database):
         await first
         await asyncio.wait(list(database._writes) or [second])
         assert await keys(database) == {"first", "second"}
+
+
+async def test_the_error_of_a_write_that_nobody_waits_for_any_more_is_nobody_s(database):
+    heard = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, told: heard.append(told))
+    async with asyncio.timeout(5):
+        entered, gate = asyncio.Event(), asyncio.Event()
+
+        async def fail(tx: Tx) -> None:
+            entered.set()
+            await gate.wait()
+            raise Conflict("It is over.")
+
+        caller = asyncio.ensure_future(database.write(fail))
+        await entered.wait()
+        caller.cancel()
+        await asyncio.wait([caller])
+        gate.set()
+        await asyncio.wait(list(database._writes))
+    del caller
+    gc.collect()
+    assert heard == []
+    await assert_usable(database)
 
 
 async def test_three_hundred_writers_at_once_all_write(database):
