@@ -49,6 +49,17 @@ def alike(
     return tuple(other for other in others if _shape_in(other, kinds) == wanted)
 
 
+def is_certain(approval: Approval) -> bool:
+    """Say whether an approval is about one plain command, as a rule needs it."""
+    if approval.kind is not ApprovalKind.COMMAND:
+        return False
+    try:
+        commands.executed(approval.raw)
+    except commands.Held:
+        return False
+    return True
+
+
 def _shape_in(approval: Approval, kinds: Mapping[str, ActorKind]) -> Shape | None:
     kind = kinds.get(approval.actor_id)
     return None if kind is None else shape(approval, kind)

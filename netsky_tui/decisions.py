@@ -5,10 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Final
 
-from netsky_runtime import likeness
 from netsky_runtime.codex import commands
 from netsky_runtime.errors import NetskyError
-from netsky_runtime.states import ActorKind, ApprovalKind, ApprovalStatus, DecisionWord
+from netsky_runtime.states import ActorKind, ApprovalKind, DecisionWord
 from netsky_tui.drawing import approvals, paragraphs
 from netsky_tui.screens.dialogs import ChoiceScreen, Field, FormScreen, Option
 from netsky_tui.text import one_line
@@ -37,7 +36,7 @@ class Decisions:
 
     async def alike(self, approval_id: str) -> None:
         """Answer all questions that ask the same as this one, after a look at the list."""
-        found = self._alike(approval_id)
+        found = self._app.store.alike(approval_id)
         if not found:
             self._app.say("Nothing is selected that waits.", bad=True)
             return
@@ -123,20 +122,6 @@ class Decisions:
             await self._app.operations.tell(
                 "Rule {rule_id} is revoked.", "rules.revoke", {"id": rule.id}
             )
-
-    def _alike(self, approval_id: str) -> tuple[Approval, ...]:
-        snapshot = self._app.store.snapshot
-        waiting = [
-            each
-            for each in snapshot.approvals
-            if each.status is ApprovalStatus.PENDING and not self._app.store.doing(each.id)
-        ]
-        model = next((each for each in waiting if each.id == approval_id), None)
-        if model is None:
-            return ()
-        kinds = {facts.actor.id: facts.actor.kind for facts in snapshot.actors}
-        others = [each for each in waiting if each.id != approval_id]
-        return (model, *likeness.alike(model, others, kinds))
 
     async def _decide(self, chosen: Sequence[Approval], word: DecisionWord) -> None:
         params = {"ids": [each.id for each in chosen], "decision": word.value}

@@ -7,6 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime import likeness
 from netsky_runtime.attention.items import Urgency
 from netsky_runtime.records import MANAGER0, OWNER, Approval
 from netsky_runtime.states import ApprovalStatus, AttentionKind, DecisionWord
@@ -199,6 +200,20 @@ class Store:
     def approval(self, approval_id: str) -> Approval | None:
         """Return an approval that is in view."""
         return self._by_id.get(approval_id)
+
+    def alike(self, approval_id: str) -> tuple[Approval, ...]:
+        """Return an approval that waits and the others that ask the same, itself first."""
+        waiting = [
+            each
+            for each in self.snapshot.approvals
+            if each.status is ApprovalStatus.PENDING and each.id not in self._deciding
+        ]
+        model = next((each for each in waiting if each.id == approval_id), None)
+        if model is None:
+            return ()
+        kinds = {facts.actor.id: facts.actor.kind for facts in self.snapshot.actors}
+        others = [each for each in waiting if each.id != approval_id]
+        return (model, *likeness.alike(model, others, kinds))
 
     def doing(self, approval_id: str) -> str:
         """Say which decision is on its way, if one is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.states import ApprovalKind, DecisionWord
@@ -111,8 +112,13 @@ def diff_stat(patch: str) -> tuple[int, int]:
     return tones.count("add"), tones.count("del")
 
 
-def approval_document(approval: Approval, *, doing: str = "") -> tuple[Para, ...]:
-    """Write everything needed to decide: who, what, where, why, the patch, the choices."""
+def approval_document(
+    approval: Approval, *, doing: str = "", keys: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Para, ...]:
+    """Write everything needed to decide: who, what, where, why, the patch, the choices.
+
+    ``keys`` do something else than decide it.
+    """
     out = Writer()
     out.add(f"{approval.actor_id} {ASKS[approval.kind]}", "strong")
     if approval.command:
@@ -142,6 +148,10 @@ def approval_document(approval: Approval, *, doing: str = "") -> tuple[Para, ...
     out.field("why", approval.lost_reason)
     out.field("repeats", approval.repeats_id)
     out.field("repeated by", approval.successor_id or approval.asked_again_input)
+    if keys:
+        out.add("")
+    for key, label in keys.items():
+        out.add(label, "dim", label=f"{key}  ")
     return out.done()
 
 

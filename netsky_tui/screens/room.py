@@ -64,6 +64,7 @@ class RoomScreen(Screen[None]):
             monotonic=monotonic,
             item=store.item,
             approval=lambda key: (store.approval(key), store.doing(key)),
+            alike=lambda key: len(store.alike(key)),
             now=now,
         )
         self.composer = Composer(

@@ -8,6 +8,7 @@ from textual import on
 from textual.message import Message
 
 from netsky_runtime.attention.items import Urgency
+from netsky_runtime.likeness import is_certain
 from netsky_runtime.states import AttentionKind, DecisionWord
 from netsky_tui.drawing import attention, paragraphs
 from netsky_tui.drawing.attention import AttentionRow
@@ -67,11 +68,13 @@ class AttentionPane(Pane):
         monotonic: Callable[[], float],
         item: Callable[[str], AttentionItem | None],
         approval: Callable[[str], tuple[Approval | None, str]],
+        alike: Callable[[str], int],
         now: Callable[[], int],
     ) -> None:
         """Make it; ``item`` finds what waits by its key, ``approval`` what is to be decided.
 
-        The latter with the decision on its way. ``now`` is the wall clock in milliseconds.
+        The latter with the decision on its way. ``alike`` counts what waits and asks the same as
+        an approval, itself too. ``now`` is the wall clock in milliseconds.
         """
         view = AttentionList(
             attention.draw,
@@ -84,7 +87,7 @@ class AttentionPane(Pane):
         self.detail.can_focus = False
         view.detail = self.detail
         self._keymap_shown, self._monotonic, self._now = keymap, monotonic, now
-        self._item, self._approval = item, approval
+        self._item, self._approval, self._alike = item, approval, alike
         self._came_up = float("-inf")
         self._shown = ""
 
@@ -150,7 +153,8 @@ class AttentionPane(Pane):
         row, approval, doing = self._selected
         item = self._item(row.key) if row is not None else None
         if approval is not None:
-            self.detail.set_rows(paragraphs.approval_document(approval, doing=doing))
+            more = self._more(approval) if row is not None and row.waits else {}
+            self.detail.set_rows(paragraphs.approval_document(approval, doing=doing, keys=more))
         else:
             say = self._keymap_shown.say
             keys = {say(name): label for name, label in attention.offered(item).items()}
@@ -158,6 +162,15 @@ class AttentionPane(Pane):
         if row is not None and row.key != self._shown:
             self._shown = row.key
             self.detail.scroll_home(animate=False)
+
+    def _more(self, approval: Approval) -> Mapping[str, str]:
+        """Say what else than deciding it the keys do about a question, where they do."""
+        say, told = self._keymap_shown.say, {}
+        if (count := self._alike(approval.id)) > 1:
+            told[say("approvals.alike")] = f"answer all {count} that ask the same"
+        if is_certain(approval):
+            told[say("approvals.rule")] = "make a rule of it"
+        return told
 
     def action_decide(self, word: str) -> None:
         """Decide the selected question."""

@@ -15,7 +15,7 @@ from tests.tui.rooms import NARROW, open_room
 def asks(number: int, who: str = "worker3", command: str = "pytest -x", **fields):
     raw = {"command": f"/bin/bash -lc '{command}'"}
     known = {"command": command, "raw": raw} | fields
-    return story.approval(number, who, ApprovalKind.COMMAND, number, **known)
+    return story.approval(number, who, ApprovalKind.COMMAND, 60 - number, **known)
 
 
 SAME = (
@@ -46,9 +46,12 @@ async def test_all_that_ask_the_same_are_listed_and_answered_by_one_key_and_a_ye
             await room.until(lambda room=room: room.app.room.attention.view.current is not None)
             room.app.room.attention.view.select("approval:a13")
             await room.settle()
+            await room.pilot.pause()
+            before = room.text()
             await room.press("A")
             await room.until(lambda room=room: isinstance(room.app.screen, ChoiceScreen))
             shown = room.text()
+            assert "answer all 2 that ask the same" in before
             assert "a13 worker3: pytest -x" in shown
             assert "a14 worker1: pytest -x" in shown
             for other in ("a15", "a16 ", "a17"):
