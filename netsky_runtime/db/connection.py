@@ -45,12 +45,6 @@ def _nobody() -> None:
 class Reader(Protocol):
     """Anything that reads the spine: the daemon's own database, or another process's look at it."""
 
-    def _written(self, task: asyncio.Task[object]) -> None:
-        """Forget a write; the error of one whose caller does not wait any more is nobody's."""
-        self._writes.discard(task)
-        if not task.cancelled():
-            task.exception()
-
     async def read(self, body: Callable[[Tx], Awaitable[T]]) -> T:
         """Run ``body`` on one consistent snapshot of what is committed."""
         ...
@@ -152,6 +146,12 @@ class Database:
         self._writes.add(task)
         task.add_done_callback(self._written)
         return await asyncio.shield(task)
+
+    def _written(self, task: asyncio.Task[object]) -> None:
+        """Forget a write; the error of one whose caller does not wait any more is nobody's."""
+        self._writes.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     async def read(self, body: Callable[[Tx], Awaitable[T]]) -> T:
         """Run ``body`` on one consistent snapshot of what is committed.
