@@ -361,7 +361,7 @@ class Daemon:
         self.log("info", "daemon stops", {"keep_engine": self.keep_engine})
         if self.taken_over:
             self.feed.closing(TAKEN_OVER)
-        elif self.hand_over:
+        elif self.hand_over or self.options.only is not None:  # one turn's netsky, that is over
             self.feed.closing("netsky has left this home where it ran")
         else:
             self.feed.closing("netsky was stopped", stopped=True)

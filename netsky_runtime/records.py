@@ -164,7 +164,7 @@ class Engine:
     state: EngineState
     pid: int
     pid_started: float
-    """The process's start time, seconds since the epoch: a pid alone is reused."""
+    """When the process started, as ``wire.birth`` tells it: a pid alone is reused."""
     binary: str
     version: str
     codex_home: str

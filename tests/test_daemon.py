@@ -324,3 +324,32 @@ async def test_a_failed_start_says_so_and_leaves_nothing_behind(tmp_path):
     given.home.database.unlink()
     async with daemon(tmp_path) as running:
         assert (await running.handle().call("status"))["daemon"]["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("changes", "end", "stopped"),
+    [
+        ({}, lambda running: running.stop(keep_engine=False), True),
+        ({}, lambda running: running.handle().call("stop", {"keep_engine": True}), True),
+        ({}, lambda running: running.stop(keep_engine=True), False),
+        ({"only": frozenset({"worker5"})}, lambda running: running.stop(keep_engine=False), False),
+    ],
+    ids=[
+        "all ended",
+        "netsky stop --keep-engine",
+        "its host left",
+        "the turn of a sidecar is over",
+    ],
+)
+async def test_rooms_are_told_whether_somebody_wanted_the_end(tmp_path, changes, end, stopped):
+    async with daemon(tmp_path, **changes) as running:
+        room = await RemoteHandle.connect(running.options.home.control_socket, client="room")
+        pushes = room.pushes()
+        first = asyncio.ensure_future(anext(pushes))
+        await room.call("status")
+        await end(running)
+        await running.stop(keep_engine=True)  # whatever its host says then
+        said = [await first, *[push async for push in pushes]]
+        assert said[-1].kind is PushKind.CLOSING
+        assert said[-1].data["stopped"] is stopped
+        await room.close()
