@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from netsky_runtime.records import Session
     from netsky_runtime.states import RuntimeName
 
+READS: Final = 3
+"""How often history is asked for: an engine that answers nobody is found out by that."""
 _MORE: Final = "For more patience: netsky settings set silent_turn_seconds SECONDS"
 
 
@@ -180,6 +182,15 @@ class Ladder:
 
     async def _reconcile(self, climb: Climb) -> tuple[bool, RungOutcome, str]:
         await self._fleet.listen(climb.actor_id, True)
+        for _ in range(READS - 1):
+            try:
+                return await self._read(climb)
+            except HistoryUnavailable as error:
+                fields = {"actor": climb.actor_id, "error": error.message}
+                self._log("info", "history is asked for again", fields)
+        return await self._read(climb)
+
+    async def _read(self, climb: Climb) -> tuple[bool, RungOutcome, str]:
         await self._fleet.reconcile(climb.actor_id)
         return await self._look(climb)
 

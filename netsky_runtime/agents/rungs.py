@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ORDER: Final = tuple(RungName)
 
 BUDGET: Final = {
-    RungName.RECONCILE: 60.0,
+    RungName.RECONCILE: 150.0,
     RungName.INTERRUPT: 45.0,
     RungName.REATTACH: 60.0,
     RungName.MOVE: 240.0,

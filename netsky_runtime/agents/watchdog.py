@@ -144,12 +144,12 @@ class Watchdog:
 
     async def _see_to(self, climb: Climb) -> None:
         """Look whether the turn stirs or is excused; else climb, if it is time."""
-        if self._pulses.signs(climb.actor_id) > climb.signs:
-            return await self._over(climb, "the turn went on")
         state = await self._database.read(partial(_state, climb=climb))
         unheard = self._fleet.turns().get(climb.actor_id) == climb.turn_id
         if state.over and not unheard:
             return await self._over(climb, "the turn is over")
+        if self._pulses.signs(climb.actor_id) > climb.signs:
+            return await self._over(climb, "the turn went on")
         if state.excuse:
             self._pulses.excuse(climb.actor_id)
             return await self._over(climb, f"the turn waits: {state.excuse}")
@@ -161,6 +161,8 @@ class Watchdog:
             # The owner has parked it, or wants it to go on: then the turn gets fresh patience.
             self._pulses.excuse(climb.actor_id)
             return await self._over(climb, f"the actor is {'parked' if state.parked else 'back'}")
+        if self._fleet.session_of(climb.actor_id) is None:
+            return None  # its runner brings the thread back, or parks the actor
         patience = self._patience.turn if pulse is None else self._patience.of(pulse)
         now = self._clock.monotonic()
         rung = due(climb, patience=patience, now=now)

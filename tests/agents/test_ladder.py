@@ -184,6 +184,18 @@ async def test_an_actor_that_the_owner_brings_back_gets_a_ladder_anew(tmp_path, 
         await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.NO_CHANGE)
 
 
+async def test_while_the_runner_brings_a_lost_thread_back_nothing_is_climbed(tmp_path, monkeypatch):
+    clock = ManualClock()
+    async with crew(tmp_path, clock=clock) as fleet:
+        await hanging(fleet, clock)
+        await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.NO_CHANGE)
+        with monkeypatch.context() as away:
+            away.setattr(fleet.fleet, "session_of", lambda _: None)
+            await passes(clock, 1_000)
+            assert len(await climbed(fleet)) == 1
+        await climbs_to(fleet, clock, RungName.INTERRUPT, RungOutcome.HELPED)
+
+
 class Unheard(DoorSession):
     """Its door misses the end of a turn, and goes on counting it as running."""
 
