@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from netsky_runtime.db.trace import Trace
     from netsky_runtime.db.views import ActorView
     from netsky_runtime.records import ActorInput, Approval, Message, Note, Rule, Task
+    from netsky_runtime.states import AttentionKind
 
 _TASKS_STAMP = """
 SELECT (SELECT count(*) FROM tasks), (SELECT max(updated_at) FROM tasks),
@@ -94,7 +95,7 @@ class DatabaseSource:
                 unread=await messages.unread(tx),
                 turns_running=numbers.turns_running,
                 approvals_pending=numbers.approvals_pending,
-                waiting=await _by_urgency(tx),
+                waiting=_by_urgency(numbers.waiting),
             ),
         )
 
@@ -200,9 +201,9 @@ async def _approvals(tx: Tx, known: Sequence[str]) -> tuple[Approval, ...]:
     return tuple(sorted(found.values(), key=lambda approval: (approval.created_at, approval.id)))
 
 
-async def _by_urgency(tx: Tx) -> Mapping[Urgency, int]:
+def _by_urgency(waiting: Mapping[AttentionKind, int]) -> Mapping[Urgency, int]:
     found: dict[Urgency, int] = {}
-    for kind, count in (await attention.counts(tx)).items():
+    for kind, count in waiting.items():
         found[URGENCY[kind]] = found.get(URGENCY[kind], 0) + count
     return found
 

@@ -14,13 +14,16 @@ from pathlib import Path
 from netsky_tui.store import LinkState
 from tests.tui import story
 from tests.tui.rooms import NARROW, WIDE, Room, make
+from tests.tui.test_attention import full
 
 FOLDER = Path(__file__).parent
 BLOCKED = ("escape", "1", "enter")
+QUEUE = ("f5", "down", "down")
 PICTURES = {
     "room": (WIDE, "netsky-dark", ()),
     "approval": (WIDE, "netsky-dark", ("f5", "down", "enter")),
     "light": (WIDE, "netsky-light", ("f5", "down")),
+    "queue": (WIDE, "netsky-dark", QUEUE),
     "blocked": (WIDE, "netsky-dark", BLOCKED),
     "small": (NARROW, "netsky-dark", ()),
     "small-actors": (NARROW, "netsky-dark", ("escape", "1", "down")),
@@ -34,6 +37,8 @@ async def take(name: str, size: tuple[int, int], theme: str, keys: tuple[str, ..
     day = story.day()
     if keys is BLOCKED:
         day = replace(day, actors=(story.blocked_resident(), *day.actors[1:]))
+    if keys is QUEUE:
+        day = full()
     app, connector, clock = make(day)
     connector.reader.screen = story.DIALOG
     app.theme = theme

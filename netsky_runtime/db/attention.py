@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from netsky_runtime.records import ActorInput, Message
 
 LOOKED_AT: Final = 500
-"""Of messages that came to nothing and of questions that were lost, the newest so many are looked
-at: put away or not, they are rows for ever."""
+"""Of messages that came to nothing and of questions that were lost, the newest so many that were
+not put away are looked at: they are rows for ever."""
 
 _APPROVALS = """
     SELECT 'approval' AS kind, id AS ref, actor_id AS actor, created_at AS since
@@ -54,11 +54,12 @@ _PARKED = f"""
 _LOST = f"""
     SELECT 'lost', lost.id, actor_id, lost.created_at FROM (
         SELECT * FROM approvals INDEXED BY approvals_lost_open
-        WHERE status = 'lost' AND asked_again_input = '' ORDER BY number DESC LIMIT {LOOKED_AT}
+        WHERE status = 'lost' AND asked_again_input = ''
+            AND NOT EXISTS (SELECT 1 FROM attention
+                WHERE key = 'lost:' || approvals.id AND put_away_at IS NOT NULL)
+        ORDER BY number DESC LIMIT {LOOKED_AT}
     ) AS lost JOIN actors AS a ON a.id = lost.actor_id
     WHERE a.status <> 'stopped'
-        AND NOT EXISTS (SELECT 1 FROM attention
-            WHERE key = 'lost:' || lost.id AND put_away_at IS NOT NULL)
         AND NOT EXISTS (SELECT 1 FROM approvals AS later
             WHERE later.repeats_id = lost.id AND later.repeats_id <> '')
 """  # noqa: S608 - constants only
@@ -66,12 +67,11 @@ _LOST = f"""
 _FAILED = f"""
     SELECT 'failed', i.id, i.actor_id, coalesce(i.settled_at, i.created_at) FROM (
         SELECT * FROM actor_inputs INDEXED BY actor_inputs_not_taken
-        WHERE status = 'failed' OR (status = 'cancelled' AND reply_id IS NOT NULL)
+        WHERE (status = 'failed' OR (status = 'cancelled' AND reply_id IS NOT NULL))
+            AND NOT EXISTS (SELECT 1 FROM attention
+                WHERE key = 'failed:' || actor_inputs.id AND put_away_at IS NOT NULL)
         ORDER BY seq DESC LIMIT {LOOKED_AT}
-    ) AS i JOIN messages AS m ON m.id = i.message_id
-    WHERE m.sender = 'owner'
-        AND NOT EXISTS (SELECT 1 FROM attention
-            WHERE key = 'failed:' || i.id AND put_away_at IS NOT NULL)
+    ) AS i JOIN messages AS m ON m.id = i.message_id WHERE m.sender = 'owner'
 """  # noqa: S608 - constants only
 # A broken program can leave a thousand: an address is one item, again when a file comes later.
 _NOT_SEEN = """

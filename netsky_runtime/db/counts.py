@@ -9,6 +9,8 @@ from netsky_runtime.db import attention, rows
 from netsky_runtime.states import AttentionKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from netsky_runtime.db.rows import Tx
 
 # Tasks and messages are numbered one by one and never deleted: the highest number is the count.
@@ -54,9 +56,14 @@ class Counts:
     inputs_pending: int
     approvals_pending: int
     screens_blocked: int
-    attention: int
+    waiting: Mapping[AttentionKind, int]
     """Everything that waits for a human, approvals and blocked screens among it."""
     turns_running: int
+
+    @property
+    def attention(self) -> int:
+        """How much waits for a human."""
+        return sum(self.waiting.values())
 
 
 async def status_counts(tx: Tx) -> Counts:
@@ -70,7 +77,7 @@ async def status_counts(tx: Tx) -> Counts:
         inputs_pending=row["inputs_pending"],
         approvals_pending=waiting.get(AttentionKind.APPROVAL, 0),
         screens_blocked=waiting.get(AttentionKind.BLOCKED, 0),
-        attention=sum(waiting.values()),
+        waiting=waiting,
         turns_running=row["turns_running"],
     )
 

@@ -97,12 +97,11 @@ async def _stored(here: Invocation, state: str) -> dict[str, Any]:
     """Tell what the database knows, in the daemon's own shape."""
 
     async def body(tx: Tx) -> tuple[dict[str, int], str]:
-        from dataclasses import asdict
-
         from netsky_runtime.db import counts, settings
 
         stored = (await settings.get_all(tx)).get("runtime", "")
-        return asdict(await counts.status_counts(tx)), stored
+        numbers = await counts.status_counts(tx)
+        return {name: getattr(numbers, name) for name in _COUNTED}, stored
 
     counted, stored = await read(here.home, body, empty=(dict.fromkeys(_COUNTED, 0), ""))
     runtime = here.environ.get("AGENT_RUNTIME") or stored or "auto"

@@ -28,6 +28,7 @@ from netsky_runtime.states import (
     ActorStatus,
     ApprovalKind,
     ApprovalStatus,
+    AttentionKind,
     InputStatus,
     MessageKind,
     Priority,
@@ -151,7 +152,7 @@ async def test_counts_are_right(making):
         inputs_pending=2,
         approvals_pending=2,
         screens_blocked=0,
-        attention=3,
+        waiting={AttentionKind.APPROVAL: 2, AttentionKind.UNCERTAIN: 1},
         turns_running=2,
     )
     await making.write(
