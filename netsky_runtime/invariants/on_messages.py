@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from netsky_runtime.db import rows
-from netsky_runtime.db.inputs import message_status
+from netsky_runtime.db.inputs import COMES_FROM, message_status
 from netsky_runtime.invariants.checks import RowCheck
 from netsky_runtime.states import InputStatus, delivery_status
 
 _DELIVERY_OF = rows.dump({status.value: delivery_status(status).value for status in InputStatus})
 _MESSAGE_OF = rows.dump({status.value: message_status(status).value for status in InputStatus})
+
+_MOVES = rows.words(f"{before} > {to}" for to, sources in COMES_FROM.items() for before in sources)
 
 CHECKS: Final = (
     RowCheck(
@@ -137,6 +139,32 @@ CHECKS: Final = (
         """,
         parameters=(_DELIVERY_OF,),
         told="Delivery {id} is {status}, and its input {input_id} is {input_status}.",
+    ),
+    RowCheck(
+        invariant=3,
+        name="moved_by_the_table",
+        about="Every input has gone only from states to states that the table of moves allows.",
+        sql="""
+            SELECT input_id, before, status FROM (
+                SELECT input_id, status,
+                    lag(status) OVER (PARTITION BY input_id ORDER BY seq) AS before
+                FROM input_steps)
+            WHERE before <> status
+                AND before || ' > ' || status NOT IN (SELECT value FROM json_each(?))
+        """,
+        parameters=(_MOVES,),
+        told="Input {input_id} was {before} and became {status}.",
+    ),
+    RowCheck(
+        invariant=3,
+        name="last_step_is_the_state",
+        about="The last step that is kept of an input is the state it is in.",
+        sql="""
+            SELECT i.id, i.status FROM actor_inputs AS i WHERE i.status IS NOT (
+                SELECT s.status FROM input_steps AS s WHERE s.input_id = i.id
+                ORDER BY s.seq DESC LIMIT 1)
+        """,
+        told="Input {id} is {status}, and its steps tell of another state.",
     ),
     RowCheck(
         invariant=3,

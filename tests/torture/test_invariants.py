@@ -143,6 +143,8 @@ PLANTED = {
         WHERE actor_id = 'manager0';
     """,
     "delivery_follows_input": "UPDATE deliveries SET status = 'pending' WHERE input_id NOT NULL;",
+    "moved_by_the_table": f"UPDATE actor_inputs SET status = 'handed' WHERE id = {FIRST};",
+    "last_step_is_the_state": "UPDATE input_steps SET status = 'queued';",
     "message_follows_input": "UPDATE messages SET status = 'failed' WHERE target = 'manager0';",
     "one_delivery": """
         INSERT INTO deliveries (id, message_id, sink, input_id, status, created_at, updated_at)
