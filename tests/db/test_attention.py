@@ -369,3 +369,14 @@ async def test_what_was_put_away_is_not_gone_and_stays_away(making):
     await making.write(lambda tx: attention.put_away(tx, f"failed:{failed}", now=9))
     assert await making.read(attention.gone) == frozenset()
     assert await keys(making) == []
+
+
+async def test_what_was_put_away_takes_no_place_of_what_was_not(making, monkeypatch):
+    for number in range(6):
+        await ask(making, f"r{number}", now=number, command=f"make {number}")
+    await lose(making)
+    monkeypatch.setattr(attention, "_LIST", attention._LIST.replace("LIMIT 500", "LIMIT 2"))
+    assert await keys(making) == ["lost:a5", "lost:a6"]
+    for newest in ("lost:a5", "lost:a6"):
+        await making.write(lambda tx, newest=newest: attention.put_away(tx, newest, now=9))
+    assert await keys(making) == ["lost:a3", "lost:a4"]
