@@ -1,5 +1,10 @@
 """A model that never answers, under the real Codex: seen, interrupted, and no model is asked."""
 
+from datetime import UTC, datetime
+
+PATIENCE = 4
+"""Seconds; enough for a busy machine to begin a command."""
+
 
 def test_a_model_that_never_answers_climbs_to_the_interrupt_and_the_actor_answers_again(
     netsky, model
@@ -34,18 +39,23 @@ def test_a_model_that_never_answers_climbs_to_the_interrupt_and_the_actor_answer
     )
 
 
-def test_a_command_that_runs_for_longer_than_a_turn_may_be_silent_is_left_alone(netsky):
-    netsky.json("settings", "set", "silent_turn_seconds", "1")
+def test_a_command_that_runs_for_longer_than_a_turn_may_be_silent_is_left_alone(netsky, model):
+    netsky.json("settings", "set", "silent_turn_seconds", str(PATIENCE))
     netsky.start()
-    sent = netsky.send("RUN[sleep 4] SAY[slept]")
+    sent = netsky.send("RUN[until test -e go-on; do sleep 0.1; done] SAY[went on]")
 
-    def running():
+    def silent_for_long():
         shown = netsky.json("actors", "show", "manager0")
-        return shown["health_reason"] == "command running" and shown
+        if shown["health_reason"] != "command running":
+            return None
+        silent = datetime.now(UTC) - datetime.fromisoformat(shown["last_sign_at"])
+        return silent.total_seconds() > 2 * PATIENCE and shown
 
-    assert netsky.until(running)["health_evidence"] == "protocol"
+    assert netsky.until(silent_for_long)["health_evidence"] == "protocol"
+    (netsky.work / "go-on").touch()
     assert netsky.settled(sent)["status"] == "answered"
     assert netsky.json("actors", "show", "manager0")["rungs"] == []
+    assert len(model.requests) == 2
 
 
 def test_an_engine_that_answers_nobody_any_more_is_replaced_and_the_thread_goes_on(netsky, model):
