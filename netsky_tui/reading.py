@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import health
@@ -29,6 +30,7 @@ from netsky_runtime.db import (
 )
 from netsky_runtime.states import InputStatus
 from netsky_tui.source import ActorFacts, ActorPast, Ask, MessageFacts, Snapshot, TaskFacts, Totals
+from netsky_tui.words import APPROVAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from netsky_runtime.db.connection import ReadDatabase, Tx
     from netsky_runtime.db.trace import Trace
     from netsky_runtime.db.views import ActorView
-    from netsky_runtime.records import ActorInput, Approval, Message, Note, Rule, Task
+    from netsky_runtime.records import ActorInput, Approval, Message, Note, Rule, StoredEvent, Task
     from netsky_runtime.states import AttentionKind
 
 _TASKS_STAMP = """
@@ -84,7 +86,9 @@ class DatabaseSource:
             messages=await _with_inputs(tx, said, held),
             gauges=await budgets.every(tx, now=now),
             hold=await holds.of_fleet(tx, now=now),
-            events=await events.recent(tx, ask.actor_id, limit=ask.events),
+            events=await _with_outcomes(
+                tx, await events.recent(tx, ask.actor_id, limit=ask.events)
+            ),
             events_of=ask.actor_id,
             approvals=await _approvals(tx, ask.approvals_known),
             attention=await attention.list_(tx, limit=_WAITING),
@@ -199,6 +203,27 @@ async def _approvals(tx: Tx, known: Sequence[str]) -> tuple[Approval, ...]:
         if approval_id not in found:
             found[approval_id] = await approvals.require(tx, approval_id)
     return tuple(sorted(found.values(), key=lambda approval: (approval.created_at, approval.id)))
+
+
+async def _with_outcomes(tx: Tx, found: Sequence[StoredEvent]) -> tuple[StoredEvent, ...]:
+    """Let what tells that a question was answered say how and by whom: a rule answers unseen."""
+    answered = [event for event in found if event.kind == EventKind.APPROVAL_RESOLVED]
+    if not answered:
+        return tuple(found)
+    items = [event.item_id for event in answered if event.item_id]
+    threads = rows.distinct([event.thread_id for event in answered])
+    became = {
+        (each.thread_id, each.item_id): f"{APPROVAL[each.status].word} by {each.decided_by}"
+        for each in await approvals.about(tx, threads, items)
+        if each.decided_by
+    }
+    return tuple(
+        replace(event, data={**event.data, "outcome": outcome})
+        if event.kind == EventKind.APPROVAL_RESOLVED
+        and (outcome := became.get((event.thread_id, event.item_id)))
+        else event
+        for event in found
+    )
 
 
 def _by_urgency(waiting: Mapping[AttentionKind, int]) -> Mapping[Urgency, int]:

@@ -27,6 +27,7 @@ _BY_REQUEST = _ALL + "WHERE engine_id = ? AND request_id = ?"
 _GET = _ALL + "WHERE id = ?"
 _WHERE_IN = "IN (SELECT value FROM json_each(?))"
 _BY_IDS = _ALL + f"WHERE id {_WHERE_IN}"
+_ABOUT = _ALL + f"WHERE thread_id {_WHERE_IN} AND item_id {_WHERE_IN} ORDER BY number"
 _LAST = _ALL + "ORDER BY number DESC LIMIT ?"
 # Left to itself SQLite walks the whole table to have the order for nothing.
 _PENDING = _ALL + "INDEXED BY approvals_pending WHERE status = 'pending' ORDER BY number LIMIT ?"
@@ -163,6 +164,14 @@ async def require(tx: Tx, approval_id: str) -> Approval:
 async def by_ids(tx: Tx, ids: Sequence[str]) -> tuple[Approval, ...]:
     """Return the approvals of these ids, in no order; unknown ids are passed over."""
     return tuple(read(row) for row in await rows.many(tx, _BY_IDS, rows.words(ids)))
+
+
+async def about(
+    tx: Tx, thread_ids: Collection[str], item_ids: Collection[str]
+) -> tuple[Approval, ...]:
+    """Return the approvals that these threads asked about these items, oldest first."""
+    found = await rows.many(tx, _ABOUT, rows.words(thread_ids), rows.words(item_ids))
+    return tuple(read(row) for row in found)
 
 
 async def list_(

@@ -143,7 +143,8 @@ def _row(event: StoredEvent, time: str, *, ended: bool) -> EventRow | None:
             what = one_line(str(data.get("command") or data.get("reason") or data.get("kind")))
             return EventRow(key, time, "▲", "warn", f"asks: {what}")
         case EventKind.APPROVAL_RESOLVED:
-            return EventRow(key, time, "▲", "dim", "approval answered")
+            outcome = one_line(str(data.get("outcome") or "answered"))
+            return EventRow(key, time, "▲", "dim", f"approval {outcome}")
         case EventKind.TOOL_REQUESTED:
             return None  # the item of the call tells it
         case EventKind.PLAN:

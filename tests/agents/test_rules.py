@@ -120,6 +120,10 @@ async def test_a_rule_answers_in_the_transaction_that_stores_the_question(tmp_pa
         (entry,) = await fleet.database.read(lambda tx: ledger.of(tx, answered.id))
         assert (entry.kind, entry.entry["rule"]) == (LedgerKind.DECIDED, made.id)
         assert entry.entry["seen"]["command"] == "make -j4 all"
+        (same,) = await fleet.database.read(
+            lambda tx: approvals.about(tx, [answered.thread_id, "x"], [answered.item_id, ""])
+        )
+        assert same == answered
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from netsky_runtime.states import (
     TurnStatus,
 )
 from netsky_tui import tracing
+from netsky_tui.drawing import events as drawing
 from netsky_tui.reading import DatabaseSource
 from netsky_tui.source import Ask
 from tests.tui import story
@@ -216,3 +217,20 @@ async def test_the_room_shows_what_the_database_has_and_follows_it(spine, monkey
         await database.write(lambda tx: tasks.set_fields(tx, "t1", title="Renamed", now=NOW + 1))
         connector.handle.push("changed", revision=2)
         await room.until(lambda: "Renamed" in room.text())
+
+
+async def test_the_events_say_which_rule_answered_a_question(spine):
+    database, source, _ = spine
+
+    async def body(tx):
+        status = ApprovalStatus.ACCEPTED
+        by = {"decided_by": "rule r3", "rule_id": "r3"}
+        await approvals.decide(tx, "a1", status=status, **by, now=NOW)
+        told = ("th-1", "tu-1", "it-1", "approval.resolved", "worker1", NOW, "{}")
+        other = ("th-1", "tu-1", "it-2", "approval.resolved", "worker1", NOW, "{}")
+        await events.upsert_many(tx, [told, other])
+
+    await database.write(body)
+    snapshot = await source.snapshot(Ask(actor_id="worker1"))
+    shown = [row.head for row in drawing.rows(snapshot.events, NOW)]
+    assert shown == ["approval accepted by rule r3", "approval answered"]
