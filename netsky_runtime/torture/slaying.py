@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
@@ -51,18 +50,18 @@ def kill_tree(pid: int) -> None:
 
 
 def of_home(root: Path) -> list[psutil.Process]:
-    """Return every process that was started for a throw-away home, but for this one.
+    """Return every process that was started for a throw-away home.
 
-    By its command line, its folder or its environment, all of which name ``root``.
+    By its environment, in which ``root`` is its HOME; whoever looks at the home from another
+    terminal has his own.
     """
-    return [each for each in psutil.process_iter() if each.pid != os.getpid() and _of(each, root)]
+    return [process for process in psutil.process_iter() if _of(process, root)]
 
 
 def _of(process: psutil.Process, root: Path) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        told = [*process.cmdline(), *process.environ().values(), process.cwd()]
+        return process.environ().get("HOME") == str(root)
     except (psutil.Error, OSError):
         return False
-    return any(part.removeprefix("unix://").startswith(str(root)) for part in told)

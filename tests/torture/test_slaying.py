@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
-import pytest
 
 from netsky_runtime.torture.slaying import kill_engine, kill_tree, of_home
 
@@ -39,10 +38,8 @@ def family(**given) -> Iterator[tuple[int, int]]:
             kill_tree(parent.pid)
 
 
-@pytest.mark.parametrize("by", ["environment", "folder"])
-def test_what_names_the_home_is_of_it_with_what_it_started(tmp_path, by):
-    given = {"env": {"ANY": f"{tmp_path}/home"}} if by == "environment" else {"cwd": tmp_path}
-    with family(**given) as (parent, child), family() as (other, _):
+def test_what_was_started_for_the_home_is_of_it_with_what_it_started(tmp_path):
+    with family(env={"HOME": str(tmp_path)}) as (parent, child), family(cwd=tmp_path) as (other, _):
         found = {process.pid for process in of_home(tmp_path)}
         assert {parent, child} <= found
         assert other not in found
