@@ -2,13 +2,15 @@
 
 import asyncio
 import itertools
+import sqlite3
+from contextlib import closing
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netsky_runtime.clock import SystemClock
-from netsky_runtime.db import rows, spending, tasks
+from netsky_runtime.db import migrate, rows, spending, tasks
 from netsky_runtime.db.connection import Database
 from netsky_runtime.records import Usage
 from netsky_runtime.states import Priority, TaskStatus
@@ -157,3 +159,16 @@ async def test_a_day_has_the_turns_first_heard_of_since_it_began(making: Making)
     )
     assert await making.write(lambda tx: spending.since(tx, 2_000)) == 10
     assert await making.write(lambda tx: spending.since(tx, 0)) == 200
+
+
+def test_what_was_used_before_there_were_budgets_is_counted_from_the_totals_of_then(tmp_path):
+    path, steps = tmp_path / "old.db", migrate.shipped()
+    migrate.prepare(path, backups=tmp_path / "b", now=1, migrations=steps[:6])
+    told = [("th", "t1", 100, 1), ("th", "t2", 250, 2), ("th", "t3", 80, 3), ("th", "", 90, 4)]
+    with closing(sqlite3.connect(path)) as old:
+        old.executemany("INSERT INTO usage VALUES (?, ?, 'worker1', 0, 0, 0, 0, ?, NULL, ?)", told)
+        old.commit()
+    migrate.prepare(path, backups=tmp_path / "b", now=2)
+    with closing(sqlite3.connect(path)) as new:
+        found = new.execute("SELECT turn_id, tokens FROM spending ORDER BY at").fetchall()
+    assert found == [("t1", 100), ("t2", 150), ("t3", 80)]
