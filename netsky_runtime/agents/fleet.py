@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from netsky_runtime.agents import interrupts, ways
+from netsky_runtime.agents import interrupts, parking, ways
 from netsky_runtime.agents.abandon import abandon
 from netsky_runtime.agents.move import move
 from netsky_runtime.agents.reconcile import reconcile
@@ -14,7 +14,7 @@ from netsky_runtime.agents.restart_policy import AT_ONCE, Duty, decide
 from netsky_runtime.agents.runner import ActorRunner
 from netsky_runtime.codex.base import RuntimeFailure, ThreadSession
 from netsky_runtime.codex.doors import ORDER
-from netsky_runtime.db import actors, respawns, sessions, standings
+from netsky_runtime.db import actors, sessions, standings
 from netsky_runtime.errors import Conflict, Refused
 from netsky_runtime.records import MANAGER0, OWNER, Actor
 from netsky_runtime.states import ActorStatus
@@ -244,20 +244,7 @@ class Fleet:
         Its thread stays attached, so a turn that runs is heard to its end. Raises ``NotFound``,
         ``Refused`` for the owner and ``Conflict`` for an actor that is stopped.
         """
-        if actor_id == OWNER:
-            msg = "The owner cannot be parked."
-            raise Refused(msg)
-        now = self._kit.clock.now()
-
-        async def body(tx: Tx) -> None:
-            actor = await actors.require(tx, actor_id)
-            if actor.status is ActorStatus.STOPPED:
-                msg = f"{actor_id} is stopped."
-                raise Conflict(msg)
-            await actors.set_status(tx, actor_id, ActorStatus.PARKED, reason=reason, now=now)
-
-        await self._kit.database.write(body)
-        self._kit.log("error", "actor parked", {"actor": actor_id, "reason": reason})
+        await parking.park(self._kit, actor_id, reason)
 
     async def stop_actor(self, actor_id: str) -> None:
         """End an actor: its turn is interrupted, its session over, its row kept.
@@ -285,14 +272,7 @@ class Fleet:
 
         Raises ``NotFound``.
         """
-        now = self._kit.clock.now()
-
-        async def body(tx: Tx) -> Actor:
-            await respawns.pardon(tx, actor_id, now=now)
-            await actors.set_status(tx, actor_id, ActorStatus.ACTIVE, reason="", now=now)
-            return await actors.require(tx, actor_id)
-
-        actor = await self._kit.database.write(body)
+        actor = await parking.resume(self._kit, actor_id)
         self.wake(actor_id)
         return actor
 
