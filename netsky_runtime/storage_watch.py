@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.clock import iso
 from netsky_runtime.db import daemon_row
+from netsky_runtime.db.trouble import probe
 from netsky_runtime.errors import DatabaseError, NetskyError
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 STEADY_SECONDS = 3.0
 """How long the database must have worked before it is told: a disk that is nearly full takes one
 write and refuses the next."""
+LONGEST_STEADY_SECONDS = 60.0
+"""The same when trouble that was told to be over comes back, and comes back again."""
 LOOK_SECONDS = 5.0
 """Between two looks whether the file and the home are still this daemon's."""
 GOES_ON: Final = "What runs goes on and is kept in memory; new input is refused until then."
@@ -49,6 +52,7 @@ class StorageWatch:
         self._facts_waiting = facts_waiting
         self._begun = asyncio.Event()
         self._gone: Standing | None = None
+        self._steady = STEADY_SECONDS
         self._trouble.on_change(self._changed)
 
     def state(self) -> dict[str, Any]:
@@ -79,17 +83,23 @@ class StorageWatch:
             self._begun.set()
 
     async def _outlast(self) -> None:
+        ended = 0.0
         while True:
             await self._begun.wait()
             began = self._clock.monotonic()
+            again = ended and began - ended < LONGEST_STEADY_SECONDS
+            self._steady = (
+                min(2 * self._steady, LONGEST_STEADY_SECONDS) if again else STEADY_SECONDS
+            )
             if (standing := self._trouble.standing) is not None:
                 fields = {"problem": standing.message, "hint": standing.hint}
                 self._log("warning", "nothing can be stored", fields)
                 self._tell("error", _sentence(standing))
             await self._until_it_works()
             self._begun.clear()
+            ended = self._clock.monotonic()
             if standing is not None:
-                lasted = round(self._clock.monotonic() - began)
+                lasted = round(ended - began)
                 self._log("info", "storage works again", {"seconds": lasted})
                 self._tell("info", "Storage works again: what waited is stored.")
 
@@ -97,8 +107,8 @@ class StorageWatch:
         while True:
             # Like everything that waits it is tried again, so that somebody does try.
             with suppress(NetskyError, sqlite3.Error):
-                await self._database.write(daemon_row.touch)
-            await self._clock.sleep(STEADY_SECONDS)
+                await self._database.write(probe)
+            await self._clock.sleep(self._steady)
             if self._trouble.standing is None:
                 return
 
@@ -110,7 +120,7 @@ class StorageWatch:
             self._compare(own, await asyncio.to_thread(self._file))
             with suppress(NetskyError, sqlite3.Error):
                 if await self._database.read(daemon_row.epoch) != epoch:
-                    await self._database.write(daemon_row.touch)  # and meets the fence
+                    await self._database.write(daemon_row.epoch)  # and meets the fence
 
     def _compare(self, own: tuple[int, int] | None, there: tuple[int, int] | None) -> None:
         """Refuse to write to a file that nobody else can find: SQLite itself does not notice."""

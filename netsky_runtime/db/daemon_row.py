@@ -22,7 +22,6 @@ ON CONFLICT (id) DO UPDATE SET epoch = max(epoch, ?1) + 1, pid = ?2, started_at 
 RETURNING epoch
 """
 _EPOCH = "SELECT epoch FROM daemon WHERE id = 1"
-_TOUCH = "UPDATE daemon SET pid = pid WHERE id = 1"
 _CURRENT = "SELECT epoch, pid, started_at FROM daemon WHERE id = 1"
 
 
@@ -56,8 +55,3 @@ async def current(tx: Tx) -> DaemonRow | None:
     if row is None:
         return None
     return DaemonRow(epoch=row["epoch"], pid=row["pid"], started_at=row["started_at"])
-
-
-async def touch(tx: Tx) -> None:
-    """Write the row as it is: whether the database can be written shows only so."""
-    await rows.many(tx, _TOUCH)

@@ -22,9 +22,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from netsky_runtime.clock import Clock
+    from netsky_runtime.db.rows import Tx
 
 T = TypeVar("T")
 
+PROBE = """
+INSERT INTO probes (id, ballast) VALUES (1, randomblob(65536))
+ON CONFLICT (id) DO UPDATE SET ballast = excluded.ballast
+"""
+# A row that stays as it is would not be written at all, and a short one fits into any corner.
 RETRY_SECONDS = 1.0
 """Between two attempts of the one write that is tried again; all others wait behind it."""
 
@@ -46,6 +52,11 @@ def refusing() -> Iterator[None]:
         yield
     finally:
         _WAITS.reset(token)
+
+
+async def probe(tx: Tx) -> None:
+    """Write as much as a message may need: whether the disk takes it shows only so."""
+    await tx.execute_fetchall(PROBE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

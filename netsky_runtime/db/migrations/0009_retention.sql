@@ -6,3 +6,9 @@ CREATE TABLE pruned (
     rows INTEGER NOT NULL,
     at INTEGER NOT NULL
 ) STRICT;
+
+-- Written to find out whether a disk that took nothing takes something again.
+CREATE TABLE probes (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    ballast BLOB NOT NULL
+) STRICT;
