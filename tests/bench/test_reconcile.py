@@ -38,9 +38,9 @@ BODY = "Look at the report of yesterday and say what is missing. " * 4
 
 _SESSION = """
 INSERT INTO sessions (id, actor_id, runtime, state, thread_id, engine_id, cwd, model, effort,
-    sandbox, approval_policy, config_json, tag, started_at)
+    sandbox, approval_policy, config_json, tag, token, started_at)
 VALUES (?, ?, 'scripted', 'live', ?, 'engine-1', '/', '', '', 'workspace-write', 'on-request',
-    '{}', ?, 1)
+    '{}', ?, ?, 1)
 """
 _THREAD = """
 INSERT INTO threads (id, actor_id, session_id, runtime, created_at) VALUES (?, ?, ?, 'scripted', 1)
@@ -122,7 +122,7 @@ def _rows(number: int) -> Iterator[tuple[str, tuple[object, ...]]]:
     actor, thread = f"worker{number}", f"th-{number}"
     yield (
         _SESSION,
-        (f"s-{number}", actor, thread, f"tag{number:05d}"),
+        (f"s-{number}", actor, thread, f"tag{number:05d}", f"token-{number}"),
     )
     yield (
         _THREAD,
