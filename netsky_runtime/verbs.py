@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import settings as settings_file
 from netsky_runtime.agents import dependencies
-from netsky_runtime.budgets import Hold
+from netsky_runtime.budgets import PARKED, Hold
 from netsky_runtime.control import protocol
 from netsky_runtime.db import actors, holds, inputs, messages, notes, readiness, tasks
 from netsky_runtime.db import settings as setting_rows
@@ -108,7 +108,10 @@ class RecordVerbs:
 
         async def held(tx: Tx) -> Hold | None:
             actor = await actors.require(tx, request.target)
-            return _parked(actor) or await holds.of_actor(tx, actor.id, now=now)
+            hold = await holds.of_actor(tx, actor.id, now=now)
+            if hold is not None and actor.park_reason.startswith(PARKED):
+                return hold  # to resume it alone would send nothing: more tokens do
+            return _parked(actor) or hold
 
         hold = await self._database.read(held)
         return {
