@@ -93,11 +93,6 @@ class Trouble:
         """The trouble that there is now, if any."""
         return self._standing
 
-    def refuse(self) -> None:
-        """Raise ``DatabaseError`` when there is trouble."""
-        if self._standing is not None:
-            raise self._standing.error()
-
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` whenever trouble begins or is over."""
         self._listeners.append(listener)
