@@ -188,6 +188,11 @@ def test_a_daemon_is_asked_when_there_is_one(netsky: Netsky, daemon: FakeDaemon,
 
 
 def test_an_answer_names_the_question_it_is_for(netsky: Netsky, daemon: FakeDaemon) -> None:
-    daemon.answers["send"] = {"message_id": "m-1", "input_id": "i-1", "status": "queued", "held": ""}
+    daemon.answers["send"] = {
+        "message_id": "m-1",
+        "input_id": "i-1",
+        "status": "queued",
+        "held": "",
+    }
     netsky("send", "manager0", "That one.", "--answers", "m-9")
     assert daemon.calls[0][1]["in_reply_to"] == "m-9"

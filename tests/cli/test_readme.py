@@ -132,7 +132,9 @@ def test_the_table_of_doors_says_what_each_can_do(name: RuntimeName, tmp_path: P
     assert said["netsky is killed"].startswith("turns go on") is can.survives_netsky
 
 
-@pytest.mark.parametrize("scope", ["actors", "tasks", "messages", "approvals", "attention", "composer"])
+@pytest.mark.parametrize(
+    "scope", ["actors", "tasks", "messages", "approvals", "attention", "composer"]
+)
 def test_every_key_of_a_pane_is_in_the_table_of_keys(scope: str) -> None:
     (told,) = row(scope, after="Keys")
     for key in SCOPES[scope]:
