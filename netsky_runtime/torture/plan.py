@@ -49,15 +49,20 @@ class Kill:
 
 
 def plan(seed: int, kills: int, runtime: RuntimeName) -> tuple[Kill, ...]:
-    """Return the kills of a seed: every second one at a named place, each place in its turn."""
+    """Return the kills of a seed: every second one at a named place.
+
+    Each place and each target has its turn before one comes again.
+    """
     dice = random.Random(seed)  # noqa: S311 - a plan that can be repeated
-    targets = [Target.DAEMON, Target.TREE]
+    every = [Target.DAEMON, Target.TREE]
     if runtime is RuntimeName.APP_SERVER:
-        targets.append(Target.ENGINE)
+        every.append(Target.ENGINE)
+    targets: list[Target] = []
     places: list[str] = []
     planned = []
     for number in range(kills):
-        target = dice.choice(targets)
+        targets = targets or dice.sample(every, len(every))
+        target = targets.pop()
         if number % 2 == 0:
             places = places or dice.sample([point.name for point in POINTS], len(POINTS))
             place = places.pop()

@@ -38,7 +38,7 @@ def test_each_step_has_places_on_both_sides_of_its_commits():
     ],
 )
 def test_what_is_killed_is_what_the_door_has(runtime, targets):
-    assert {kill.target for kill in plan(7, 100, runtime)} == targets
+    assert {kill.target for kill in plan(7, len(targets), runtime)} == targets
 
 
 def test_a_place_is_found_whatever_the_line_breaks_of_its_statement():
