@@ -54,6 +54,6 @@ async def check(home: Home, environ: Mapping[str, str], database: Reader, *, liv
     found = await database.read(lambda tx: look_at_rows(tx, live=live))
     found += histories.compare(heard, sent)
     of_home = await database.read(processes.known)
-    found += await asyncio.to_thread(processes.look, home, of_home)
+    found += await asyncio.to_thread(processes.look, home, of_home, live=live)
     looked = [each for each in EVERY if live or not getattr(each, "live", False)]
     return Report(checks=looked, violations=found, read=len(heard.inputs), unread=heard.unread)

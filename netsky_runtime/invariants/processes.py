@@ -64,12 +64,20 @@ async def known(tx: Tx) -> Known:
     )
 
 
-def look(home: Home, of_home: Known) -> list[Violation]:
-    """Return the processes and sockets that nobody will end. Blocks for some 50 ms."""
-    return [*_strays(home, of_home), *_sockets(home)]
+def look(home: Home, of_home: Known, *, live: bool) -> list[Violation]:
+    """Return the processes and sockets that nobody will end. Blocks for some 50 ms.
+
+    While no daemon runs, one engine without a row is none of them: a netsky was killed between
+    starting it and storing that it had, and the next finds it by its socket.
+    """
+    found = list(_strays(home, of_home))
+    listening = [stray for stray, by_socket in found if by_socket]
+    adopted = listening if not live and len(listening) == 1 else []
+    return [*(stray for stray, _ in found if stray not in adopted), *_sockets(home)]
 
 
-def _strays(home: Home, of_home: Known) -> Iterator[Violation]:
+def _strays(home: Home, of_home: Known) -> Iterator[tuple[Violation, bool]]:
+    """Yield what no row knows, each with whether it listens where an engine does."""
     living = of_home.living()
     for process in psutil.process_iter():
         try:
@@ -82,7 +90,7 @@ def _strays(home: Home, of_home: Known) -> Iterator[Violation]:
             continue
         if above.isdisjoint(living):
             told = f"Process {process.pid} ({what}) works for this home, which does not know it."
-            yield NO_STRAY.found(told, str(process.pid))
+            yield NO_STRAY.found(told, str(process.pid)), _listens(home) in line
 
 
 def _started_for(home: Home, line: Collection[str], process: psutil.Process) -> str:
@@ -90,8 +98,12 @@ def _started_for(home: Home, line: Collection[str], process: psutil.Process) -> 
     if str(home.tmux_socket) in line or f"-S{home.tmux_socket}" in line:
         return "tmux"
     server = next((word for word in line if word in _SERVERS), "")
-    ours = f"unix://{home.engine_socket}" in line
+    ours = _listens(home) in line
     return server if server and (ours or process.cwd() == str(home.root)) else ""
+
+
+def _listens(home: Home) -> str:
+    return f"unix://{home.engine_socket}"
 
 
 def _sockets(home: Home) -> Iterator[Violation]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiosqlite
@@ -245,19 +245,41 @@ async def test_a_history_that_is_just_being_written_is_left_alone(home):
     assert file.read_bytes() == before
 
 
-@pytest.fixture
-def stray(home) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that looks like an engine of the home."""
-    line = ["app-server", str(PATIENCE)]
-    with subprocess.Popen(line, executable=shutil.which("sleep"), cwd=home.root) as process:
-        yield process
+@contextmanager
+def stray(home: Home, *words: str) -> Iterator[str]:
+    """Run a process that looks like an engine of the home; yield its pid."""
+    line = ["app-server", "-c", "input()", *words]
+    with subprocess.Popen(
+        line, executable=sys.executable, cwd=home.root, stdin=subprocess.PIPE
+    ) as process:
+        yield str(process.pid)
         process.kill()
 
 
-async def test_a_process_that_works_for_the_home_and_is_in_no_row_is_caught(home, stray):
-    await plant(home, "UPDATE daemon SET pid = 1000000000;")  # else it is a child of that one
-    (caught,) = (await look(home, daemon=False)).violations
-    assert (caught.check, caught.ids) == ("no_stray_process", (str(stray.pid),))
+async def strays(home: Home, *, daemon: bool) -> list[tuple[str, ...]]:
+    found = (await look(home, daemon=daemon)).violations
+    assert {each.check for each in found} <= {"no_stray_process"}
+    return sorted(each.ids for each in found)
+
+
+FORGET = "UPDATE daemon SET pid = 1000000000;"
+"""Else every process of a test is a child of the last daemon."""
+
+
+async def test_a_process_that_works_for_the_home_and_is_in_no_row_is_caught(home):
+    await plant(home, FORGET)
+    with stray(home) as pid:
+        assert await strays(home, daemon=False) == [(pid,)]
+
+
+async def test_an_engine_that_the_next_start_finds_by_its_socket_is_none_until_then(home):
+    await plant(home, FORGET)
+    listens = ("--listen", f"unix://{home.engine_socket}")
+    with stray(home, *listens) as first:
+        assert await strays(home, daemon=False) == []
+        assert await strays(home, daemon=True) == [(first,)]
+        with stray(home, *listens) as second:
+            assert await strays(home, daemon=False) == sorted([(first,), (second,)])
 
 
 async def test_a_socket_that_nobody_knows_is_caught(home, monkeypatch):
