@@ -68,9 +68,7 @@ class Services:
         log: Log,
     ) -> None:
         self.live = LiveState()
-        self.pauses = Pauses(
-            database=database, clock=clock, log=log, wake_all=self.wake_all
-        )
+        self.pauses = Pauses(database=database, clock=clock, log=log, wake_all=self.wake_all)
         self.budgets = BudgetKeeper(
             database=database,
             clock=clock,

@@ -245,7 +245,7 @@ class RuleId(Request):
 
 
 class Attention(Request):
-    """``attention.put_away``, ``attention.send_again``: ``key`` as ``netsky attention`` names it."""
+    """``attention.put_away``, ``attention.send_again``: ``key`` as `netsky attention` has it."""
 
     key: Text
 
