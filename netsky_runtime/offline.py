@@ -48,7 +48,7 @@ async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbT
         # A daemon that lost its lock and does not know it writes nothing more from here on.
         await database.own(pid=os.getpid(), now=clock.now())
         here = cwd or Path.cwd()
-        chosen = settings.load(await database.read(setting_rows.get_all))
+        chosen = settings.load(settings.valid(await database.read(setting_rows.get_all)))
         folder = settings.work_dir(chosen, here).resolve()
         await database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
 

@@ -174,6 +174,21 @@ def load(
         raise UsageError(msg, hint=_way_out(key, origin)) from error
 
 
+def valid(stored: Mapping[str, str]) -> dict[str, str]:
+    """Return the stored rows without those that are not valid by themselves.
+
+    For who must get by until they are set right: the start of a daemon refuses them by name.
+    """
+    kept = {}
+    for key, value in stored.items():
+        try:
+            load({key: value}, environ={})
+        except UsageError:
+            continue
+        kept[key] = value
+    return kept
+
+
 def _way_out(key: str, origin: str) -> str:
     if origin in ENVIRONMENT:
         return f"Give {origin} a valid value, or unset it."

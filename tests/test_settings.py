@@ -66,3 +66,8 @@ def test_every_door_can_be_set_and_nothing_else():
 def test_a_setting_tells_the_doors_where_its_default_is_another():
     assert settings.own_defaults("model") == {"resident": "gpt-5.4", "sidecar": "gpt-5.4-mini"}
     assert settings.own_defaults("effort") == {}
+
+
+def test_a_stored_value_that_is_not_valid_any_more_is_left_out_where_it_can_be_mended():
+    stored = {"quiet_hours": "always", "model": "m", "unknown": "kept for another version"}
+    assert settings.valid(stored) == {"model": "m", "unknown": "kept for another version"}

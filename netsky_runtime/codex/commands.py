@@ -126,7 +126,7 @@ def _check_program(words: Sequence[str]) -> None:
         raise Held(msg)
     if "=" in words[0]:
         _hold("an assignment")
-    if words[0].startswith("-"):  # `bash -c -x` takes it for an option of its own
+    if words[0].startswith(("-", "+")):  # `bash -c -x` takes it for an option of its own
         _hold("an option before the command")
     if words[0] in _NO_PROGRAMS:
         _hold(words[0])

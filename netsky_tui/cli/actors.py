@@ -80,9 +80,9 @@ def _row(actor: dict[str, Any], now: int) -> tuple[object, ...]:
 
 @app.command("show")
 def show(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
-    """Show one actor: how it is and how that is known, its session, tasks and last turns.
+    """Show one actor: how it is, and how that is known.
 
-    Also what was done about a turn of its that hung.
+    Then its session, its tasks, its last turns, and what was done about a turn of its that hung.
     """
     found = run(read(Invocation.of(ctx).home, roster.one(actor), empty=None))
     if found is None:

@@ -49,7 +49,10 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most N.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """List the approvals that wait, and the lost ones that nobody has asked again."""
+    """List the approvals that wait.
+
+    Also the lost ones that nobody has asked again.
+    """
 
     async def body(tx: Tx) -> tuple[Approval, ...]:
         from netsky_runtime.db import approvals
@@ -213,7 +216,10 @@ def _tell_many(outcome: dict[str, Any], *, as_json: bool) -> None:
 
 @app.command("ask-again", epilog=examples("netsky approvals ask-again a1"))
 def ask_again(ctx: typer.Context, approval_id: ApprovalId, as_json: AsJson = False) -> None:
-    """Tell the actor of a lost approval what it had asked, so that it asks again. Once."""
+    """Have the actor of a lost approval ask again.
+
+    It is told what it had asked, once.
+    """
     told = run(call(Invocation.of(ctx).home, "approvals.ask_again", {"id": approval_id}))
     if as_json:
         emit(told)

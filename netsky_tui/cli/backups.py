@@ -92,9 +92,9 @@ def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A copy that `backup` made.")],
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup in the place of the database, which is set aside, never deleted.
+    """Put a backup in the place of the database.
 
-    Only while nothing runs. What happened after the backup is not in it: an input that it still
+    The database that was there is set aside, never deleted. Only while nothing runs. What happened after the backup is not in it: an input that it still
     calls queued is sent only when its thread's history does not show it, and is uncertain where
     the backup knows no thread.
     """

@@ -65,9 +65,9 @@ def list_(
 
 @app.command("verify")
 def verify(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Follow the chain from its beginning; exit 5 at the first link that does not hold.
+    """Follow the chain from its beginning.
 
-    Note down the count and the hash of the end: a chain whose end was cut off is whole.
+    Exit status 5 at the first link that does not hold. Note down the count and the hash of the end: a chain whose end was cut off is whole.
     """
 
     async def body(tx: Tx) -> tuple[LedgerBreak | None, LedgerHead]:
@@ -95,9 +95,9 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print every entry, one JSON object a line; with --json as one document.
+    """Print every entry, one JSON object a line.
 
-    As the hashes are made of it: times are milliseconds since 1970.
+    With --json as one document. As the hashes are made of it: times are milliseconds since 1970.
     """
 
     async def body(tx: Tx) -> list[dict[str, Any]]:

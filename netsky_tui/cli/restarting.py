@@ -39,11 +39,12 @@ def register(app: typer.Typer) -> None:
 
 
 def restart(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """End the daemon, leave Codex working, and start a daemon without a room in its place.
+    """Put another daemon in the place of the one that runs.
 
-    It begins as the one before it did: in the same folder, on the same runtime. Rooms that are
-    attached come back by themselves; a room that hosted ends, and `netsky` attaches. Actors that
-    were parked for a crash loop get another chance.
+    Codex works on. The new daemon has no room, and begins as the one before it did: in the same
+    folder, on the same runtime. Rooms that are attached come back by themselves; a room that
+    hosted ends, and `netsky` attaches. Actors that were parked for a crash loop get another
+    chance.
     """
     here = Invocation.of(ctx)
     told = run(_restart(here, clock=SystemClock()))

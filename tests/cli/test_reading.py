@@ -236,7 +236,7 @@ def test_status_without_a_daemon_counts_what_is_stored(netsky: Netsky) -> None:
     counts = ran.data["counts"]
     assert (counts["tasks"], counts["messages"]) == (2, 2)
     assert (counts["inputs_pending"], counts["approvals_pending"]) == (1, 1)
-    assert "netsky approvals list" in netsky("status").err
+    assert "1 thing waits for you: netsky attention" in netsky("status").err
 
 
 def test_settings_tell_where_their_values_come_from(

@@ -93,6 +93,8 @@ def test_plain_words_and_plain_quotes_are_understood(text: str, words: list[str]
         "if pytest",
         "-x",
         "'-x' pytest",
+        "+x",
+        "'+x' pytest",
         "pytest 'open",
         'pytest "open',
         "pytest =ls",

@@ -235,7 +235,10 @@ async def test_a_writer_beside_it_never_waits_for_more_than_one_step(database):
         group.create_task(write_between())
     first, last = order.index("written"), len(order) - 1 - order[::-1].index("written")
     assert "step" in order[first:last]
-    assert len(await kept(database)) == 20 + retention.SPARED["events"]
+    # Which are the newest depends on whether a step or a writer came first.
+    left = await kept(database)
+    assert {f"i{10_000 + number}" for number in range(20)} <= set(left)
+    assert len(left) <= 20 + retention.SPARED["events"]
 
 
 @given(ages=st.lists(st.integers(0, 60), max_size=40), gaps=st.sets(st.integers(1, 40)))
