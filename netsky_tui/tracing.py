@@ -54,10 +54,20 @@ def lines(trace: Trace) -> tuple[Line, ...]:
 
 
 def moment(line: Line, now: int) -> str:
-    """Return the local time a line tells of, to the millisecond; empty when it tells of none."""
+    """Return the local time a line tells of, as exact as it is known; empty when it has none.
+
+    Codex tells whole seconds of its turns.
+    """
     if line.at is None:
         return ""
-    return f"{clock_time(line.at, now, seconds=True)}.{line.at % 1000:03d}"
+    rest = line.at % 1000
+    return clock_time(line.at, now, seconds=True) + (f".{rest:03d}" if rest else "")
+
+
+def named(step: Step) -> str:
+    """Name a step: an input that is about to be sent is queued still, but more than that."""
+    sending = step.status is InputStatus.QUEUED and bool(step.batch_id)
+    return "sending" if sending else step.status.value
 
 
 def known_by(step: Step) -> str:
@@ -86,8 +96,7 @@ def _input(traced: InputTrace) -> list[Line]:
     mark = INPUT[item.status]
     found = [Line(1, f"input {item.id} to {item.actor_id}: {mark.glyph} {mark.word}", mark.tone)]
     for step in traced.steps:
-        word = "sending" if step.batch_id and step.status is InputStatus.QUEUED else step.status
-        found.append(Line(2, f"{word:<12}{known_by(step)}".rstrip(), "soft", step.at))
+        found.append(Line(2, f"{named(step):<12}{known_by(step)}".rstrip(), "soft", step.at))
     if item.recovers:
         found.append(Line(2, f"goes on with {', '.join(item.recovers)}", "warn"))
     if traced.recovered_by:

@@ -94,9 +94,9 @@ def restore(
 ) -> None:
     """Put a backup in the place of the database.
 
-    The database that was there is set aside, never deleted. Only while nothing runs. What happened after the backup is not in it: an input that it still
-    calls queued is sent only when its thread's history does not show it, and is uncertain where
-    the backup knows no thread.
+    The database that was there is set aside, never deleted. Only while nothing runs. What happened
+    after the backup is not in it: an input that it still calls queued is sent only when its
+    thread's history does not show it, and is uncertain where the backup knows no thread.
     """
     home = Invocation.of(ctx).home
     done = run(_restore(home, file.expanduser().absolute()))

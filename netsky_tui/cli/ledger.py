@@ -67,7 +67,8 @@ def list_(
 def verify(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Follow the chain from its beginning.
 
-    Exit status 5 at the first link that does not hold. Note down the count and the hash of the end: a chain whose end was cut off is whole.
+    Exit status 5 at the first link that does not hold. Note down the count and the hash of the end:
+    a chain whose end was cut off is whole.
     """
 
     async def body(tx: Tx) -> tuple[LedgerBreak | None, LedgerHead]:

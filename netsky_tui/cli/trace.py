@@ -92,6 +92,7 @@ def _input(traced: InputTrace) -> dict[str, Any]:
         **shapes.actor_input(traced.input),
         "steps": [
             {
+                "step": tracing.named(step),
                 "status": step.status,
                 "batch_id": step.batch_id,
                 "at": step.at,

@@ -42,7 +42,7 @@ def test_json_has_the_steps_with_their_times(netsky: Netsky, sent: ActorInput) -
     (message,) = told["messages"]
     (step,) = message["inputs"][0]["steps"]
     assert (told["kind"], message["id"]) == ("input", sent.message_id)
-    assert (step["status"], step["known_by"]) == ("queued", "netsky stored it")
+    assert (step["step"], step["known_by"]) == ("queued", "netsky stored it")
     assert step["at"].endswith("Z")
 
 
