@@ -95,8 +95,10 @@ def _input(traced: InputTrace) -> list[Line]:
     item = traced.input
     mark = INPUT[item.status]
     found = [Line(1, f"input {item.id} to {item.actor_id}: {mark.glyph} {mark.word}", mark.tone)]
-    for step in traced.steps:
-        found.append(Line(2, f"{named(step):<12}{known_by(step)}".rstrip(), "soft", step.at))
+    found += [
+        Line(2, f"{named(step):<12}{known_by(step)}".rstrip(), "soft", step.at)
+        for step in traced.steps
+    ]
     if item.recovers:
         found.append(Line(2, f"goes on with {', '.join(item.recovers)}", "warn"))
     if traced.recovered_by:
