@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from netsky_runtime.beside import beside
 from netsky_runtime.codex import commands
 from netsky_runtime.states import ApprovalKind
 
@@ -24,7 +25,7 @@ class Shape:
     actor: ActorKind
     cwd: str
     what: tuple[str, ...]
-    """The command's words, else its very text; the patch; the permissions."""
+    """The command's words, else its very text; the patch; the permissions; what is beside them."""
     offered: frozenset[str]
 
 
@@ -71,11 +72,12 @@ def _what(approval: Approval) -> tuple[str, ...] | None:
             try:
                 return ("words", *commands.executed(approval.raw))
             except commands.Held:
-                return ("text", approval.command, *commands.beside(approval.raw))
+                return ("text", approval.command, *beside(approval.raw))
         case ApprovalKind.FILE_CHANGE:
-            return ("patch", approval.patch) if approval.patch else None
+            return ("patch", approval.patch, *beside(approval.raw)) if approval.patch else None
         case ApprovalKind.PERMISSIONS:
             asked = approval.raw.get("permissions")
-            return ("permissions", json.dumps(asked, sort_keys=True)) if asked else None
+            told = json.dumps(asked, sort_keys=True)
+            return ("permissions", told, *beside(approval.raw)) if asked else None
         case _:
             return None

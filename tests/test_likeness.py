@@ -85,6 +85,9 @@ def test_patches_and_permissions_are_alike_when_they_are_the_same():
     assert like(approval(**change), approval(2, **change))
     assert not like(approval(**change), approval(2, **change | {"patch": "+b"}))
     assert not like(approval(**change | {"patch": ""}), approval(2, **change | {"patch": ""}))
+    root = change | {"raw": {"grantRoot": "/"}}
+    assert like(approval(**root), approval(2, **root))
+    assert not like(approval(**root), approval(2, **change | {"raw": {}}))
     rights = {"kind": ApprovalKind.PERMISSIONS, "command": ""}
     one, same = {"permissions": {"a": 1, "b": 2}}, {"permissions": {"b": 2, "a": 1}}
     assert like(approval(raw=one, **rights), approval(2, raw=same, **rights))

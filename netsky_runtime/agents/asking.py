@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from netsky_runtime.beside import beside
 from netsky_runtime.db import approvals, posting
 from netsky_runtime.errors import Conflict
 from netsky_runtime.records import OWNER
@@ -73,6 +74,7 @@ def text(approval: Approval) -> str:
     told = {
         "kind": approval.kind.value.replace("_", " "),
         "command": approval.command,
+        "also": "; ".join(beside(approval.raw)),
         "folder": approval.cwd,
         "reason": approval.reason,
         "question": "; ".join(

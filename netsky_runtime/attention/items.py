@@ -7,6 +7,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from netsky_runtime.beside import beside
 from netsky_runtime.records import CRASH_LOOP
 from netsky_runtime.states import (
     ApprovalKind,
@@ -242,6 +243,8 @@ def _put_away(key: str) -> Action:
 
 def _asked(approval: Approval) -> str:
     asks = ASKS[approval.kind]
+    if more := beside(approval.raw):  # before the command, which may be cut where it is shown
+        asks = f"{asks} (also {'; '.join(more)})"
     if approval.command:
         return f"{asks}: {approval.command}"
     names = [

@@ -12,6 +12,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from netsky_runtime.beside import beside
 from netsky_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ _NO_PROGRAMS: Final = frozenset(
     )
 )
 """First words that no program is started by: keywords, and what reads its words as a script."""
-_MORE: Final = ("networkApprovalContext", "additionalPermissions")
-_BESIDE: Final = ("kind", "environmentId", *_MORE)
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"$`\\!]*\"")
 # No ~ { } * ? [ ] ! ^ # & | ; < > ( ) $ ` \ and nothing that is not ASCII.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:=@%+,-]+")
@@ -94,11 +93,6 @@ def executed(raw: Mapping[str, Any]) -> tuple[str, ...]:
     return split(words[2]) if _is_wrapped(words) else words
 
 
-def beside(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a request asks for beside its command, as text to compare."""
-    return tuple(f"{name}: {raw[name]!r}" for name in _BESIDE if raw.get(name))
-
-
 def shown(told: Any) -> str:
     """Return a command as one would type it, without the shell around it: the same at every door.
 
@@ -133,17 +127,12 @@ def _check_program(words: Sequence[str]) -> None:
 
 
 def _check_plain_request(raw: Mapping[str, Any]) -> None:
-    # Members of app-server's request that make it something else than "may this command run?".
-    # A text for a running program's standard input comes in ``command`` too, with another kind.
-    if raw.get("kind", "command") != "command" or raw.get("approvalId"):
-        msg = "It is not a command to be started."
+    if raw.get("approvalId"):
+        msg = "It is asked for by a command that runs already."
         raise Held(msg)
-    for name in _MORE:
-        if raw.get(name):
-            msg = f"It asks for more than a command: {name}."
-            raise Held(msg)
-    if raw.get("environmentId") not in {None, "", "local"}:
-        msg = "It would run on another machine."
+    # A text for a running program's standard input comes in ``command`` too, with another kind.
+    if more := beside(raw):
+        msg = f"It asks for something else than to start a command here: {'; '.join(more)}."
         raise Held(msg)
 
 

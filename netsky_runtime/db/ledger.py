@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from netsky_runtime.beside import beside
 from netsky_runtime.db import rows
 from netsky_runtime.records import LedgerBreak, LedgerEntry, LedgerHead
 from netsky_runtime.states import ApprovalKind, LedgerKind
@@ -112,6 +113,8 @@ def seen(approval: Approval) -> dict[str, Any]:
         "turn": approval.turn_id,
         "asked_at": approval.created_at,
     }
+    if more := beside(approval.raw):
+        shown["beside"] = list(more)
     if approval.patch:
         shown["patch_sha256"] = hashlib.sha256(approval.patch.encode()).hexdigest()
     if approval.questions:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from netsky_runtime.beside import beside, names
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import Conflict, NotFound, UsageError
 from netsky_runtime.records import Approval
@@ -75,6 +76,8 @@ def list_(
 
 def _row(approval: Approval, now: int) -> tuple[object, ...]:
     what = approval.command or approval.reason or _first_line_of_patch(approval.patch)
+    if more := names(approval.raw):
+        what = f"(+ {more}) {what}"
     since = age(approval.created_at, now)
     return (approval.id, since, approval.actor_id, approval.kind, approval.status, what)
 
@@ -114,6 +117,7 @@ def show(ctx: typer.Context, approval_id: ApprovalId, as_json: AsJson = False) -
             "repeats": approval.repeats_id,
             "asked again": approval.successor_id or approval.asked_again_input,
             "command": approval.command,
+            "asks also": "\n".join(beside(approval.raw)),
             "cwd": approval.cwd,
             "reason": approval.reason,
             "questions": "\n".join(

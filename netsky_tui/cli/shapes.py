@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime.beside import beside
+
 if TYPE_CHECKING:
     from netsky_runtime.budgets import Gauge, Hold
     from netsky_runtime.records import (
@@ -153,6 +155,7 @@ def approval(record: Approval) -> dict[str, Any]:
         "cwd": record.cwd,
         "reason": record.reason,
         "patch": record.patch,
+        "beside": list(beside(record.raw)),
         "questions": [dict(question) for question in record.questions],
         "available_decisions": list(record.available_decisions),
         "status": record.status,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from netsky_runtime.beside import names
 from netsky_runtime.states import ApprovalStatus
 from netsky_tui.drawing.paragraphs import diff_stat
 from netsky_tui.text import one_line, short_age
@@ -33,17 +34,22 @@ class ApprovalRow:
 
 
 def summary(approval: Approval) -> str:
-    """Say in one line what is asked."""
+    """Say in one line what is asked; first that there is more than is seen in it."""
+    more = names(approval.raw)
+    return f"(+ {one_line(more)}) {_asked(approval)}" if more else _asked(approval)
+
+
+def _asked(approval: Approval) -> str:
     if approval.command:
         return one_line(approval.command)
     if approval.patch:
         added, removed = diff_stat(approval.patch)
-        names = [
+        files = [
             line.removeprefix("+++ ").removeprefix("b/").split("\t")[0]
             for line in approval.patch.split("\n")
             if line.startswith("+++ ")
         ]
-        what = names[0] if len(names) == 1 else f"{len(names)} files" if names else "files"
+        what = files[0] if len(files) == 1 else f"{len(files)} files" if files else "files"
         return one_line(f"{what} +{added} -{removed}")
     for question in approval.questions:
         return one_line(str(question.get("question") or question.get("header") or ""))

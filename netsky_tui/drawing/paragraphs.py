@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime.beside import beside
 from netsky_runtime.states import ApprovalKind, DecisionWord
 from netsky_tui.text import Line, Span, cells, harmless, one_line, pad, wrap
 from netsky_tui.words import APPROVAL, ASKS
@@ -126,6 +127,8 @@ def approval_document(
         for index, line in enumerate(approval.command.split("\n")):
             out.add(line, "code", label="$ " if index == 0 else "  ")
     out.add("")
+    for more in beside(approval.raw):
+        out.field("asks also", more, "warn")
     out.field("in", approval.cwd)
     out.field("because", approval.reason)
     if approval.patch:

@@ -34,6 +34,12 @@ async def lost(tx):
     await approval_ends.lose_engine(tx, known.engine_id, reason="it was killed", now=NOW)
 
 
+async def asking_more(tx):
+    await world.build(tx)
+    raw = '{"additionalPermissions": {"network": {"enabled": true}}, "grantRoot": "/srv"}'
+    await tx.execute("UPDATE approvals SET raw_json = ? WHERE id = 'a1'", (raw,))
+
+
 # -- rules ---------------------------------------------------------------------------------
 
 
@@ -198,6 +204,14 @@ def test_what_decides_nothing_is_refused_before_anybody_is_asked(
 ) -> None:
     assert netsky("approvals", "decide", *arguments).status == 2
     assert daemon.calls == []
+
+
+def test_what_is_asked_beside_a_command_is_listed_and_shown(netsky: Netsky, seed: Seed) -> None:
+    seed(asking_more)
+    assert "(+ additionalPermissions, grantRoot)" in netsky("approvals", "list").out
+    shown = netsky("approvals", "show", "a1").out
+    assert 'additionalPermissions: {"network": {"enabled": true}}' in shown
+    assert "grantRoot: /srv" in shown
 
 
 def test_a_lost_approval_is_listed_says_why_and_how_to_have_it_asked_again(

@@ -353,7 +353,8 @@ def _question(
         "questions": questions or [],
         "available_decisions": words,
     }
-    return {**shown, "raw": dict(shown), "method": f"scripted/{kind.value}"}
+    raw = {name: told for name, told in shown.items() if name != "kind"}  # Codex means another
+    return {**shown, "raw": raw, "method": f"scripted/{kind.value}"}
 
 
 def _words_of(answer: Mapping[str, Any]) -> str:
