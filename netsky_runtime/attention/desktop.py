@@ -8,9 +8,11 @@ passes through everything, and terminals make of it what their owner has chosen.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.wire.errors import WireError
@@ -34,8 +36,14 @@ _SCRIPT: Final = (
 
 
 def command(text: str, *, path: str | None, platform: str = sys.platform) -> tuple[str, ...]:
-    """Return the program with its arguments, no shell between; empty when there is none."""
+    """Return the program with its arguments, no shell between; empty when there is none.
+
+    Only absolute folders of ``path`` are looked in: the daemon's own may be one that actors
+    write to.
+    """
     said = _MARKUP.sub(" ", text)
+    folders = (folder for folder in (path or "").split(os.pathsep))
+    path = os.pathsep.join(folder for folder in folders if Path(folder).is_absolute())
     if platform == "darwin":
         program = shutil.which("osascript", path=path)
         lines = [word for line in _SCRIPT for word in ("-e", line)]

@@ -83,6 +83,8 @@ class Herald:
         self._rang_at = float("-inf")
         self._quiet_seen = False
         """Whether what is untold has waited through quiet hours."""
+        self._unnoted: set[str] = set()
+        """What has rung, as long as that could not be stored."""
         self._gone: dict[str, float] = {}
         self._desktop_rests_until = float("-inf")
         self._failing = ""
@@ -114,7 +116,16 @@ class Herald:
 
     async def look(self) -> float | None:
         """Ring if it is time; return after how many seconds to look again, if unasked."""
-        chosen, untold, gone = await self._database.read(_state)
+        again = await self._ring_if_due()
+        if self._unnoted:
+            keys, now = sorted(self._unnoted), self._clock.now()
+            await self._database.write(lambda tx: attention.tell(tx, keys, now=now))
+            self._unnoted.clear()
+        return again
+
+    async def _ring_if_due(self) -> float | None:
+        chosen, waiting, gone = await self._database.read(_state)
+        untold = [each for each in waiting if each.key not in self._unnoted]
         forgetting = await self._forget(gone)
         if chosen.ring == "none":
             # Not told, so that a bell that is switched on rings for what still waits.
@@ -151,9 +162,7 @@ class Herald:
             told |= await self._tell_desktop(text)
         if told:
             self._rang_at = self._clock.monotonic()
-            keys = [each.key for each in untold]
-            now = self._clock.now()
-            await self._database.write(lambda tx: attention.tell(tx, keys, now=now))
+            self._unnoted.update(each.key for each in untold)
         return told
 
     async def _tell_desktop(self, text: str) -> bool:

@@ -31,9 +31,11 @@ _APPROVALS = """
     SELECT 'approval' AS kind, id AS ref, actor_id AS actor, created_at AS since
     FROM approvals INDEXED BY approvals_pending WHERE status = 'pending'
 """
+# Who is stopped takes no answer.
 _QUESTIONS = """
     SELECT 'question', id, sender, created_at FROM messages INDEXED BY messages_questions
     WHERE kind = 'question' AND status = 'routed' AND target = 'owner'
+        AND NOT EXISTS (SELECT 1 FROM actors AS a WHERE a.id = sender AND a.status = 'stopped')
 """
 _UNCERTAIN = """
     SELECT 'uncertain', id, actor_id, coalesce(settled_at, created_at)

@@ -49,6 +49,15 @@ async def test_a_machine_without_a_desktop_has_told_nobody(tmp_path):
     assert command("x", path=str(tmp_path)) == ()
 
 
+@pytest.mark.parametrize("path", ["", ":", ".", "bin:./bin"])
+def test_a_program_below_the_folder_it_runs_in_is_not_run(tmp_path, monkeypatch, path):
+    for folder in (tmp_path, tmp_path / "bin"):
+        program(folder, "notify-send", "")
+    monkeypatch.chdir(tmp_path)
+    assert command("x", path=path) == ()
+    assert command("x", path=f"{path}:{tmp_path}")[0] == str(tmp_path / "notify-send")
+
+
 async def test_a_program_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(desktop, "SECONDS", 0.5)
     program(tmp_path / "bin", "notify-send", "time.sleep(600)")

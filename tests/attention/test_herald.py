@@ -295,3 +295,31 @@ async def test_a_database_that_fails_is_told_once_and_looked_at_again(stage, mon
         while not stage.bells:
             await stage.clock.advance(PACE_SECONDS)
             await asyncio.sleep(0)
+
+
+async def test_what_rang_and_could_not_be_noted_rings_no_more_and_is_noted_when_it_can_be(
+    stage, monkeypatch
+):
+    full = True
+    whole = Database.write
+
+    async def write(self, body):
+        if full:
+            raise herald.sqlite3.OperationalError("database or disk is full")
+        return await whole(self, body)
+
+    await stage.park("worker1")
+    monkeypatch.setattr(Database, "write", write)
+    told = stage.herald()
+    await stage.look(told)
+    for _ in range(10):
+        with pytest.raises(herald.sqlite3.OperationalError):
+            await stage.look(told, after=30)
+    assert stage.bells == stage.shown == ["worker1 is parked."]
+    full = False
+    await stage.look(told, after=30)
+    again = stage.herald()
+    await stage.rung(again)
+    await stage.park("worker2")
+    await stage.rung(again)
+    assert stage.bells == ["worker1 is parked.", "worker2 is parked."]

@@ -163,6 +163,15 @@ async def test_a_question_to_the_owner_waits_until_it_is_answered(making):
     assert await keys(making) == []
 
 
+async def test_a_question_of_an_actor_that_is_stopped_waits_no_more(making):
+    await making.post(sender="worker1", target=OWNER, kind=MessageKind.QUESTION, body="Which?")
+    assert len(await keys(making)) == 1
+    await making.write(
+        lambda tx: actors.set_status(tx, "worker1", ActorStatus.STOPPED, reason="", now=5)
+    )
+    assert await keys(making) == []
+
+
 async def test_an_uncertain_input_waits_until_it_is_resolved(making):
     found = await making.input(target="worker1", body="Build it")
     await settle(making, found, InputStatus.UNCERTAIN, reason="no history")
