@@ -19,7 +19,7 @@ from netsky_runtime.records import LedgerBreak, LedgerEntry, LedgerHead
 from netsky_runtime.states import ApprovalKind, LedgerKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from netsky_runtime.db.rows import Row, Tx
     from netsky_runtime.records import Approval
@@ -30,6 +30,7 @@ _PAGE = 1000
 
 _TIP = "SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1"
 _COUNT = "SELECT count(*) FROM ledger"
+_FIRST = "SELECT * FROM ledger ORDER BY seq LIMIT ?"
 _AFTER = "SELECT * FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?"
 _LAST = "SELECT * FROM ledger ORDER BY seq DESC LIMIT ?"
 _OF = "SELECT * FROM ledger WHERE approval_id = ? ORDER BY seq"
@@ -72,9 +73,9 @@ async def list_(tx: Tx, *, limit: int) -> tuple[LedgerEntry, ...]:
     return tuple(_entry(row) for row in reversed(await rows.many(tx, _LAST, limit)))
 
 
-async def after(tx: Tx, seq: int, *, limit: int = _PAGE) -> tuple[LedgerEntry, ...]:
-    """Return the entries that follow ``seq``, in order."""
-    return tuple(_entry(row) for row in await rows.many(tx, _AFTER, seq, limit))
+async def after(tx: Tx, seq: int | None, *, limit: int = _PAGE) -> tuple[LedgerEntry, ...]:
+    """Return the entries that follow ``seq``, in order; ``None``: from the first row there is."""
+    return tuple(_entry(row) for row in await _page(tx, seq, limit))
 
 
 async def of(tx: Tx, approval_id: str) -> tuple[LedgerEntry, ...]:
@@ -91,12 +92,12 @@ async def head(tx: Tx) -> LedgerHead:
 
 async def verify(tx: Tx) -> LedgerBreak | None:
     """Follow the chain from its beginning; return its first broken link, none when it is whole."""
-    seq, previous = 0, GENESIS
-    while page := await rows.many(tx, _AFTER, seq, _PAGE):
+    last, previous = None, GENESIS
+    while page := await _page(tx, last, _PAGE):
         for row in page:
-            if why := _fault(row, seq + 1, previous):
+            if why := _fault(row, (last or 0) + 1, previous):
                 return LedgerBreak(seq=row["seq"], why=why)
-            seq, previous = row["seq"], row["hash"]
+            last, previous = row["seq"], row["hash"]
     return None
 
 
@@ -124,9 +125,18 @@ def seen(approval: Approval) -> dict[str, Any]:
     return shown
 
 
+async def _page(tx: Tx, seq: int | None, limit: int) -> Sequence[Row]:
+    # The first row of all, and not that with the number 1: another before it was put there.
+    if seq is None:
+        return await rows.many(tx, _FIRST, limit)
+    return await rows.many(tx, _AFTER, seq, limit)
+
+
 def _fault(row: Row, expected: int, previous: str) -> str:
     """Say what is wrong with a link; empty when nothing is."""
-    if row["seq"] != expected:
+    if row["seq"] < expected:
+        return "the first entry is number 1, and this was put before it"
+    if row["seq"] > expected:
         missing = row["seq"] - expected
         return f"{missing} before it {'is' if missing == 1 else 'are'} missing"
     if row["previous"] != previous:

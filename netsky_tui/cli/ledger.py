@@ -79,6 +79,8 @@ def verify(ctx: typer.Context, as_json: AsJson = False) -> None:
     found = run(read(Invocation.of(ctx).home, body, empty=None))
     broken, head = found if found is not None else (None, None)
     end = _NOTHING if head is None else {"count": head.count, "hash": head.hash}
+    if broken is not None and as_json:
+        emit({"whole": False, "seq": broken.seq, "why": broken.why, **end})
     if broken is not None:
         msg = f"The ledger does not hold at entry {broken.seq}: {broken.why}."
         raise Unhealthy(msg, hint="Compare it with a backup, or with the last end you noted.")
@@ -105,7 +107,7 @@ def export(
         from netsky_runtime.db import ledger
 
         found: list[dict[str, Any]] = []
-        while page := await ledger.after(tx, found[-1]["seq"] if found else 0):
+        while page := await ledger.after(tx, found[-1]["seq"] if found else None):
             found += [shapes.ledger_entry(entry) for entry in page]
         return found
 

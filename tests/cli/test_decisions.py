@@ -141,6 +141,14 @@ def test_a_ledger_that_was_tampered_with_exits_unhealthy_at_the_first_bad_link(
     ran = netsky("ledger", "verify", "--json")
     assert ran.status == 5
     assert "at entry 1" in ran.error["message"]
+    head = netsky("ledger", "list", "--json").data[-1]["hash"]
+    assert ran.data == {
+        "whole": False,
+        "seq": 1,
+        "why": "it was changed after it was written",
+        "count": 1,
+        "hash": head,
+    }
     assert netsky("ledger", "list").status == 0
 
 

@@ -41,7 +41,7 @@ async def test_an_untouched_ledger_is_whole(making):
 async def test_anybody_can_check_the_hashes_without_netsky(making):
     await write(making, 3)
     previous = "0" * 64
-    for entry in await making.read(lambda tx: ledger.after(tx, 0)):
+    for entry in await making.read(lambda tx: ledger.after(tx, None)):
         said = {
             "approval_id": entry.approval_id,
             "at": entry.at,
@@ -108,6 +108,16 @@ async def test_an_inserted_entry_is_found(making):
         "f" * 64,
     )
     assert await broken(making) == 3
+
+
+@pytest.mark.parametrize("seq", [0, -1, -(2**63)])
+async def test_an_entry_that_was_put_before_the_first_is_found(making, seq):
+    await write(making, 3)
+    copied = "SELECT ?, at, kind, 'a77', entry_json, previous, hash FROM ledger WHERE seq = 1"
+    await do(making, f"INSERT INTO ledger {copied}", seq)
+    assert await broken(making) == seq
+    first, *_ = await making.read(lambda tx: ledger.after(tx, None))
+    assert first.seq == seq  # an export shows it
 
 
 async def test_an_end_that_was_cut_off_shows_only_beside_a_noted_one(making):
