@@ -14,7 +14,7 @@ from netsky_runtime.states import RuntimeName
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from netsky_runtime.db.connection import Database, Tx
+    from netsky_runtime.db.connection import Database, Reader
     from netsky_runtime.log import Log
     from netsky_runtime.paths import Home
 
@@ -22,6 +22,8 @@ OPEN: Final = frozenset({"status"})
 """What anybody may ask who can open the socket."""
 TOKENED: Final = frozenset({"tools.list", "tools.call"})
 """What a token gives the right to ask."""
+ENGINES: Final = 100
+"""So many of the last engines are looked at, those that have ended among them."""
 HINT: Final = (
     "Agents have netsky's tools and the file bus (`netsky channel send`). You yourself: use a "
     "terminal that no agent of this home has started."
@@ -75,19 +77,11 @@ class Gate:
             raise Refused(msg)
 
 
-async def look(pid: int, *, home: Home, database: Database) -> Caller:
-    """Tell whether a process comes from what carries threads of this home."""
-
-    async def running(tx: Tx) -> tuple[Carrier, ...]:
-        found = [
-            await engines.running(tx, name)
-            for name in (RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER)
-        ]
-        return tuple(
-            Carrier(each.pid, each.pid_started, _NAMES[each.runtime]) for each in found if each
-        )
-
-    carriers = await database.read(running)
+async def look(pid: int, *, home: Home, database: Reader) -> Caller:
+    """Tell whether a process comes from what carries threads of this home, or did."""
+    # An engine that has ended too: what it had started lives on in its group and its session.
+    found = await database.read(lambda tx: engines.latest(tx, limit=ENGINES))
+    carriers = tuple(Carrier(each.pid, each.pid_started, _NAMES[each.runtime]) for each in found)
     return await asyncio.to_thread(_look, pid, carriers, home)
 
 
@@ -107,7 +101,7 @@ def check_owner(who: Caller, what: str) -> None:
         raise Refused(msg, hint=HINT)
 
 
-async def check_self(what: str, *, home: Home, database: Database) -> None:
+async def check_self(what: str, *, home: Home, database: Reader) -> None:
     """Raise ``Refused`` when this very process comes from what carries threads of this home.
 
     For what is done without a daemon. It binds only who goes through netsky's own programs.

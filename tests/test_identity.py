@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from netsky_runtime.control.protocol import REQUESTS
@@ -23,7 +24,7 @@ from netsky_runtime.errors import Refused
 from netsky_runtime.gate import OPEN, TOKENED, check_owner, look
 from netsky_runtime.options import Options
 from netsky_runtime.paths import Home
-from netsky_runtime.states import ApprovalStatus, RuntimeName
+from netsky_runtime.states import ApprovalStatus, EngineState, RuntimeName
 from tests.support.carriers import NETSKY, Carrier, carrier, keep_row
 
 if TYPE_CHECKING:
@@ -249,6 +250,23 @@ async def test_a_token_is_good_where_its_thread_lives_and_taken_from_no_other_ca
             assert json.loads(await said_in(where)) == ["refused", "refused"]
         await token_of(running, RuntimeName.RESIDENT)
         assert await ask(engine, home, asked) == ["refused", "refused"]
+
+
+@pytest.mark.parametrize("state", [EngineState.RUNNING, EngineState.LOST])
+@pytest.mark.parametrize("way", ["env -i sleep 600 & echo $!", "(env -i sleep 600 & echo $!)"])
+async def test_what_an_engine_has_started_is_no_owner_after_the_engine_s_end(
+    home: Home, engine: Carrier, way: str, state: EngineState
+) -> None:
+    await keep_row(home, engine, state=state)
+    pid = int(engine.tell(way))
+    engine.kill()
+    try:
+        async with daemon(home) as running:
+            who = await look(pid, home=home, database=running.database)
+        with pytest.raises(Refused, match="the engine has started process"):
+            check_owner(who, "approvals.decide")
+    finally:
+        psutil.Process(pid).kill()
 
 
 async def test_who_cannot_be_told_is_not_taken_for_the_owner(home: Home) -> None:

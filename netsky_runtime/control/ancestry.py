@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from netsky_runtime.wire.birth import process_started, started_then
+from netsky_runtime.wire.birth import process_started, since_this_boot, started_then
 from netsky_runtime.wire.credentials import peer_pid
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ def _living(carriers: Sequence[Carrier]) -> Iterator[Carrier]:
             if started_then(psutil.Process(carrier.pid), carrier.started):
                 yield carrier
         except psutil.NoSuchProcess:
-            yield carrier  # its group may live on
+            if since_this_boot(carrier.started):
+                yield carrier  # its group may live on
 
 
 def _command(process: psutil.Process) -> str:

@@ -15,6 +15,7 @@ _RUNNING = """
 SELECT * FROM engines WHERE runtime = ? AND state = 'running'
 ORDER BY started_at DESC, rowid DESC LIMIT 1
 """
+_LATEST = "SELECT * FROM engines ORDER BY started_at DESC, rowid DESC LIMIT ?"
 _SECOND = 1_000
 """Codex tells when a turn began in whole seconds."""
 _STOPPED_IN = """
@@ -56,6 +57,11 @@ async def running(tx: Tx, runtime: RuntimeName) -> Engine | None:
     """Return the last engine of a runtime that is not known to have ended."""
     row = await rows.one(tx, _RUNNING, runtime.value)
     return None if row is None else _engine(row)
+
+
+async def latest(tx: Tx, *, limit: int) -> tuple[Engine, ...]:
+    """Return the last engines that were started, of all runtimes, ended or not, newest first."""
+    return tuple(_engine(row) for row in await rows.many(tx, _LATEST, limit))
 
 
 async def end(tx: Tx, engine_id: str, *, state: EngineState, reason: str, now: int) -> None:

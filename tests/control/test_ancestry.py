@@ -87,6 +87,17 @@ def test_an_engine_whose_number_is_another_process_s_by_now_carries_nobody(
     assert ancestry.caller(pid, [earlier], mark=MARK) == replace(look(pid), carrier="")
 
 
+def test_a_group_of_before_the_machine_s_start_is_another_s_by_now(
+    engine: Carrier, ended: list[int]
+) -> None:
+    pid = int(engine.tell(WAYS["a child"]))
+    ended.append(pid)
+    engine.kill()
+    earlier = ancestry.Carrier(engine.pid, psutil.boot_time() - 60, "the engine")
+    assert look(pid, engine).carrier == "the engine"
+    assert ancestry.caller(pid, [earlier], mark=MARK).carrier == ""
+
+
 def test_the_owner_comes_from_no_engine(engine: Carrier) -> None:
     mine = look(os.getpid(), engine)
     assert (mine.carrier, mine.told) == ("", True)

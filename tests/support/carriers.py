@@ -42,6 +42,11 @@ class Carrier:
         self._process.stdin.flush()
         return self._process.stdout.readline().rstrip()
 
+    def kill(self) -> None:
+        """End it alone, as a crash would: what it has started goes on."""
+        self._process.kill()
+        self._process.wait()
+
     def run(self, *command: str, into: Path) -> tuple[int, str]:
         """Run a command; return its exit status and all that it has printed."""
         words = shlex.join(command)
@@ -63,22 +68,27 @@ def carrier(environ: Mapping[str, str]) -> Iterator[Carrier]:
         try:
             yield Carrier(process)
         finally:
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
+            if process.poll() is None:
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
             process.kill()
 
 
 async def keep_row(
-    home: Home, of: Carrier, *, runtime: RuntimeName = RuntimeName.APP_SERVER
+    home: Home,
+    of: Carrier,
+    *,
+    runtime: RuntimeName = RuntimeName.APP_SERVER,
+    state: EngineState = EngineState.RUNNING,
 ) -> None:
-    """Let the home know the carrier as its engine."""
+    """Let the home know the carrier as its engine, one that has ended if the state says so."""
     home.prepare()
     clock = SystemClock()
     database = await Database.open(home.database, backups=home.backups, clock=clock)
     engine = Engine(
         id="e-1",
         runtime=runtime,
-        state=EngineState.RUNNING,
+        state=state,
         pid=of.pid,
         pid_started=of.started,
         binary="/codex",
@@ -86,6 +96,7 @@ async def keep_row(
         codex_home="/codex-home",
         socket=str(home.engine_socket),
         started_at=clock.now(),
+        ended_at=None if state is EngineState.RUNNING else clock.now(),
     )
     try:
         await database.write(lambda tx: engines.insert(tx, engine))
