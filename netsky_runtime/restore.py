@@ -3,7 +3,8 @@
 The threads went on after the backup was taken, so what it calls queued may have been sent and
 answered since. It is therefore left as a crash in the middle of sending would leave it: the
 thread's history is read first. Where the backup knows no thread to ask, the input is uncertain,
-and a human decides.
+and a human decides. Nor is a rule in force again that was revoked since, and the ledger tells what
+was set aside with its own end.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime import leftover
 from netsky_runtime.clock import iso
-from netsky_runtime.db import backup, daemon_row, faults, inputs, restoring
-from netsky_runtime.db.connection import Database
+from netsky_runtime.db import backup, daemon_row, faults, inputs, ledger, restoring, rules
+from netsky_runtime.db.connection import Database, ReadDatabase
 from netsky_runtime.errors import Conflict, DatabaseError, NotFound
+from netsky_runtime.gate import check_self
 from netsky_runtime.lock import HomeLock
-from netsky_runtime.states import InputStatus
+from netsky_runtime.records import OWNER
+from netsky_runtime.states import InputStatus, LedgerKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +34,10 @@ if TYPE_CHECKING:
     from netsky_runtime.db.backup import Copy
     from netsky_runtime.db.connection import Tx
     from netsky_runtime.paths import Home
+    from netsky_runtime.records import LedgerHead, Rule
 
 _ENDS: Final = ("", "-wal", "-shm")
+_WHAT: Final = "to restore"
 UNKNOWN_EPOCHS: Final = 1_000
 """How much later than the backup's the epoch is when the present one cannot be read: later than
 that of any daemon that may still believe it has the home."""
@@ -56,8 +62,8 @@ class Restored:
 async def restore(home: Home, file: Path, *, clock: Clock) -> Restored:
     """Replace the home's database by a copy of ``file``; the present one is set aside whole.
 
-    Raises ``DaemonRunning``, ``Conflict`` when Codex works on without netsky, ``NotFound``, and
-    ``DatabaseError`` when the file is not whole. Nothing has changed then.
+    Raises ``DaemonRunning``, ``Conflict`` when Codex works on without netsky, ``Refused`` for an
+    agent, ``NotFound``, and ``DatabaseError`` when the file is not whole. Nothing has changed then.
     """
     if not await asyncio.to_thread(file.is_file):
         msg = f"There is no file {file}."
@@ -66,6 +72,7 @@ async def restore(home: Home, file: Path, *, clock: Clock) -> Restored:
         raise NotFound(msg, hint=hint)
     home.prepare()
     with HomeLock(home.lock):
+        present = await _present(home)
         await _nothing_works(home)
         fresh = home.root / "restoring.db"
         _clear(fresh)
@@ -76,9 +83,12 @@ async def restore(home: Home, file: Path, *, clock: Clock) -> Restored:
             now = clock.now()
             database = await Database.open(fresh, backups=home.backups, clock=clock)
             try:
+                if present is None:  # nothing else knows what carried threads here
+                    await check_self(_WHAT, home=home, database=database)
                 known = copy.epoch + UNKNOWN_EPOCHS if before is None else before.epoch
+                above = max(known, copy.epoch)
                 epoch, asked, uncertain = await database.write(
-                    lambda tx: _mark(tx, above=max(known, copy.epoch), copy=copy, now=now)
+                    lambda tx: _mark(tx, above=above, copy=copy, present=present, now=now)
                 )
             finally:
                 await database.close()
@@ -95,8 +105,35 @@ async def restore(home: Home, file: Path, *, clock: Clock) -> Restored:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Present:
+    """What has to be known of the database that is set aside."""
+
+    head: LedgerHead
+    in_force: frozenset[Rule]
+
+
+async def _present(home: Home) -> _Present | None:
+    """Read the database that is there; ``None`` where it cannot be. Raises ``Refused``."""
+    try:
+        database = await ReadDatabase.open(home.database)
+    except DatabaseError:
+        return None
+    try:
+        await check_self(_WHAT, home=home, database=database)
+        return await database.read(_known)
+    except sqlite3.Error:
+        return None  # damaged further in
+    finally:
+        await database.close()
+
+
+async def _known(tx: Tx) -> _Present:
+    return _Present(await ledger.head(tx), frozenset(await rules.list_(tx)))
+
+
 async def _mark(
-    tx: Tx, *, above: int, copy: Copy, now: int
+    tx: Tx, *, above: int, copy: Copy, present: _Present | None, now: int
 ) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
     epoch = await daemon_row.raise_epoch(tx, above=above, pid=os.getpid(), now=now)
     taken = iso(copy.newest_at) if copy.newest_at else "an empty home"
@@ -106,6 +143,14 @@ async def _mark(
     unknown = await restoring.without_thread(tx)
     reason = f"restored from a backup of {taken}, which knows no thread that could tell"
     await inputs.settle(tx, unknown, InputStatus.UNCERTAIN, reason=reason, now=now)
+    told: dict[str, object] = {"by": OWNER, "why": f"back to a backup of {taken}", "aside": None}
+    if present is not None:
+        told["aside"] = {"count": present.head.count, "hash": present.head.hash}
+    await ledger.append(tx, LedgerKind.RESTORED, told, now=now)
+    if present is not None:
+        for rule in await rules.list_(tx):
+            if rule not in present.in_force:
+                await rules.revoke(tx, rule.id, by="restore", now=now)
     return epoch, asked, unknown
 
 

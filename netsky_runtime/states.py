@@ -257,6 +257,8 @@ class LedgerKind(StrEnum):
     ASKED_AGAIN = "asked_again"
     RULE_ADDED = "rule_added"
     RULE_REVOKED = "rule_revoked"
+    RESTORED = "restored"
+    """A backup took the database's place; the ledger that was set aside is named by its end."""
 
 
 class HealthState(StrEnum):

@@ -19,7 +19,7 @@ import pytest
 
 from netsky_runtime.control.protocol import REQUESTS
 from netsky_runtime.daemon import Daemon
-from netsky_runtime.db import approvals, sessions
+from netsky_runtime.db import approvals, backup, sessions
 from netsky_runtime.errors import Refused
 from netsky_runtime.gate import OPEN, TOKENED, check_owner, look
 from netsky_runtime.options import Options
@@ -182,6 +182,23 @@ async def test_without_a_daemon_the_command_line_looks_where_it_comes_from_itsel
     with closing(sqlite3.connect(home.database)) as database:
         assert database.execute("SELECT count(*) FROM messages").fetchone() == (0,)
         assert database.execute("SELECT count(*) FROM settings").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+async def test_a_restore_is_refused_below_the_engine_also_where_the_database_cannot_be_read(
+    home: Home, engine: Carrier, damaged: bool
+) -> None:
+    await keep_row(home, engine)
+    copy = home.root.parent / "copy.db"
+    await asyncio.to_thread(backup.take, home.database, copy)
+    if damaged:
+        home.database.write_bytes(b"scribbled over" * 1_000)
+    before = home.database.read_bytes()
+    line = (*NETSKY, "restore", str(copy))
+    status, said = await below(engine, *line, into=home.root.parent / "said")
+    assert status == 1, said
+    assert "to restore is the owner's, and the engine has started process" in said
+    assert home.database.read_bytes() == before
 
 
 @contextmanager

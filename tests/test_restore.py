@@ -10,7 +10,8 @@ from contextlib import closing
 import pytest
 
 from netsky_runtime.clock import SystemClock
-from netsky_runtime.db import backup, inputs, migrate
+from netsky_runtime.db import backup, inputs, ledger, migrate
+from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import Conflict, DaemonRunning, DatabaseError, NotFound
 from netsky_runtime.offline import offline
 from netsky_runtime.restore import UNKNOWN_EPOCHS, restore
@@ -140,6 +141,54 @@ def model(path) -> str:
     with closing(sqlite3.connect(path)) as database:
         found = database.execute("SELECT value FROM settings WHERE key = 'model'").fetchone()
         return str(found[0])
+
+
+async def ledger_of(home):
+    database = await Database.open(home.database, backups=home.backups, clock=SystemClock())
+    try:
+        broken = await database.read(ledger.verify)
+        return broken, await database.read(lambda tx: ledger.after(tx, None))
+    finally:
+        await database.close()
+
+
+async def test_a_restore_revives_no_rule_and_is_an_entry_that_names_the_end_of_what_was_set_aside(
+    tmp_path,
+):
+    home = options(tmp_path).home
+    async with offline(home, cwd=tmp_path) as verbs:
+        for allow in ("pytest *", "make"):
+            await verbs("rules.add", {"cwd": str(tmp_path), "allow": allow})
+    copy = await take(home)
+    async with offline(home, cwd=tmp_path) as verbs:
+        await verbs("rules.revoke", {"id": "r1"})
+        await verbs("rules.add", {"cwd": str(tmp_path), "allow": "ls"})
+    _, before = await ledger_of(home)
+    await restore(home, copy.path, clock=SystemClock())
+    broken, entries = await ledger_of(home)
+    assert broken is None
+    assert [entry.kind for entry in entries] == [
+        "rule_added",
+        "rule_added",
+        "restored",
+        "rule_revoked",
+    ]
+    assert entries[2].entry["by"] == "owner"
+    assert entries[2].entry["aside"] == {"count": 4, "hash": before[-1].hash}
+    assert entries[3].entry["rule"] == "r1"
+
+
+async def test_where_the_database_could_not_be_read_the_ledger_says_that_its_end_is_not_known(
+    tmp_path,
+):
+    home = options(tmp_path).home
+    async with offline(home, cwd=tmp_path):
+        pass
+    copy = await take(home)
+    home.database.write_bytes(b"scribbled over" * 1_000)
+    await restore(home, copy.path, clock=SystemClock())
+    _, (entry,) = await ledger_of(home)
+    assert (entry.kind, entry.entry["aside"]) == ("restored", None)
 
 
 async def test_a_damaged_database_is_replaced_and_kept(tmp_path):
