@@ -225,9 +225,12 @@ class Ladder:
         thread = self._fleet.session_of(climb.actor_id)
         if thread is None:
             return False, RungOutcome.FAILED, "the actor has no live thread just now"
+        now = self._clock.now()
+        await self._database.write(lambda tx: rungs.say(tx, climb.seq, now=now))
         try:
             await thread.interrupt(climb.turn_id)
         except NoActiveTurn:
+            await self._database.write(lambda tx: rungs.say(tx, climb.seq, now=None))
             await self._fleet.reconcile(climb.actor_id)
             return False, RungOutcome.NO_CHANGE, "Codex says that no such turn runs"
         self._tell(f"{climb.actor_id} was interrupted: {evidence}. {_MORE}")

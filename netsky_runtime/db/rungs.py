@@ -15,6 +15,7 @@ _BEGIN = """
 INSERT INTO rungs (actor_id, thread_id, turn_id, rung, evidence, at) VALUES (?, ?, ?, ?, ?, ?)
 RETURNING seq
 """
+_SAY = "UPDATE rungs SET said_at = ? WHERE seq = ?"
 _END = "UPDATE rungs SET outcome = ?, detail = ?, ended_at = ? WHERE seq = ?"
 _LEAVE = """
 UPDATE rungs SET outcome = 'failed', detail = ?, ended_at = ? WHERE seq IN (
@@ -22,8 +23,8 @@ UPDATE rungs SET outcome = 'failed', detail = ?, ended_at = ? WHERE seq IN (
 """
 _LAST = "SELECT * FROM rungs WHERE actor_id = ? ORDER BY at DESC, seq DESC LIMIT ?"
 _INTERRUPT_OF = """
-SELECT * FROM rungs WHERE thread_id = ? AND turn_id = ? AND rung = 'interrupt'
-    AND outcome <> 'failed' ORDER BY seq DESC LIMIT 1
+SELECT * FROM rungs WHERE thread_id = ? AND turn_id = ? AND said_at IS NOT NULL
+ORDER BY seq DESC LIMIT 1
 """
 _BEAT = """
 INSERT INTO pulses (actor_id, thread_id, turn_id, evidence, at) VALUES (?, ?, ?, ?, ?)
@@ -48,6 +49,14 @@ async def begin(
     )
 
 
+async def say(tx: Tx, seq: int, *, now: int | None) -> None:
+    """Record that Codex is about to be told to stop the turn; ``None`` when it had none to stop.
+
+    Whatever becomes of the rung, and of netsky, the turn's end is netsky's doing from here on.
+    """
+    await rows.many(tx, _SAY, now, seq)
+
+
 async def end(tx: Tx, seq: int, outcome: RungOutcome, *, detail: str, now: int) -> None:
     """Record what came of a rung; the last word counts."""
     await rows.many(tx, _END, outcome.value, detail, now, seq)
@@ -64,7 +73,7 @@ async def last_of(tx: Tx, actor_id: str, *, limit: int) -> tuple[Rung, ...]:
 
 
 async def interrupt_of(tx: Tx, thread_id: str, turn_id: str) -> Rung | None:
-    """Return the rung by which netsky has interrupted the turn, if it has."""
+    """Return the rung by which netsky may have interrupted the turn, if there is one."""
     row = await rows.one(tx, _INTERRUPT_OF, thread_id, turn_id)
     return None if row is None else row_to_rung(row)
 

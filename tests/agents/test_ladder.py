@@ -9,7 +9,7 @@ from netsky_runtime import health
 from netsky_runtime.agents import move
 from netsky_runtime.agents.pulses import Pulse
 from netsky_runtime.agents.rungs import BUDGET, ORDER, Climb, Patience, due
-from netsky_runtime.codex.base import HistoricItem, HistoryUnavailable
+from netsky_runtime.codex.base import HistoricItem, HistoryUnavailable, NoActiveTurn
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.codex.scripted.thread import ScriptedThread
 from netsky_runtime.db import actors, events, messages, rungs, turns, views
@@ -298,6 +298,46 @@ async def test_a_history_that_cannot_be_read_is_an_outcome_and_silence_alone_int
         assert len(await climbed(fleet)) == 1
         await passes(clock, 60)
         assert (await fleet.settled(posted)).status is InputStatus.FAILED
+
+
+async def test_a_turn_that_codex_was_told_to_stop_has_failed_though_nobody_heard_the_answer(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(BUDGET, RungName.INTERRUPT, 0.05)
+    clock = ManualClock()
+    async with crew(tmp_path, clock=clock) as fleet:
+        posted = await hanging(fleet, clock)
+        thread = fleet.fleet.session_of("manager0")
+        turn_id, interrupt = thread.active_turn, thread.interrupt
+
+        async def unanswered(_):
+            await asyncio.Event().wait()
+
+        with monkeypatch.context() as mute:
+            mute.setattr(thread, "interrupt", unanswered)
+            await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.NO_CHANGE)
+            await climbs_to(fleet, clock, RungName.INTERRUPT, RungOutcome.FAILED)
+        await interrupt(turn_id)
+        row = await fleet.settled(posted)
+        assert row.status is InputStatus.FAILED
+        assert "netsky interrupted it: no sign of life of its turn for 10 min" in row.reason
+
+
+async def test_a_rung_that_could_tell_codex_nothing_has_not_stopped_the_turn(tmp_path, monkeypatch):
+    clock = ManualClock()
+    async with crew(tmp_path, clock=clock) as fleet:
+        posted = await hanging(fleet, clock)
+        await climbs_to(fleet, clock, RungName.RECONCILE, RungOutcome.NO_CHANGE)
+        thread = fleet.fleet.session_of("manager0")
+
+        async def refuses(_):
+            raise NoActiveTurn("No turn runs.")
+
+        with monkeypatch.context() as deaf:
+            deaf.setattr(thread, "interrupt", refuses)
+            await climbs_to(fleet, clock, RungName.INTERRUPT, RungOutcome.NO_CHANGE)
+        await fleet.fleet.interrupt("manager0")
+        assert (await fleet.settled(posted)).status is InputStatus.INTERRUPTED
 
 
 async def test_a_rung_in_whose_middle_netsky_ended_is_shown_as_failed(tmp_path):

@@ -10,6 +10,8 @@ CREATE TABLE rungs (
     outcome TEXT NOT NULL DEFAULT '',
     detail TEXT NOT NULL DEFAULT '',
     at INTEGER NOT NULL,
+    -- Since when Codex may have been told to stop the turn.
+    said_at INTEGER,
     ended_at INTEGER
 ) STRICT;
 CREATE INDEX rungs_by_actor ON rungs (actor_id, at);
