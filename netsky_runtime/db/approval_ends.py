@@ -6,6 +6,7 @@ What happens to an approval, by what netsky has seen of Codex; each row below is
 |---|---|---|---|
 | Codex asks it again under the same id | waits | sent | sent again on a new connection |
 | Codex asks again what had been given up | - | - | - : it waits again |
+| Codex asks something else under its id (``approvals.store``) | lost | lost | - |
 | somebody else's answer is told of | resolved_elsewhere | resolved_elsewhere | - |
 | its turn ended by itself | resolved_elsewhere | unconfirmed | - |
 | its turn was interrupted | cancelled | unconfirmed | - |
@@ -30,7 +31,6 @@ from netsky_runtime.states import ApprovalStatus, LedgerKind
 
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Tx
-    from netsky_runtime.records import Approval
 
 UNCONFIRMED: Final = "its turn went on without it being known whether Codex had this from netsky"
 
@@ -111,12 +111,5 @@ async def _end(
 ) -> tuple[str, ...]:
     ended = [approvals.read(row) for row in await rows.many(tx, sql, *params)]
     for approval in ended:
-        await ledger.append(tx, kind, _told(approval, why), approval_id=approval.id, now=now)
+        await ledger.append(tx, kind, ledger.ended(approval, why), approval_id=approval.id, now=now)
     return tuple(approval.id for approval in ended)
-
-
-def _told(approval: Approval, why: str) -> dict[str, object]:
-    told: dict[str, object] = {"by": "netsky", "why": why, "seen": ledger.seen(approval)}
-    if approval.decided_by:
-        told["decided_by"] = approval.decided_by
-    return told

@@ -1,12 +1,14 @@
 """Rows of ``approvals``: stored before anyone sees them, decided once.
 
-Every change after that has its entry in the ledger, in the same transaction.
+Every decision and every end has its entry in the ledger, in the same transaction.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime.beside import beside
 from netsky_runtime.db import ledger, rows
 from netsky_runtime.errors import Conflict, NotFound
 from netsky_runtime.records import Approval
@@ -66,6 +68,12 @@ UPDATE approvals SET status = 'pending', answer_json = NULL, decided_by = '', ru
     decided_at = NULL, lost_reason = ''
 WHERE id = ? AND sent_at IS NULL AND status <> 'pending' RETURNING id
 """
+_GIVE_UP_NUMBER = "UPDATE approvals SET request_id = request_id || ' of ' || id WHERE id = ?"
+_LOSE = """
+UPDATE approvals SET status = 'lost', lost_reason = ?
+WHERE id = ? AND (status = 'pending' OR (decided_by <> '' AND sent_at IS NULL AND lost_reason = ''))
+RETURNING *
+"""
 _ASKED_AGAIN = "UPDATE approvals SET asked_again_input = ? WHERE id = ?"
 
 
@@ -90,14 +98,11 @@ async def store(
 ) -> tuple[Approval, bool]:
     """Store a question and say whether it is new.
 
-    The same request of the same engine is the same question: asked again, the stored row is
-    returned with what became of it. A new one that repeats a lost one is linked to it.
+    The same request of the same engine that asks the same is the same question: the stored row is
+    returned with what became of it. One that asks something else is a new question, and whatever
+    became of the stored one never answers it. A new one that repeats a lost one is linked to it.
     """
-    row = await rows.one(tx, _BY_REQUEST, engine_id, request_id)
-    if row is not None:
-        return read(row), False
     number = int(await rows.value(tx, _NEXT_NUMBER))
-    before = await rows.value(tx, _LOST_BEFORE, actor_id, kind.value, command, cwd, patch)
     approval = Approval(
         id=f"a{number}",
         engine_id=engine_id,
@@ -116,8 +121,15 @@ async def store(
         raw=raw or {},
         status=ApprovalStatus.PENDING,
         created_at=now,
-        repeats_id=before or "",
     )
+    row = await rows.one(tx, _BY_REQUEST, engine_id, request_id)
+    if row is not None:
+        stored = read(row)
+        if _asks(stored) == _asks(approval) and _are_one_patch(stored.patch, patch):
+            return stored, False
+        await _overtake(tx, stored, now=now)
+    before = await rows.value(tx, _LOST_BEFORE, actor_id, kind.value, command, cwd, patch)
+    approval = replace(approval, repeats_id=before or "")
     await rows.insert(
         tx,
         "approvals",
@@ -247,6 +259,35 @@ async def asked_again(tx: Tx, approval: Approval, input_id: str, *, by: str, now
     await rows.many(tx, _ASKED_AGAIN, input_id, approval.id)
     entry = {"by": by, "input": input_id, "seen": ledger.seen(approval)}
     await ledger.append(tx, LedgerKind.ASKED_AGAIN, entry, approval_id=approval.id, now=now)
+
+
+def _asks(approval: Approval) -> tuple[object, ...]:
+    """Return what makes a question of Codex's that very question, beside its patch."""
+    return (
+        approval.thread_id,
+        approval.item_id,
+        approval.kind,
+        approval.command,
+        approval.cwd,
+        beside(approval.raw),
+        rows.dump(approval.questions),
+        rows.dump(approval.raw.get("permissions")),
+    )
+
+
+def _are_one_patch(one: str, other: str) -> bool:
+    # A request has none: it is that of its item, of which a netsky that came back may not know.
+    return not one or not other or one == other
+
+
+async def _overtake(tx: Tx, stored: Approval, *, now: int) -> None:
+    """Take the id of a question whose id Codex asks something else under."""
+    await rows.many(tx, _GIVE_UP_NUMBER, stored.id)
+    why = "Codex asks something else under its id"
+    row = await rows.one(tx, _LOSE, why, stored.id)
+    if row is not None:
+        entry = ledger.ended(read(row), why)
+        await ledger.append(tx, LedgerKind.LOST, entry, approval_id=stored.id, now=now)
 
 
 def read(row: Row) -> Approval:

@@ -132,6 +132,14 @@ async def _page(tx: Tx, seq: int | None, limit: int) -> Sequence[Row]:
     return await rows.many(tx, _AFTER, seq, limit)
 
 
+def ended(approval: Approval, why: str) -> dict[str, Any]:
+    """Return what is to be told of an approval that netsky itself ends."""
+    told: dict[str, Any] = {"by": "netsky", "why": why, "seen": seen(approval)}
+    if approval.decided_by:
+        told["decided_by"] = approval.decided_by
+    return told
+
+
 def _fault(row: Row, expected: int, previous: str) -> str:
     """Say what is wrong with a link; empty when nothing is."""
     if row["seq"] < expected:

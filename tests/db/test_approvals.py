@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netsky_runtime.db import approval_ends, approvals
+from netsky_runtime.db import approval_ends, approvals, ledger
 from netsky_runtime.errors import Conflict, NotFound
 from netsky_runtime.records import OWNER
 from netsky_runtime.states import ApprovalKind, ApprovalStatus
@@ -54,10 +54,53 @@ async def test_a_question_comes_back_as_it_was_stored(making):
 async def test_the_same_request_again_is_the_stored_one_with_its_decision(making):
     first, _ = await ask(making)
     decided = await decide(making, first.id, answer={"q": "yes"})
-    again, new = await ask(making, command="something else")
+    again, new = await ask(making, reason="told anew", now=9)
     assert not new
     assert again == decided
     assert again.answer == {"q": "yes"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"command": "rm -rf /"},
+        {"thread_id": "th-2"},
+        {"item_id": "item-2"},
+        {"kind": ApprovalKind.PERMISSIONS},
+        {"cwd": "/"},
+        {"patch": "+b"},
+        {"raw": {"additionalPermissions": {"network": True}}},
+        {"raw": {"permissions": {"network": True}}},
+        {"questions": ({"id": "q"},)},
+    ],
+)
+async def test_what_asks_something_else_under_the_same_id_is_not_answered_by_the_stored_decision(
+    making, other
+):
+    first, _ = await ask(making, command="ls", patch="+a")
+    await decide(making, first.id)
+    fields = {"command": "ls", "patch": "+a"} | other
+    second, new = await ask(making, **fields, now=9)
+    assert (new, second.id, second.status) == (True, "a2", ApprovalStatus.PENDING)
+    assert (await ask(making, **fields))[0] == second
+    old = await making.read(lambda tx: approvals.require(tx, first.id))
+    assert (old.status, old.decided_by) == (ApprovalStatus.LOST, OWNER)
+    *_, told = await making.read(lambda tx: ledger.of(tx, first.id))
+    assert (told.kind, told.entry["why"]) == ("lost", "Codex asks something else under its id")
+
+
+async def test_what_had_its_decision_keeps_it_when_its_id_is_used_for_something_else(making):
+    first, _ = await ask(making, command="ls")
+    await decide(making, first.id)
+    await making.write(lambda tx: approvals.sent(tx, first.id, now=9))
+    _, new = await ask(making, command="id")
+    assert new
+    assert await statuses(making) == {"a1": "accepted", "a2": "pending"}
+
+
+async def test_a_patch_that_is_not_told_again_is_the_stored_one(making):
+    first, _ = await ask(making, patch="+a")
+    assert await ask(making) == (first, False)
 
 
 async def test_another_engine_counts_its_requests_anew(making):
