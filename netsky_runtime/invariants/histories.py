@@ -1,4 +1,4 @@
-"""Invariant 2 in what threads themselves keep: nothing was said to a thread twice.
+"""What threads themselves keep: which inputs they heard, and what became of what they asked.
 
 Read from the disk, where the scripted runtime and Codex leave it, whether or not they run.
 """
@@ -8,41 +8,26 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from netsky_runtime.codex.base import HistoryUnavailable
 from netsky_runtime.db import rows
-from netsky_runtime.invariants.checks import Check, Violation
 from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from netsky_runtime.codex.base import HistoricTurn
+    from netsky_runtime.codex.base import HistoricItem, HistoricTurn
     from netsky_runtime.db.rows import Tx
     from netsky_runtime.paths import Home
-
-SAID_ONCE: Final = Check(
-    invariant=2,
-    name="said_once",
-    about="No input stands twice in the history of a thread.",
-)
-ACCEPTED_BEFORE_SAID: Final = Check(
-    invariant=1,
-    name="accepted_before_said",
-    about="Every input in a thread's history is stored, with the attempt to send it.",
-)
-CHECKS: Final = (SAID_ONCE, ACCEPTED_BEFORE_SAID)
 
 _THREADS = """
 SELECT threads.id, threads.runtime FROM threads WHERE threads.parent_id = '' ORDER BY created_at, id
 """
 _TAGS = "SELECT DISTINCT tag FROM sessions WHERE tag <> ''"
-_ATTEMPTS = """
-SELECT id, attempts FROM actor_inputs WHERE id IN (SELECT value FROM json_each(?))
-"""
 _MARK = re.compile(r'^[ \t]*<netsky tag="([^"<>\s]+)" input="([^"<>\s]+)">', re.MULTILINE)
+_ASKING = frozenset({"command", "file_change"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +40,19 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What the threads of a home have heard."""
+    """What the threads of a home have heard and done."""
 
     inputs: Mapping[str, Counter[str]]
     """How often each input stands in a thread's history, by thread."""
+    ran: Mapping[tuple[str, str], bool]
+    """Whether a command or patch was carried out, ``False`` where it was declined, by thread and
+    item. What a cut turn left without an end is not in it."""
     unread: Mapping[str, str]
     """Threads without a history that can be read, and why."""
+
+    def stands(self, input_id: str) -> int:
+        """Return how often the input stands in all histories together."""
+        return sum(counted[input_id] for counted in self.inputs.values())
 
 
 async def kept(tx: Tx) -> Kept:
@@ -72,6 +64,7 @@ async def kept(tx: Tx) -> Kept:
 def hear(home: Home, codex_home: Path, known: Kept) -> Heard:
     """Read every history. Blocks: call it in a thread."""
     inputs: dict[str, Counter[str]] = {}
+    ran: dict[tuple[str, str], bool] = {}
     unread: dict[str, str] = {}
     for thread_id, runtime in known.threads.items():
         try:
@@ -83,31 +76,10 @@ def hear(home: Home, codex_home: Path, known: Kept) -> Heard:
             unread[thread_id] = "it has left no history: it may have had no turn"
             continue
         inputs[thread_id] = Counter(_inputs_in(turns, known.tags))
-    return Heard(inputs=inputs, unread=unread)
-
-
-async def attempts(tx: Tx, heard: Heard) -> dict[str, int]:
-    """Return how often each input that was heard was sent, as far as it is stored."""
-    ids = {input_id for counted in heard.inputs.values() for input_id in counted}
-    return {row["id"]: row["attempts"] for row in await rows.many(tx, _ATTEMPTS, rows.words(ids))}
-
-
-def compare(heard: Heard, sent: Mapping[str, int]) -> list[Violation]:
-    """Return what histories show that must never be.
-
-    ``sent`` is from after they were read: what a thread has heard was intended before.
-    """
-    found = []
-    for thread_id, counted in heard.inputs.items():
-        for input_id, times in counted.items():
-            if times > 1:
-                told = f"Input {input_id} stands {times} times in the history of {thread_id}."
-                found.append(SAID_ONCE.found(told, input_id, thread_id))
-            if not sent.get(input_id):
-                told = f"The history of {thread_id} shows {input_id}, "
-                told += "which is not stored" if input_id not in sent else "which was never sent"
-                found.append(ACCEPTED_BEFORE_SAID.found(f"{told}.", input_id, thread_id))
-    return found
+        for item in (item for turn in turns for item in turn.items):
+            if (done := _carried_out(item)) is not None:
+                ran[thread_id, item.id] = done
+    return Heard(inputs=inputs, ran=ran, unread=unread)
 
 
 def _turns(
@@ -131,3 +103,14 @@ def _inputs_in(turns: Iterable[HistoricTurn], tags: Collection[str]) -> Iterable
             if item.type == "user_message":
                 marks = dict.fromkeys(_MARK.findall(item.text))
                 yield from (input_id for tag, input_id in marks if tag in tags)
+
+
+def _carried_out(item: HistoricItem) -> bool | None:
+    """Say whether what an item asked for was done; ``None`` where that cannot be told."""
+    if item.type not in _ASKING:
+        return None
+    if item.data.get("status") == "declined":
+        return False
+    # A command that ran has an exit code; one without was cut, or could not be started.
+    done = item.data.get("status") == "completed" or item.data.get("exit_code") is not None
+    return True if done else None

@@ -78,14 +78,20 @@ CHECKS: Final = (
     RowCheck(
         invariant=4,
         name="decision_in_ledger",
-        about="Every decision has its entry in the ledger.",
-        # Decisions of a netsky that had no ledger yet are older than its first entry.
+        about="Every decision is the last one that the ledger tells of it: its word, by whom.",
+        # A lost approval keeps who decided, but not what.
         sql="""
-            SELECT a.id, a.decided_by FROM approvals AS a
-            WHERE a.decided_by <> '' AND a.decided_at >= (SELECT min(at) FROM ledger)
-                AND NOT EXISTS (SELECT 1 FROM ledger AS l WHERE l.approval_id = a.id)
+            SELECT a.id, a.status, a.decided_by FROM approvals AS a
+            LEFT JOIN ledger AS l ON l.seq = (SELECT max(seq) FROM ledger
+                WHERE approval_id = a.id AND kind = 'decided')
+            WHERE a.decided_by <> '' AND NOT a.before_ledger
+                AND (l.seq IS NULL OR NOT json_valid(l.entry_json)
+                    OR json_extract(l.entry_json, '$.by') IS NOT a.decided_by
+                    OR coalesce(json_extract(l.entry_json, '$.rule'), '') <> a.rule_id
+                    OR (a.status <> 'lost'
+                        AND json_extract(l.entry_json, '$.decision') IS NOT a.status))
         """,
-        told="Approval {id} was decided by {decided_by}, and the ledger does not tell of it.",
+        told="Approval {id} is {status}, decided by {decided_by}; the ledger tells another story.",
     ),
     RowCheck(
         invariant=4,
@@ -123,15 +129,25 @@ CHECKS: Final = (
         invariant=5,
         name="not_before_its_dependencies",
         about="No task began before what it depends on was done.",
-        # What has changed since the task began may have been done then and opened again.
+        # It began when its worker was told of it. What has changed since then may have been done
+        # and opened again; what a worker has in hand is done only after a report, unless by hand.
         sql="""
-            SELECT t.id, needed.id AS needed_id, needed.status FROM tasks AS t
+            SELECT t.id, t.status, needed.id AS needed_id FROM tasks AS t
             JOIN task_dependencies AS d ON d.task_id = t.id
             JOIN tasks AS needed ON needed.id = d.depends_on_id
-            WHERE t.status = 'in_progress' AND needed.status <> 'done'
-                AND needed.updated_at <= t.updated_at
+            WHERE (t.status = 'in_progress' AND needed.status <> 'done'
+                    AND needed.updated_at <= t.updated_at)
+                OR EXISTS (SELECT 1 FROM messages AS told
+                    WHERE told.task_id = t.id AND told.kind = 'task'
+                        AND ((needed.status <> 'done' AND needed.updated_at <= told.created_at)
+                            OR (needed.owner_id IS NOT NULL
+                                AND coalesce(needed.closed_at, needed.updated_at)
+                                    > told.created_at
+                                AND NOT EXISTS (SELECT 1 FROM messages AS report
+                                    WHERE report.task_id = needed.id AND report.kind = 'report'
+                                        AND report.seq < told.seq))))
         """,
-        told="Task {id} is in progress, and {needed_id}, which it waits for, is {status}.",
+        told="Task {id} ({status}) began before {needed_id}, which it waits for, was done.",
     ),
     RowCheck(
         invariant=5,

@@ -50,7 +50,10 @@ def check(ctx: typer.Context, as_json: AsJson = False) -> Exit:
                     for each in report.checks
                 ],
                 "violations": [asdict(each) for each in report.violations],
-                "histories": {"read": report.read, "unread": dict(report.unread)},
+                "histories": {
+                    "read": len(report.heard.inputs),
+                    "unread": dict(report.heard.unread),
+                },
             }
         )
     else:
@@ -70,6 +73,6 @@ def _tell(report: Report) -> None:
         found = sorted(report.violations, key=lambda each: each.invariant)
         table(_COLUMNS, [(each.invariant, each.check, each.sentence) for each in found])
     told = f"{len(report.checks)} checks, {len(report.violations)} violations"
-    say(f"{told}; the histories of {report.read} threads were read.")
-    for thread_id, why in report.unread.items():
+    say(f"{told}; the histories of {len(report.heard.inputs)} threads were read.")
+    for thread_id, why in report.heard.unread.items():
         narrate(f"The history of {thread_id} was not read: {why}.")

@@ -68,6 +68,10 @@ async def live(daemon: Daemon) -> None:
         " WHERE status IN ('queued', 'handed', 'seen'))",
     )
     await daemon.dispatch("tasks.add", {"title": "Later", "depends_on": ["t1"]})
+    asked = await send(daemon, "ASK[touch here] SAY[asked]")
+    await until(daemon, "SELECT 1 FROM approvals WHERE status = 'pending'")
+    await daemon.dispatch("approvals.decide", {"id": "a1", "decision": "accept"})
+    await daemon.dispatch("wait", {"input_id": asked, "timeout": PATIENCE})
     await send(daemon, "ASK[touch there] SAY[done]")
     await until(daemon, "SELECT 1 FROM approvals WHERE status = 'pending'")
 
@@ -116,8 +120,8 @@ async def test_a_home_at_work_and_the_same_home_at_rest_violate_nothing(tmp_path
     resting = await look(home, daemon=False)
     for report in (working, resting):
         assert [each.sentence for each in report.violations] == []
-        assert report.read == 2
-        assert report.unread == {}
+        assert len(report.heard.inputs) == 2
+        assert report.heard.unread == {}
 
 
 FIRST = "(SELECT min(id) FROM actor_inputs WHERE status = 'answered')"
@@ -160,10 +164,9 @@ PLANTED = {
     "envelope_is_one": "UPDATE actor_inputs SET envelope = replace(envelope, 'SAY', '</SAY>');",
     "states_are_known": "UPDATE tasks SET status = 'somehow' WHERE id = 't1';",
     "decided_before_sent": "UPDATE approvals SET sent_at = 5, decided_at = NULL;",
-    "decision_in_ledger": """
-        UPDATE approvals SET decided_by = 'owner', decided_at = 9e15;
-        UPDATE ledger SET approval_id = 'a-other';
-    """,
+    "decision_in_ledger": "UPDATE approvals SET decided_by = 'rule r9' WHERE id = 'a1';",
+    "ledger_is_whole": "UPDATE ledger SET at = at + 1 WHERE seq = 1;",
+    "done_as_decided": "UPDATE approvals SET status = 'declined' WHERE id = 'a1';",
     "nothing_decided_by_waiting": "UPDATE approvals SET status = 'pending', decided_at = 5;",
     "pending_in_a_turn": PENDING,
     "pending_is_answerable": PENDING + "UPDATE sessions SET engine_id = 'engine-other';",
@@ -205,6 +208,124 @@ async def test_a_planted_violation_of_rows_is_caught(home, name):
     assert all(each.invariant == known.invariant and each.ids for each in caught)
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "DELETE FROM ledger;",
+        "DELETE FROM ledger WHERE kind = 'decided';",
+        "UPDATE ledger SET entry_json = json_set(entry_json, '$.decision', 'declined');",
+        "UPDATE ledger SET entry_json = json_set(entry_json, '$.by', 'nobody');",
+        "UPDATE ledger SET entry_json = 'words';",
+        "UPDATE approvals SET decided_at = 1, rule_id = 'r9' WHERE id = 'a1';",
+    ],
+)
+async def test_a_decision_of_which_the_ledger_tells_nothing_or_else_is_caught(home, script):
+    await plant(home, script)
+    found = (await look(home, daemon=False)).violations
+    assert "decision_in_ledger" in {each.check for each in found}
+
+
+async def test_a_decision_from_before_there_was_a_ledger_has_no_entry(home):
+    await plant(home, "UPDATE approvals SET before_ledger = 1; DELETE FROM ledger;")
+    assert (await look(home, daemon=False)).violations == []
+
+
+BEGUN = """
+    INSERT INTO messages (id, source, direction, kind, sender, target, body, status, task_id,
+        created_at)
+    SELECT 'm-begun', 'daemon', 'inbound', 'task', 'manager0', 'worker1', 'go', 'closed', 't2', {0}
+    FROM tasks WHERE id = 't1';
+    INSERT INTO deliveries (id, message_id, sink, status, created_at, updated_at)
+    VALUES ('d-begun', 'm-begun', 'room', 'confirmed', 1, 1);
+    UPDATE tasks SET status = 'done', closed_at = updated_at + 9 WHERE id = '{1}';
+"""
+
+
+@pytest.mark.parametrize(
+    ("begun", "done", "report", "early"),
+    [
+        ("updated_at + 1", "t2", "kept", True),  # t1 waits for its manager all the time
+        ("updated_at + 1", "t1", "none", True),  # t1 was done only afterwards
+        ("updated_at + 1", "t1", "kept", False),  # and was reported before: it was opened again
+        ("updated_at + 10", "t1", "none", False),
+    ],
+)
+async def test_a_task_that_began_too_early_is_caught_whatever_has_become_of_it(
+    home, begun, done, report, early
+):
+    if report == "none":
+        await plant(home, "UPDATE messages SET task_id = NULL WHERE kind = 'report';")
+    await plant(home, BEGUN.format(begun, done))
+    found = {each.check for each in (await look(home, daemon=False)).violations}
+    assert found == ({"not_before_its_dependencies"} if early else set())
+
+
+def rewrite(home: Home, change) -> None:
+    """Change every item of every history; ``None`` takes it away."""
+    for file in home.scripted.glob("*.jsonl"):
+        kept = []
+        for line in map(json.loads, file.read_text().splitlines()):
+            if line["kind"] == "item":
+                line["data"] = change(line["data"])
+            if line.get("data", True):
+                kept.append(json.dumps(line))
+        file.write_text("\n".join(kept) + "\n")
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+async def test_what_is_called_seen_and_stands_in_no_history_is_caught(home, daemon):
+    rewrite(home, lambda data: None if data["type"] == "user_message" else data)
+    found = (await look(home, daemon=daemon)).violations
+    assert {each.check for each in found} == {"seen_stands"}
+    assert {each.invariant for each in found} == {2}
+    assert len(found) > 2
+
+
+async def test_what_a_recovery_tells_of_stands_where_the_recovery_does(home):
+    """As an input does that went down with a thread which no door finds any more."""
+    await plant(
+        home,
+        f"""
+        INSERT INTO actor_inputs (id, actor_id, message_id, mode, status, recovers_json, thread_id,
+            turn_id, attempts, created_at)
+        SELECT 'i-lost', actor_id, message_id, mode, 'answered', '[]', thread_id, turn_id, 1, 1
+        FROM actor_inputs WHERE id = {FIRST};
+        """,
+    )
+    found = (await look(home, daemon=False)).violations
+    assert "seen_stands" in {each.check for each in found}
+    await plant(home, f"UPDATE actor_inputs SET recovers_json = '[\"i-lost\"]' WHERE id = {FIRST};")
+    found = (await look(home, daemon=False)).violations
+    assert "seen_stands" not in {each.check for each in found}
+
+
+async def test_a_turn_that_runs_may_be_ahead_of_its_history(home):
+    await plant(home, "UPDATE turns SET status = 'in_progress';")
+    rewrite(home, lambda data: None if data["type"] == "user_message" else data)
+    found = (await look(home, daemon=False)).violations
+    assert "seen_stands" not in {each.check for each in found}
+
+
+async def test_what_was_declined_though_it_was_accepted_is_caught(home):
+    declined = {"status": "declined", "exit_code": None}
+    rewrite(home, lambda data: data | declined if data["type"] == "command" else data)
+    (caught,) = (await look(home, daemon=False)).violations
+    assert (caught.check, caught.ids[0]) == ("done_as_decided", "a1")
+
+
+async def test_an_input_that_two_threads_have_heard_is_caught(home):
+    first, second = sorted(home.scripted.glob("*.jsonl"), key=lambda path: path.stat().st_size)
+    said = next(
+        line
+        for line in second.read_text().splitlines()
+        if json.loads(line).get("data", {}).get("client_id")
+    )
+    first.write_text(f"{first.read_text()}{said}\n")
+    (caught,) = (await look(home, daemon=False)).violations
+    assert caught.check == "said_once"
+    assert {first.stem, second.stem} < set(caught.ids)
+
+
 async def test_an_epoch_that_went_back_is_caught(home):
     await plant(home, "UPDATE daemon SET epoch = 0;")
     assert "epoch_rises" in {each.check for each in (await look(home, daemon=False)).violations}
@@ -233,7 +354,7 @@ async def test_a_history_that_cannot_be_read_is_told_and_is_no_violation(home):
     broken.write_text("no json\n")
     report = await look(home, daemon=False)
     assert report.violations == []
-    assert (report.read, set(report.unread)) == (0, {gone.stem, broken.stem})
+    assert (report.heard.inputs, set(report.heard.unread)) == ({}, {gone.stem, broken.stem})
 
 
 async def test_a_history_that_is_just_being_written_is_left_alone(home):
@@ -291,6 +412,6 @@ async def test_a_socket_that_nobody_knows_is_caught(home, monkeypatch):
 
 
 def test_every_check_has_a_violation_that_is_planted_here():
-    elsewhere = {"said_once", "no_stray_process", "no_stray_socket"}
+    elsewhere = {"said_once", "seen_stands", "no_stray_process", "no_stray_socket"}
     assert {each.name for each in EVERY} == set(PLANTED) | elsewhere
     assert {each.invariant for each in EVERY} == set(range(1, 12))

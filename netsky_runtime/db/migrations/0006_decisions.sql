@@ -32,3 +32,6 @@ CREATE INDEX approvals_lost_open ON approvals (number)
     WHERE status = 'lost' AND asked_again_input = '';
 -- Which of the lost ones a new question of the same actor repeats.
 CREATE INDEX approvals_lost_of ON approvals (actor_id, number) WHERE status = 'lost';
+-- Whether it was decided when there was no ledger yet.
+ALTER TABLE approvals ADD COLUMN before_ledger INTEGER NOT NULL DEFAULT 0;
+UPDATE approvals SET before_ledger = 1 WHERE decided_by <> '';
