@@ -45,9 +45,11 @@ class Fleet:
         self._supervisor = supervisor
         self._runners: dict[str, ActorRunner] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ending: dict[str, bool] = {}
+        """Whose runners were told to end and have not yet; whether each is wanted again."""
         self._watched: frozenset[str] = frozenset()
         self._listened: set[str] = set()
-        self._draining = False
+        self._draining = self._closed = False
         self._turnstile = asyncio.Semaphore(AT_ONCE)
         self._only: frozenset[str] | None = None
 
@@ -56,7 +58,7 @@ class Fleet:
 
         The others' messages then wait in the database for a netsky that serves them.
         """
-        self._only = only
+        self._only, self._closed = only, False
         for standing in await self._kit.database.read(standings.all_):
             if decide(standing) is not Duty.REST:
                 self.wake(standing.actor.id)
@@ -80,12 +82,17 @@ class Fleet:
         return self._only is None or actor_id in self._only
 
     def wake(self, actor_id: str) -> None:
-        """Let an actor look at its queue; one that has no runner yet gets it."""
-        if actor_id == OWNER or not self.serves(actor_id):
+        """Let an actor look at its queue; one that has no runner yet gets it.
+
+        One whose runner is being ended gets the next when that has ended, however long it takes.
+        """
+        if actor_id == OWNER or self._closed or not self.serves(actor_id):
             return
         if actor_id not in self._runners:
             self._launch(actor_id)
         self._runners[actor_id].wake()
+        if actor_id in self._ending:
+            self._ending[actor_id] = True
 
     def wake_all(self) -> None:
         """Let everybody that is at work look at its queue."""
@@ -101,7 +108,9 @@ class Fleet:
         )
         runner.seat.closing = self._draining
         self._runners[actor_id] = runner
-        self._tasks[actor_id] = self._supervisor.spawn(f"runner of {actor_id}", self._run(runner))
+        task = self._supervisor.spawn(f"runner of {actor_id}", self._run(runner))
+        self._tasks[actor_id] = task
+        task.add_done_callback(lambda _: self._forget(runner))  # it may end before it begins
 
     async def _run(self, runner: ActorRunner) -> None:
         """Serve the actor until it is stopped; one that is parked, until its thread is lost."""
@@ -117,10 +126,17 @@ class Fleet:
                 elif not runner.seat.wake.is_set():
                     return  # nobody woke it since it was looked up: whoever does starts anew
         finally:
-            runner.attached.set()
-            if self._runners.get(actor_id) is runner:
-                del self._runners[actor_id]
-                del self._tasks[actor_id]
+            self._forget(runner)
+
+    def _forget(self, runner: ActorRunner) -> None:
+        """Leave the actor's place to its next runner, and begin that if it was asked for."""
+        runner.attached.set()
+        actor_id = runner.seat.actor_id
+        if self._runners.get(actor_id) is runner:
+            del self._runners[actor_id]
+            del self._tasks[actor_id]
+            if self._ending.pop(actor_id, False):
+                self.wake(actor_id)
 
     async def _serve(self, runner: ActorRunner) -> None:
         try:
@@ -221,8 +237,10 @@ class Fleet:
         self._kit.log("warning", "thread is attached anew", {"actor": actor_id, "reason": reason})
         if runner is not None:
             runner.renew = reason
-            await self._end_runners([actor_id])
-        self.wake(actor_id)
+        ending = self._cancel([actor_id])
+        self.wake(actor_id)  # before anything is waited for: whoever asks may give up
+        if ending:
+            await asyncio.wait(ending, timeout=REATTACH_SECONDS)
         await self._bring(actor_id)
         return runner is not None and runner.renewed
 
@@ -346,18 +364,27 @@ class Fleet:
 
     async def close(self) -> None:
         """Let go of every thread. Turns go on where the runtime survives netsky."""
+        self._closed = True
         await self._end_runners(list(self._runners))
 
     async def _interrupt_and_wait(self, actor_ids: list[str]) -> None:
         seats = [self._runners[name].seat for name in actor_ids if name in self._runners]
         await interrupts.interrupt_and_wait(seats, kit=self._kit, supervisor=self._supervisor)
 
-    async def _end_runners(self, actor_ids: list[str]) -> None:
-        tasks = [self._tasks[actor_id] for actor_id in actor_ids if actor_id in self._tasks]
-        for task in tasks:
-            task.cancel()
+    async def _end_runners(self, actor_ids: Sequence[str]) -> None:
+        tasks = self._cancel(actor_ids)
         if tasks:
             await asyncio.wait(tasks, timeout=END_SECONDS)
+
+    def _cancel(self, actor_ids: Sequence[str]) -> Sequence[asyncio.Task[None]]:
+        """Tell runners to end. Letting go of a mute thread takes its time: they may outlast it."""
+        tasks = []
+        for actor_id in actor_ids:
+            if actor_id in self._tasks:
+                tasks.append(self._tasks[actor_id])
+                tasks[-1].cancel()
+                self._ending[actor_id] = False
+        return tasks
 
     def _wake_all(self, actor_ids: frozenset[str]) -> None:
         for actor_id in actor_ids:

@@ -1,13 +1,19 @@
 """Threads that are let go of and attached anew on purpose, and actors that are parked."""
 
+import asyncio
+
 import pytest
 
+from netsky_runtime.agents import fleet as fleet_module
+from netsky_runtime.agents import runner
 from netsky_runtime.codex.base import Capabilities
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
+from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.db import actors, sessions
 from netsky_runtime.errors import Conflict, NotFound, Refused
 from netsky_runtime.states import ActorStatus, InputStatus, SessionState
 from tests.support.crew import crew
+from tests.support.fakes import settle
 
 
 async def session_of(fleet, actor_id="manager0"):
@@ -83,3 +89,48 @@ async def test_a_parked_actor_gets_no_work_until_it_is_resumed(tmp_path):
         assert (left.status, left.attempts) == (InputStatus.QUEUED, 0)
         await fleet.fleet.resume_actor("manager0")
         assert (await fleet.reply_to(waiting)).body == "later"
+
+
+@pytest.mark.parametrize("gives_up", [False, True])
+async def test_an_actor_whose_thread_does_not_let_go_is_attached_anew_once_it_has(
+    tmp_path, monkeypatch, gives_up
+):
+    """An engine that does not answer: letting go of it outlasts whoever asked for it."""
+    monkeypatch.setattr(fleet_module, "REATTACH_SECONDS", 0.05)
+    monkeypatch.setattr(fleet_module, "END_SECONDS", 0.05)
+    monkeypatch.setattr(runner, "CLOSE_SECONDS", 60.0)
+    letting_go, gone = asyncio.Event(), asyncio.Event()
+    real = ScriptedSession.close
+
+    async def deaf(self):
+        letting_go.set()
+        await gone.wait()
+        await real(self)
+
+    async with crew(tmp_path) as fleet:
+        asked = await fleet.send("ASK[make] SAY[made]")
+        question = await fleet.question()
+        before = fleet.fleet.session_of("manager0")
+        with monkeypatch.context() as mute:
+            mute.setattr(ScriptedSession, "close", deaf)
+            again = asyncio.ensure_future(fleet.fleet.reattach("manager0", "no word for long"))
+            async with asyncio.timeout(5):
+                await letting_go.wait()
+                if gives_up:
+                    again.cancel()
+                await asyncio.wait([again])
+            gone.set()
+        async with asyncio.timeout(5):
+            while fleet.fleet.session_of("manager0") in {None, before}:
+                await settle()
+        await fleet.decide(question)
+        assert (await fleet.reply_to(asked)).body == "made"
+
+
+async def test_an_actor_whose_runner_is_ended_before_it_begins_gets_another(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.fleet.close()
+        await fleet.fleet.start()
+        await fleet.fleet.close()
+        await fleet.fleet.start()
+        assert (await fleet.reply_to(await fleet.send("SAY[here]"))).body == "here"

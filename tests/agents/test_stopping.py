@@ -87,6 +87,7 @@ async def test_what_was_being_sent_when_its_actor_was_stopped_blocks_nothing_lat
     async with crew(tmp_path) as fleet:
         await fleet.hire("SAY[one]")
         await fleet.until(reported)
+        await fleet.until(all_heard)
         with monkeypatch.context() as slow:
             slow.setattr(ScriptedSession, "submit", hang)
             cut = await fleet.send("SAY[cut]", to="worker1")
