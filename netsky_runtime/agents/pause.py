@@ -63,7 +63,7 @@ class Pauses:
         async def body(tx: Tx) -> Pause | None:
             before = await pauses.last(tx, PauseKind.LIMIT)
             known = before.resumes_at if before is not None else None
-            if known is not None and found.resets_at - known < SAME_MS:
+            if known is not None and abs(found.resets_at - known) < SAME_MS:
                 return None
             return await pauses.begin(
                 tx, PauseKind.LIMIT, found.name, resumes_at=found.resets_at, now=now

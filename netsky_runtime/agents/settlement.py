@@ -60,6 +60,7 @@ async def settle_in(
         completed_at=ended.completed_at,
         error=ended.error,
         final_text=final_text(items),
+        stopped_by=because,
     )
     await approval_ends.turn_over(
         tx,
@@ -93,9 +94,12 @@ async def _goes_on(kit: Kit, tx: Tx, turn: Turn, known: Turn | None, *, now: int
 
     Its inputs were consumed, so they are not sent again: a recovery input waits in their place.
     """
-    if turn.status is TurnStatus.FAILED and turn.stopped_by:
-        await kit.pauses.limited(tx, at=turn.completed_at or now)
-        return turn.stopped_by
+    if turn.status is TurnStatus.FAILED:
+        over = known is not None and known.status is not TurnStatus.IN_PROGRESS
+        if turn.stopped_by and not over:  # later looks pause no more: the owner may have ended it
+            await kit.pauses.limited(tx, at=turn.completed_at or now)
+        # Not every door's history tells why it failed, so what was recorded at its end counts.
+        return turn.stopped_by or (known.stopped_by if known is not None and over else "")
     if turn.status is TurnStatus.INTERRUPTED and known is not None:
         return known.stopped_by
     return ""

@@ -28,7 +28,7 @@ ON CONFLICT (thread_id, id) DO UPDATE SET actor_id = excluded.actor_id,
     started_at = min(started_at, excluded.started_at)
 """
 _COMPLETE = """
-UPDATE turns SET status = ?, completed_at = ?, error = ?, final_text = ?
+UPDATE turns SET status = ?, completed_at = ?, error = ?, final_text = ?, stopped_by = ?
 WHERE thread_id = ? AND id = ?
 """
 _GET = "SELECT * FROM turns WHERE thread_id = ? AND id = ?"
@@ -50,7 +50,6 @@ _STOP_FOR = """
 UPDATE turns SET stopped_by = CASE stopped_by WHEN '' THEN ?1 ELSE stopped_by END
 WHERE status = 'in_progress' AND (?2 IS NULL OR actor_id = ?2) RETURNING *
 """
-_FAILED_FOR = "UPDATE turns SET stopped_by = ? WHERE thread_id = ? AND id = ?"
 _ASK_STOP = """
 UPDATE turns SET error = ? WHERE thread_id = ? AND id = ? AND status = 'in_progress'
 """
@@ -84,11 +83,14 @@ async def complete(
     completed_at: int | None,
     error: str = "",
     final_text: str = "",
+    stopped_by: str = "",
 ) -> None:
-    """Record how a turn ended; ``completed_at`` is ``None`` when a crash cut it."""
-    await rows.many(
-        tx, _COMPLETE, status.value, completed_at, error, final_text, thread_id, turn_id
-    )
+    """Record how a turn ended; ``completed_at`` is ``None`` when a crash cut it.
+
+    ``stopped_by`` says why it is to go on all the same, when it is.
+    """
+    values = (status.value, completed_at, error, final_text, stopped_by)
+    await rows.many(tx, _COMPLETE, *values, thread_id, turn_id)
 
 
 async def cut(tx: Tx, thread_id: str, *, known: Iterable[str], reason: str) -> tuple[str, ...]:
@@ -108,11 +110,6 @@ async def stop_for(tx: Tx, why: str, *, actor_id: str | None = None) -> tuple[Tu
     They go on by a recovery input once the reason is gone.
     """
     return tuple(row_to_turn(row) for row in await rows.many(tx, _STOP_FOR, why, actor_id))
-
-
-async def failed_for(tx: Tx, thread_id: str, turn_id: str, why: str) -> None:
-    """Note why a turn failed that is to go on once the reason is gone."""
-    await rows.many(tx, _FAILED_FOR, why, thread_id, turn_id)
 
 
 async def ask_stop(tx: Tx, thread_id: str, turn_id: str) -> None:

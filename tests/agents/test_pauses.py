@@ -1,6 +1,7 @@
 """Pauses of the fleet: by the owner and by Codex's limits, and how it begins again."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -199,6 +200,53 @@ async def test_a_limit_that_netsky_did_not_hear_of_is_found_in_history(tmp_path,
         recovered = await fleet.database.read(lambda tx: inputs.recovered_by(tx, ids))
         assert recovered == (posted.input.id,)
         assert "was not told" in (await hold_of(fleet)).reason
+
+
+async def test_a_limited_turn_goes_on_though_the_threads_history_does_not_tell_the_limit(
+    tmp_path, monkeypatch
+):
+    real = ScriptedSession.history
+
+    async def history(self):
+        return tuple(replace(turn, usage_limit=False) for turn in await real(self))
+
+    monkeypatch.setattr(ScriptedSession, "history", history)
+    async with crew(tmp_path) as fleet:
+        posted = await fleet.send("LIMIT3600 SAY[done]")
+        ids = [posted.input.id]
+        await fleet.until(lambda tx: inputs.recovered_by(tx, ids))
+        await fleet.fleet.reconcile("manager0")
+        original = await fleet.input(posted)
+        assert original.status is InputStatus.SEEN
+        assert original.reason == "its turn was ended by Codex's usage limit"
+    async with crew(tmp_path) as fleet:
+        await fleet.fleet.settled(seconds=5)
+        assert (await fleet.input(posted)).status is InputStatus.SEEN
+        await fleet.pauses.unpause()
+        assert (await fleet.reply_to(posted)).body == "done"
+
+
+async def test_a_limits_pause_that_the_owner_ended_does_not_begin_again_by_another_look(tmp_path):
+    async with crew(tmp_path) as fleet:
+        posted = await fleet.send("LIMIT3600 SAY[done]")
+        ids = [posted.input.id]
+        await fleet.until(lambda tx: inputs.recovered_by(tx, ids))
+        await fleet.fleet.park("manager0", "its recovery waits")
+        assert await fleet.pauses.unpause()
+        await fleet.fleet.reconcile("manager0")
+        assert await hold_of(fleet) is None
+    async with crew(tmp_path) as fleet:  # which was not told when the limit resets
+        await fleet.fleet.resume_actor("manager0")
+        assert (await fleet.reply_to(posted)).body == "done"
+
+
+async def test_a_limit_that_resets_sooner_than_one_whose_pause_was_ended_pauses_too(tmp_path):
+    async with crew(tmp_path) as fleet:
+        now = fleet.clock.now()
+        await notice(fleet, 100, now + 7 * 24 * HOUR * 1_000)
+        await fleet.pauses.unpause()
+        await notice(fleet, 100, now + HOUR * 1_000)
+        assert (await hold_of(fleet)).until == now + HOUR * 1_000
 
 
 async def test_after_a_pause_actors_begin_one_after_the_other_and_manager0_first(tmp_path, clock):

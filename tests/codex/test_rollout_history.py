@@ -81,6 +81,28 @@ def test_an_item_that_never_ended_is_as_it_began(tmp_path: Path) -> None:
     assert turn.items[0].data["status"] == "in_progress"
 
 
+@pytest.mark.parametrize("where", ["in the line of its end", "in a line before"])
+def test_a_turn_that_the_accounts_limit_ended_says_so(tmp_path: Path, where: str) -> None:
+    limit = {"message": "You've hit your limit.", "codex_error_info": "usage_limit_exceeded"}
+    before = where == "in a line before"
+    end = {} if before else {"error": limit}
+    lines = [
+        line("event_msg/task_started", turn_id="t"),
+        *([line("event_msg/error", **limit)] if before else []),
+        line("event_msg/task_complete", turn_id="t", **end),
+        line("event_msg/task_started", turn_id="u"),
+        line("event_msg/error", message="The stream broke.", codex_error_info="other"),
+        line("event_msg/task_complete", turn_id="u"),
+    ]
+    file = tmp_path / "rollout.jsonl"
+    file.write_bytes(b"\n".join(lines) + b"\n")
+
+    limited, failed = read_history(file, running=False)
+
+    assert [limited.status, failed.status] == [TurnStatus.FAILED] * 2
+    assert [limited.usage_limit, failed.usage_limit] == [True, False]
+
+
 def test_a_rollout_that_cannot_be_read_is_said_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(HistoryUnavailable) as gone:
         read_history(tmp_path / "rollout.jsonl", running=False)

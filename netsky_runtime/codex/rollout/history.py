@@ -24,6 +24,7 @@ class _Turn:
     status: TurnStatus = TurnStatus.IN_PROGRESS
     completed_at: int | None = None
     error: str = ""
+    usage_limit: bool = False
     items: dict[str, HistoricItem] = field(default_factory=dict)
 
     def historic(self, *, running: bool) -> HistoricTurn:
@@ -35,6 +36,7 @@ class _Turn:
             completed_at=self.completed_at,
             error=self.error,
             items=tuple(self.items.values()),
+            usage_limit=self.usage_limit,
         )
 
 
@@ -63,6 +65,7 @@ def fold(events: Iterable[CodexEvent], *, running: bool) -> tuple[HistoricTurn, 
             turn.status = TurnStatus(event.data["status"])
             turn.completed_at = event.data["completed_at"]
             turn.error = event.data["error"]
+            turn.usage_limit = bool(event.data.get("usage_limit"))
         elif event.kind in _ITEMS:
             turn.items.pop(event.item_id, None)  # in the order in which they ended
             turn.items[event.item_id] = HistoricItem(

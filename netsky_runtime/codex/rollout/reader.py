@@ -150,7 +150,9 @@ class RolloutReader:
         if not error and turn and self._untold_failure(turn, payload):
             error = _UNTOLD
         status = TurnStatus.FAILED if error else TurnStatus.COMPLETED
-        return self._over(payload, status, error)
+        # 0.163 tells the kind of an error here alone, others in a line before.
+        limited = limits.is_usage_limit(payload.get("error")) or bool(turn and turn.limited)
+        return self._over(payload, status, error, limited=limited)
 
     def _aborted(self, payload: Payload) -> list[CodexEvent]:
         told = []
@@ -162,7 +164,9 @@ class RolloutReader:
             ]
         return [*told, *self._over(payload, TurnStatus.INTERRUPTED, "")]
 
-    def _over(self, payload: Payload, status: TurnStatus, error: str) -> list[CodexEvent]:
+    def _over(
+        self, payload: Payload, status: TurnStatus, error: str, *, limited: bool = False
+    ) -> list[CodexEvent]:
         turn_id = text(payload.get("turn_id")) or self.turn_id
         if turn_id == self.turn_id:
             self._turn = None
@@ -170,6 +174,7 @@ class RolloutReader:
             "status": status.value,
             "error": error,
             "completed_at": moment(payload.get("completed_at")) or self._at,
+            "usage_limit": limited,
         }
         return [self._event(EventKind.TURN_COMPLETED, data, turn_id)]
 
@@ -282,9 +287,9 @@ class RolloutReader:
 
     def _error(self, payload: Payload) -> list[CodexEvent]:
         message = _error_text(payload)
-        if self._turn is not None:
-            self._turn.error = message
         limited = limits.is_usage_limit(payload)
+        if self._turn is not None:
+            self._turn.error, self._turn.limited = message, limited
         data = {"message": message, "will_retry": False, "usage_limit": limited}
         return [self._event(EventKind.ERROR, data, self.turn_id)]
 

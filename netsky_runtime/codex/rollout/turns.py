@@ -17,6 +17,8 @@ class OpenTurn:
     cwd: str = ""
     error: str = ""
     """The last error that is not tried again."""
+    limited: bool = False
+    """Whether that was the account's limit."""
     heard: bool = False
     """Whether the model has answered since it was last told something."""
     thought: tuple[str, str] | None = None
