@@ -114,12 +114,11 @@ class StorageWatch:
 
     async def _keep_looking(self) -> None:
         own = await asyncio.to_thread(self._file)
-        epoch = await self._database.read(daemon_row.epoch)
         while True:
             await self._clock.sleep(LOOK_SECONDS)
             self._compare(own, await asyncio.to_thread(self._file))
             with suppress(NetskyError, sqlite3.Error):
-                if await self._database.read(daemon_row.epoch) != epoch:
+                if await self._database.read(daemon_row.epoch) != self._database.epoch:
                     await self._database.write(daemon_row.epoch)  # and meets the fence
 
     def _compare(self, own: tuple[int, int] | None, there: tuple[int, int] | None) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-from contextlib import contextmanager
+import sqlite3
+from contextlib import closing, contextmanager
 
 import pytest
 
 from netsky_runtime import storage_watch
 from netsky_runtime.db import events, inputs, trouble
+from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import DatabaseError
 from netsky_runtime.states import InputStatus
+from netsky_runtime.supervise import Supervisor
+from tests.support.fakes import ManualClock
 from tests.test_daemon import daemon, until
 
 PATIENCE = 20.0
@@ -164,6 +168,40 @@ async def test_a_database_that_was_taken_away_is_told_and_written_again_when_it_
         aside.rename(path)
         await in_trouble(running, "ok")
         assert (await send(running, "SAY[hello]"))["input_id"]
+
+
+async def test_a_look_at_the_database_that_fails_is_not_the_last(tmp_path, monkeypatch):
+    clock, failures = ManualClock(), []
+    async with asyncio.timeout(PATIENCE):
+        database = await Database.open(tmp_path / "meta.db", backups=tmp_path, clock=clock)
+        read, lost = database.read, asyncio.Event()
+        await database.own(pid=os.getpid(), now=1, lost=lost.set)
+        monkeypatch.setattr(database, "read", failing)
+        watch = storage_watch.StorageWatch(
+            database=database,
+            clock=clock,
+            log=lambda *_: None,
+            tell=lambda *_: None,
+            facts_waiting=lambda: 0,
+        )
+        supervisor = Supervisor(report=lambda *failed: failures.append(failed))
+        try:
+            supervisor.spawn("watch", watch.run())
+            await clock.pass_next()
+            monkeypatch.setattr(database, "read", read)
+            with closing(sqlite3.connect(database.path)) as other:
+                other.execute("UPDATE daemon SET epoch = epoch + 1")
+                other.commit()
+            while not lost.is_set():
+                await clock.pass_next()
+        finally:
+            await supervisor.close()
+            await database.close()
+        assert failures == []
+
+
+async def failing(_body):
+    raise DatabaseError("It took longer than 30 s.")
 
 
 async def test_an_idle_daemon_finds_out_that_another_has_the_home(tmp_path):

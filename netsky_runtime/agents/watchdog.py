@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from netsky_runtime.agents.restart_policy import AT_ONCE
 from netsky_runtime.agents.rungs import Climb, Patience, due
 from netsky_runtime.db import rungs, turns, views
 from netsky_runtime.errors import NetskyError
@@ -64,13 +65,17 @@ class Watchdog:
         self._climbs: dict[str, Climb] = {}
         self._busy: set[str] = set()
         self._stored: dict[str, int] = {}
+        self._left = False
+        """Whether it is written down where an earlier netsky ended."""
+        self._comparing = asyncio.Semaphore(AT_ONCE)
         self._every = min(LOOK_SECONDS, patience.turn / 4, patience.command / 4)
 
     async def run(self) -> None:
         """Look until cancelled."""
-        await self._ladder.leave()
         before = self._moment()
         while True:
+            if not self._left:
+                await self._guarded("", self._leave())
             await self._clock.sleep(self._every)
             after = self._moment()
             gap = between(before, after, expected=self._every)
@@ -78,6 +83,10 @@ class Watchdog:
             if gap:
                 self._after(gap)
             self._look()
+
+    async def _leave(self) -> None:
+        await self._ladder.leave()
+        self._left = True
 
     def _moment(self) -> Moment:
         return Moment(
@@ -116,7 +125,7 @@ class Watchdog:
         try:
             await work
         except (NetskyError, sqlite3.Error) as error:
-            fields = {"actor": actor_id, "error": str(error)}
+            fields = {"actor": actor_id, "error": str(error)} if actor_id else {"error": str(error)}
             self._log("error", "watchdog could not do its work", fields)
         finally:
             self._busy.discard(actor_id)
@@ -205,11 +214,12 @@ class Watchdog:
                 self._begin(actor_id, self._compare(actor_id))
 
     async def _compare(self, actor_id: str) -> None:
-        try:
-            async with asyncio.timeout(RECONCILE_SECONDS):
-                await self._fleet.reconcile(actor_id)
-        except TimeoutError:
-            self._log("warning", "history was not read in time", {"actor": actor_id})
+        async with self._comparing:  # everybody's at once would be the next gap
+            try:
+                async with asyncio.timeout(RECONCILE_SECONDS):
+                    await self._fleet.reconcile(actor_id)
+            except TimeoutError:
+                self._log("warning", "history was not read in time", {"actor": actor_id})
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,11 @@ class Database:
         """How many transactions of this process have changed something."""
         return self._revision
 
+    @property
+    def epoch(self) -> int | None:
+        """The epoch of the home in which alone this process writes; ``None`` when in any."""
+        return self._epoch
+
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` on the loop after every commit that changed rows."""
         self._callbacks.append(callback)

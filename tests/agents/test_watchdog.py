@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 
 from netsky_runtime.agents.pulses import SIGNS, Pulses
+from netsky_runtime.agents.restart_policy import AT_ONCE
 from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.codex.base import ToolResult
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.db import inputs, rungs, sessions, vitals
+from netsky_runtime.errors import DatabaseError
 from netsky_runtime.states import InputStatus
 from tests.support.crew import crew
-from tests.support.fakes import ManualClock
+from tests.support.fakes import ManualClock, settle
 from tests.support.watched import passes, stored
 
 ITEM = {"type": "command", "command": "make"}
@@ -201,6 +203,61 @@ async def test_a_laptop_that_slept_climbs_no_ladder_and_everybody_is_reconciled(
         assert len(await rungs_of(fleet)) == 1
         (line,) = [line for line in fleet.lines if line[1] == "time was missed"]
         assert line[2] == {"seconds": 28_800.0, "clock set by": 0.0}
+
+
+async def test_after_a_gap_histories_are_read_some_at_a_time(tmp_path, monkeypatch):
+    clock = ManualClock()
+    laptop = Laptop(clock)
+    async with crew(tmp_path, clock=clock, boottime=laptop.boottime) as fleet:
+        everybody = [f"worker{number}" for number in range(3 * AT_ONCE)]
+        reads, go, done = [], asyncio.Event(), asyncio.Event()
+
+        async def reconcile(actor_id):
+            reads.append(actor_id)
+            if len(reads) == len(everybody):
+                done.set()
+            await go.wait()
+
+        monkeypatch.setattr(fleet.fleet, "attached", lambda: everybody)
+        monkeypatch.setattr(fleet.fleet, "wake", lambda _: None)
+        monkeypatch.setattr(fleet.fleet, "reconcile", reconcile)
+        fleet.watch()
+        await clock.until_sleeping()
+        laptop.slept = 3_600
+        await clock.advance(5)
+        await settle()
+        assert len(reads) == AT_ONCE
+        go.set()
+        async with asyncio.timeout(5):
+            await done.wait()
+        assert sorted(reads) == sorted(everybody)
+
+
+async def test_a_database_that_fails_at_the_start_does_not_end_the_watch(tmp_path, monkeypatch):
+    clock = ManualClock()
+    async with crew(tmp_path, clock=clock) as fleet:
+        ladder = fleet.watchdog._ladder
+        leave, tries = ladder.leave, []
+
+        async def fails_once():
+            tries.append(len(tries))
+            if len(tries) == 1:
+                raise DatabaseError("A transaction took longer than 30 s.")
+            await leave()
+
+        monkeypatch.setattr(ladder, "leave", fails_once)
+        await fleet.reached(await fleet.send("HANG"), InputStatus.SEEN)
+        fleet.watch()
+        for _ in range(100):
+            await clock.until_sleeping()
+            await stored(fleet)
+            if await rungs_of(fleet):
+                break
+            await passes(clock, 5)
+        assert len(await rungs_of(fleet)) == 1
+        assert tries == [0, 1]
+        (line,) = [line for line in fleet.lines if line[1] == "watchdog could not do its work"]
+        assert line[2] == {"error": "A transaction took longer than 30 s."}
 
 
 def seen_by(reconciled):
