@@ -66,8 +66,10 @@ class FactWriter:
         self._log = log
         self._queue: deque[_Waiting] = deque()
         self._filled = asyncio.Event()
-        self._drained = asyncio.Event()
-        self._drained.set()
+        self._went_on = asyncio.Event()
+        """Of everybody who waits for facts to be stored just now."""
+        self._accepted = 0
+        self._stored = 0
         self._room = asyncio.Event()
         self._room.set()
         self._sequence = 0
@@ -85,12 +87,14 @@ class FactWriter:
         if self._given_up:
             return
         self._queue.append((actor_id, self._name(event), event))
-        self._drained.clear()
+        self._accepted += 1
         self._filled.set()
 
     async def flush(self) -> None:
-        """Return when everything accepted so far is stored."""
-        await self._drained.wait()
+        """Return when everything accepted so far is stored, however much comes meanwhile."""
+        last = self._accepted
+        while self._stored < last and not self._given_up:
+            await self._went_on.wait()
 
     async def run(self) -> None:
         """Store until cancelled; a failing database is retried, nothing accepted is dropped.
@@ -115,16 +119,22 @@ class FactWriter:
             failing = False
             for _ in batch:
                 self._queue.popleft()
+            self._stored += len(batch)
             self._room.set()
             if not self._queue:
                 self._filled.clear()
-                self._drained.set()
+            self._tell()
 
     def _give_up(self) -> None:
         self._given_up = True
         self._queue.clear()
         self._room.set()
-        self._drained.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let everybody who waits for facts to be stored look whether theirs are."""
+        self._went_on.set()
+        self._went_on = asyncio.Event()
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         """Store a batch in order; one fact that no row can hold costs no other."""

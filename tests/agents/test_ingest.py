@@ -192,6 +192,46 @@ async def test_whoever_brings_facts_waits_only_when_there_is_no_room_at_all(tmp_
     assert [event.item_id for event in stored] == ["i0", "i1", "i2", "i3"]
 
 
+async def test_a_flush_waits_for_no_fact_that_came_after_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest, "BATCH", 2)
+    async with opened(tmp_path) as database:
+        busy = Busy(database)
+        writer = FactWriter(
+            database=busy,
+            clock=SystemClock(),
+            log=lambda *_: None,
+            budgets=keeper(database, SystemClock()),
+        )
+        busy.writer = writer
+        await writer.put("manager0", CodexEvent(EventKind.ITEM_COMPLETED, "th", 0, "u", "first"))
+        async with running(writer.run()), asyncio.timeout(5):
+            await writer.flush()
+            assert len(writer) > 0
+            busy.ends = True
+            await writer.flush()
+        stored = await database.read(lambda tx: events.recent(tx, "manager0", limit=99))
+    assert [event.item_id for event in stored] == ["first", *busy.came]
+
+
+class Busy:
+    """A database to which others have something new with every commit."""
+
+    ends = False
+
+    def __init__(self, database):
+        self._database = database
+        self.came = []
+
+    async def write(self, body, **then):
+        result = await self._database.write(body, **then)
+        if not self.ends:
+            self.came.append(f"i{len(self.came)}")
+            await self.writer.put(
+                "manager0", CodexEvent(EventKind.ITEM_COMPLETED, "th", 0, "u", self.came[-1])
+            )
+        return result
+
+
 async def test_every_word_of_a_blocked_screen_is_kept_and_none_replaces_anothers(tmp_path):
     """Threads without a name share none, and a thread is blocked more than once."""
     told = [
