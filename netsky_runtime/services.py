@@ -220,9 +220,9 @@ class Services:
         """Let every actor look at its queue."""
         self.fleet.wake_all()
 
-    async def interrupt(self, actor_id: str) -> str:
-        """Stop the actor's turn and return its id; raises what ``Fleet.interrupt`` does."""
-        return await self.fleet.interrupt(actor_id)
+    async def interrupt(self, actor_id: str, turn_id: str) -> str:
+        """Stop this turn of the actor and return its id; raises what ``Fleet.interrupt`` does."""
+        return await self.fleet.interrupt(actor_id, turn_id=turn_id)
 
     def session_of(self, actor_id: str) -> ThreadSession | None:
         """Return the actor's live thread."""

@@ -32,7 +32,7 @@ class TurnStopper:
     """Interrupts turns that are over a budget, once each."""
 
     def __init__(
-        self, *, supervisor: Supervisor, log: Log, interrupt: Callable[[str], Awaitable[str]]
+        self, *, supervisor: Supervisor, log: Log, interrupt: Callable[[str, str], Awaitable[str]]
     ) -> None:
         self._supervisor = supervisor
         self._log = log
@@ -41,19 +41,20 @@ class TurnStopper:
         """Actor to the last of its turns that was interrupted for a budget."""
 
     def __call__(self, actor_id: str, turn_id: str) -> None:
-        """Interrupt the actor's turn, unless that was done before."""
+        """Interrupt this turn of the actor, unless that was done before."""
         if self._stopped.get(actor_id) != turn_id:
             self._stopped[actor_id] = turn_id
             self._supervisor.spawn(f"budget of {actor_id}", self._stop(actor_id, turn_id))
 
     async def _stop(self, actor_id: str, turn_id: str) -> None:
         try:
-            await self._interrupt(actor_id)
-        except Conflict:
-            return  # it ended by itself, or its thread is not attached yet
+            await self._interrupt(actor_id, turn_id)
         except (NetskyError, RuntimeFailure) as error:
             # The next usage of the turn tries again; until then it goes on.
-            self._stopped.pop(actor_id, None)
+            if self._stopped.get(actor_id) == turn_id:
+                del self._stopped[actor_id]
+            if isinstance(error, Conflict):
+                return  # it ended by itself, or its thread is not attached yet
             fields = {"actor": actor_id, "turn": turn_id, "error": str(error)}
             self._log("error", "a turn over its budget could not be interrupted", fields)
 

@@ -52,11 +52,14 @@ async def interrupt(seat: Seat, thread: ThreadSession, turn_id: str) -> None:
         raise
 
 
-async def interrupt_running(seat: Seat) -> str:
-    """Stop the actor's turn and return its id. Raises ``Conflict`` when none runs."""
+async def interrupt_running(seat: Seat, *, only: str = "") -> str:
+    """Stop the actor's turn, be it any or ``only`` this one, and return its id.
+
+    Raises ``Conflict`` when it does not run.
+    """
     thread = seat.thread
     turn_id = thread.active_turn if thread else ""
-    if thread is None or not turn_id:
+    if thread is None or not turn_id or only not in {"", turn_id}:
         raise idle(seat.actor_id)
     try:
         await interrupt(seat, thread, turn_id)

@@ -6,7 +6,7 @@ from netsky_runtime.budgets import PARKED
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.db import actors, budgets, holds, inputs, messages, pauses, tasks, turns
 from netsky_runtime.db import settings as setting_rows
-from netsky_runtime.errors import NotFound, UsageError
+from netsky_runtime.errors import Conflict, NotFound, UsageError
 from netsky_runtime.records import OWNER
 from netsky_runtime.states import (
     ActorStatus,
@@ -73,9 +73,9 @@ async def test_a_turn_is_interrupted_once_for_its_budget(tmp_path, monkeypatch):
     async with crew(tmp_path, runtime=runtime) as fleet:
         real = fleet.fleet.interrupt
 
-        async def interrupt(actor_id):
+        async def interrupt(actor_id, *, turn_id):
             asked.append(actor_id)
-            return await real(actor_id)
+            return await real(actor_id, turn_id=turn_id)
 
         monkeypatch.setattr(fleet.fleet, "interrupt", interrupt)
         await fleet.budgets.set(ACTOR, "manager0", 10)
@@ -83,6 +83,35 @@ async def test_a_turn_is_interrupted_once_for_its_budget(tmp_path, monkeypatch):
         await recovery_of(fleet, posted)
         await fleet.facts.flush()
     assert asked == ["manager0"]
+
+
+async def test_a_turn_whose_thread_is_not_attached_yet_is_interrupted_at_its_next_usage(
+    tmp_path, monkeypatch
+):
+    asked = []
+    async with crew(tmp_path) as fleet:
+        real = fleet.fleet.interrupt
+
+        async def interrupt(actor_id, *, turn_id):
+            asked.append(turn_id)
+            if len(asked) == 1:
+                raise Conflict("manager0 has no running turn.")
+            return await real(actor_id, turn_id=turn_id)
+
+        monkeypatch.setattr(fleet.fleet, "interrupt", interrupt)
+        await fleet.budgets.set(ACTOR, "manager0", 10)
+        posted = await fleet.send("USE100 SLOW0.2 USE100 HANG")
+        await recovery_of(fleet, posted)
+    assert asked == [asked[0]] * 2
+
+
+async def test_a_turn_that_began_since_is_not_interrupted_for_the_one_that_overran(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.send("HANG")
+        (turn,) = await fleet.until(lambda tx: turns.running(tx, "manager0"))
+        with pytest.raises(Conflict):
+            await fleet.fleet.interrupt("manager0", turn_id="the one before")
+        assert await fleet.fleet.interrupt("manager0", turn_id=turn.id) == turn.id
 
 
 async def test_nothing_goes_past_a_budget_that_is_used_up_and_all_of_it_when_it_is_raised(tmp_path):

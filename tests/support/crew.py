@@ -107,7 +107,9 @@ class Crew:
             stop=TurnStopper(
                 supervisor=self.supervisor,
                 log=self.log,
-                interrupt=lambda actor_id: self.fleet.interrupt(actor_id),
+                interrupt=lambda actor_id, turn_id: self.fleet.interrupt(
+                    actor_id, turn_id=turn_id
+                ),
             ),
             log=self.log,
             wake=self.wake,
