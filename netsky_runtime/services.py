@@ -93,6 +93,7 @@ class Services:
             clock=clock,
             log=log,
             session_of=self.session_of,
+            wake=self.wake,
         )
         sessions = wiring.Sessions(
             settings=settings, door=lambda: self.runtimes.chosen, clock=clock, ids=ids

@@ -61,11 +61,13 @@ class ApprovalDesk:
         clock: Clock,
         log: Log,
         session_of: Callable[[str], ThreadSession | None],
+        wake: Callable[[str], None],
     ) -> None:
         self._database = database
         self._clock = clock
         self._log = log
         self._session_of = session_of
+        self._wake = wake
         self._talks: WeakKeyDictionary[ThreadSession, _Talk] = WeakKeyDictionary()
         self._sending: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -159,6 +161,7 @@ class ApprovalDesk:
             # The thread is not attached just now: Codex asks again when it is, and the stored
             # decision answers.
             self._log("info", "decision stored for later", {"approval": approval_id})
+            self._wake(decided.actor_id)
             return decided
         if not await self._send(session, approval_id):
             msg = f"Approval {approval_id} had been answered elsewhere before."

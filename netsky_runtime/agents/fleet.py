@@ -113,16 +113,15 @@ class Fleet:
         task.add_done_callback(lambda _: self._forget(runner))  # it may end before it begins
 
     async def _run(self, runner: ActorRunner) -> None:
-        """Serve the actor until it is stopped; one that is parked, until its thread is lost."""
-        actor_id, tried = runner.seat.actor_id, False
+        """Serve the actor until it is stopped; one that is parked, while a turn may run."""
+        actor_id, heard = runner.seat.actor_id, False
         try:
             while True:
                 runner.seat.wake.clear()
                 standing = await self._kit.database.read(lambda tx: standings.of(tx, actor_id))
                 active = standing.actor.status is ActorStatus.ACTIVE
-                if active or (decide(standing) is Duty.LISTEN and not tried):
-                    tried = True
-                    await self._serve(runner)
+                if active or (decide(standing) is Duty.LISTEN and not heard):
+                    heard = await self._serve(runner)
                 elif not runner.seat.wake.is_set():
                     return  # nobody woke it since it was looked up: whoever does starts anew
         finally:
@@ -138,7 +137,8 @@ class Fleet:
             if self._ending.pop(actor_id, False):
                 self.wake(actor_id)
 
-    async def _serve(self, runner: ActorRunner) -> None:
+    async def _serve(self, runner: ActorRunner) -> bool:
+        """Let the runner work; tell whether it came to its end."""
         try:
             await runner.run()
         except Exception as error:  # noqa: BLE001 - the one place where a bug in one
@@ -147,6 +147,8 @@ class Fleet:
             self._kit.log("error", "runner failed", fields)
             runner.seat.problem = f"internal error: {error}"
             await self._kit.clock.sleep(RESTART_SECONDS)
+            return False
+        return True
 
     def running(self) -> dict[str, str]:
         """Return actor to turn id for every turn that runs."""

@@ -36,7 +36,8 @@ class Duty(StrEnum):
     WORK = "work"
     """Attached, reconciled, and given what waits."""
     LISTEN = "listen"
-    """Attached and reconciled, so that what runs is heard to its end; given nothing."""
+    """Attached and reconciled, again when it is lost, so that what runs is heard to its end; given
+    nothing."""
     REST = "rest"
     """Left unattached."""
 

@@ -12,6 +12,7 @@ from netsky_runtime.agents.dispatch import Dispatcher
 from netsky_runtime.agents.listener import Listener
 from netsky_runtime.agents.move import carry_out
 from netsky_runtime.agents.reconcile import doubt, reconcile
+from netsky_runtime.agents.restart_policy import Duty, decide
 from netsky_runtime.agents.seat import Seat
 from netsky_runtime.codex.base import (
     HistoryUnavailable,
@@ -20,7 +21,7 @@ from netsky_runtime.codex.base import (
     ThreadSession,
     ThreadUnavailable,
 )
-from netsky_runtime.db import actors, respawns, sessions
+from netsky_runtime.db import actors, respawns, sessions, standings
 from netsky_runtime.errors import Conflict, NetskyError, Unhealthy
 from netsky_runtime.states import ActorStatus, SessionState
 
@@ -74,24 +75,24 @@ class ActorRunner:
         self.seat.wake.set()
 
     async def run(self) -> None:
-        """Serve until cancelled, or until the thread is lost and the actor parked."""
+        """Serve until cancelled, or until the thread is lost and let be."""
         failures = 0
         while True:
-            parked, began = False, self.seat.kit.clock.monotonic()
+            let_be, began = False, self.seat.kit.clock.monotonic()
             try:
                 async with self._turnstile:
                     await self._attach()
                 await self._serve()
             except ThreadGone as error:
                 await self._park(error)
-                parked = True
+                let_be = True
             except (RuntimeFailure, Unhealthy) as error:
-                parked = await self._lost(error)
+                let_be = await self._lost(error)
             finally:
                 self.attached.set()
                 self._refuse_move()
                 await self._let_go()
-            if parked:
+            if let_be:
                 return
             if self.seat.kit.clock.monotonic() - began > STEADY_SECONDS:
                 failures = 0
@@ -248,9 +249,10 @@ class ActorRunner:
         return self.renewed
 
     async def _lost(self, error: NetskyError) -> bool:
-        """Record why there is no thread just now; tell whether the actor is parked.
+        """Record why there is no thread just now; tell whether it is let be.
 
-        It is when its budget of losses is spent, or when it was before.
+        It is when the budget of losses is spent, which parks the actor, or when the actor was
+        parked before and nothing is left to be heard of it.
         """
         seat, kit = self.seat, self.seat.kit
         seat.problem = error.message
@@ -271,16 +273,17 @@ class ActorRunner:
                 why = kit.respawns.spent(losses, last=error.message)
             actor = await actors.require(tx, seat.actor_id)
             if actor.status is not ActorStatus.ACTIVE:
-                return True, ""
+                listens = decide(await standings.of(tx, actor.id)) is Duty.LISTEN
+                return bool(why) or not listens, ""
             if why:
                 await actors.set_status(tx, actor.id, ActorStatus.PARKED, reason=why, now=now)
             return bool(why), why
 
-        parked, why = await kit.database.write(body)
+        let_be, why = await kit.database.write(body)
         kit.log("warning", "thread lost", {"actor": seat.actor_id, "error": str(error)})
         if why:
             kit.log("error", "actor parked", {"actor": seat.actor_id, "reason": why})
-        return parked
+        return let_be
 
     @property
     def _counts(self) -> bool:

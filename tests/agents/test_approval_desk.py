@@ -231,6 +231,7 @@ async def test_a_thread_that_is_only_just_back_is_given_time_to_ask(tmp_path, mo
             clock=fleet.clock,
             log=fleet.log,
             session_of=lambda _actor: session,
+            wake=fleet.wake,
         )
 
         async def ask_late():
@@ -244,6 +245,22 @@ async def test_a_thread_that_is_only_just_back_is_given_time_to_ask(tmp_path, mo
             both.create_task(ask_late())
         assert (await fleet.reply_to(posted)).body == "made"
         assert (await fleet.approval(question)).status is ApprovalStatus.ACCEPTED
+
+
+async def test_whoever_asked_and_has_no_thread_just_now_is_woken_by_the_decision(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.send("ASK[make] SAY[made]")
+        question = await fleet.question()
+        woken = []
+        desk = ApprovalDesk(
+            database=fleet.database,
+            clock=fleet.clock,
+            log=fleet.log,
+            session_of=lambda _actor: None,
+            wake=woken.append,
+        )
+        await desk.decide(question.id, DecisionWord.ACCEPT, answer=None, decided_by="owner")
+        assert woken == ["manager0"]
 
 
 async def test_a_question_that_was_given_up_and_is_asked_all_the_same_waits_again(tmp_path):

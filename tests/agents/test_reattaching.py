@@ -134,3 +134,25 @@ async def test_an_actor_whose_runner_is_ended_before_it_begins_gets_another(tmp_
         await fleet.fleet.close()
         await fleet.fleet.start()
         assert (await fleet.reply_to(await fleet.send("SAY[here]"))).body == "here"
+
+
+async def test_a_parked_actor_is_attached_again_as_often_as_it_is_lost_while_its_turn_runs(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runner, "BACKOFF", (0.0,))
+    async with crew(tmp_path) as fleet:
+        asked = await fleet.send("ASK[make] SAY[made]")
+        question = await fleet.question()
+        await fleet.fleet.park("manager0", "its budget is spent")
+        for _ in range(3):
+            before = fleet.fleet.session_of("manager0")
+            before.lost("the connection was lost")  # what carries the thread lives on
+            async with asyncio.timeout(5):
+                while fleet.fleet.session_of("manager0") in {None, before}:
+                    await settle()
+        await fleet.decide(question)
+        assert (await fleet.reply_to(asked)).body == "made"
+        fleet.fleet.session_of("manager0").lost("the connection was lost")
+        async with asyncio.timeout(5):
+            while fleet.fleet._runners:  # nothing is left to be heard
+                await settle()

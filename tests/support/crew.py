@@ -122,6 +122,7 @@ class Crew:
             clock=self.clock,
             log=self.log,
             session_of=lambda actor_id: self.fleet.session_of(actor_id),
+            wake=self.wake,
         )
         toolbox = Toolbox(
             database=database,
