@@ -107,9 +107,7 @@ class Crew:
             stop=TurnStopper(
                 supervisor=self.supervisor,
                 log=self.log,
-                interrupt=lambda actor_id, turn_id: self.fleet.interrupt(
-                    actor_id, turn_id=turn_id
-                ),
+                interrupt=lambda actor_id, turn_id: self.fleet.interrupt(actor_id, turn_id=turn_id),
             ),
             log=self.log,
             wake=self.wake,
