@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex.base import NoActiveTurn, RuntimeFailure
 from netsky_runtime.db import turns
-from netsky_runtime.errors import Conflict
+from netsky_runtime.db.trouble import refusing
+from netsky_runtime.errors import Conflict, DatabaseError
 from netsky_runtime.records import Turn
 from netsky_runtime.states import TurnStatus
 
@@ -26,8 +27,9 @@ DRAIN_SECONDS: Final = 5.0
 async def interrupt(seat: Seat, thread: ThreadSession, turn_id: str) -> None:
     """Stop a turn. When Codex dies over it, its end is no crash: nothing continues by itself.
 
-    Raises ``NoActiveTurn``, ``ThreadBlocked`` or another ``RuntimeFailure``; what was said is
-    taken back then, for the turn may go on.
+    It works while nothing can be stored, too: the turn may be what fills the disk. Raises
+    ``NoActiveTurn``, ``ThreadBlocked`` or another ``RuntimeFailure``; what was said is taken back
+    then, for the turn may go on.
     """
     kit = seat.kit
     turn = Turn(
@@ -42,13 +44,22 @@ async def interrupt(seat: Seat, thread: ThreadSession, turn_id: str) -> None:
         await turns.start(tx, turn)  # its start may not have been heard yet
         await turns.ask_stop(tx, turn.thread_id, turn_id)
 
-    await kit.database.write(ask)
+    stored = True
+    try:
+        with refusing():  # whoever waits here until the disk has room waits for this turn
+            await kit.database.write(ask)
+    except DatabaseError as error:
+        stored, seat.asked = False, turn_id
+        fields = {"actor": seat.actor_id, "turn": turn_id, "error": error.message}
+        kit.log("warning", "turn is asked to stop, which cannot be stored", fields)
     try:
         await thread.interrupt(turn_id)
     except NoActiveTurn:
         raise  # it is over, and how it ended is told by its end
     except RuntimeFailure:
-        await kit.database.write(lambda tx: turns.go_on(tx, turn.thread_id, turn_id))
+        seat.asked = ""
+        if stored:
+            await kit.database.write(lambda tx: turns.go_on(tx, turn.thread_id, turn_id))
         raise
 
 

@@ -28,6 +28,8 @@ class Seat:
         """Batch that was submitted and whose turn has not ended."""
         self.open_turn = ""
         """Turn that was heard to start and whose end is not recorded yet."""
+        self.asked = ""
+        """Turn that was asked to stop while that could not be stored."""
         self.overdue: float | None = None
         """Monotonic time since when it is not known whether the awaited batch was taken."""
         self.attached_at = 0.0

@@ -45,7 +45,7 @@ async def settle_in(
     cut = turn.status is TurnStatus.INTERRUPTED and turn.completed_at is None
     actor = await actors.require(tx, seat.actor_id)
     known = await turns.get(tx, turn.thread_id, turn.id)
-    why = await _on_purpose(tx, turn, known) if cut else ""
+    why = await _on_purpose(seat, tx, turn, known) if cut else ""
     stopped = bool(why)
     ended = replace(turn, completed_at=now, error=why) if stopped else turn
     if turn.status is TurnStatus.INTERRUPTED and (stopped or not cut):
@@ -80,10 +80,12 @@ async def settle_in(
     return await _settle(seat, tx, actor, ended, consumed, items, now)
 
 
-async def _on_purpose(tx: Tx, turn: Turn, known: Turn | None) -> str:
+async def _on_purpose(seat: Seat, tx: Tx, turn: Turn, known: Turn | None) -> str:
     """Say why a turn that looks cut by a crash was stopped on purpose; empty when it was not."""
     if known is not None and known.error in turns.ON_PURPOSE:
         return known.error
+    if seat.asked == turn.id:
+        return turns.ASKED
     # It began when netsky had left, so nobody could mark it when its engine was stopped.
     unheard = known is None and await engines.stopped_in(tx, turn.started_at, reason=turns.STOPPED)
     return turns.STOPPED if unheard else ""

@@ -7,9 +7,10 @@ from netsky_runtime.agents import interrupts, listener, runner
 from netsky_runtime.agents.settlement import settle_turn
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.comms.replies import ReplyDesk
-from netsky_runtime.db import inputs, messages, sessions, tasks
+from netsky_runtime.db import inputs, messages, sessions, tasks, trouble
 from netsky_runtime.states import InputMode, InputStatus, MessageKind, TaskStatus
-from tests.support.crew import crew
+from tests.db.test_trouble import broken, until_waiting
+from tests.support.crew import crew, scripted
 from tests.support.fakes import ManualClock, settle
 
 
@@ -267,3 +268,51 @@ async def test_a_manager_hears_of_a_worker_that_the_owner_has_taken_over(tmp_pat
         task = await fleet.database.read(lambda tx: tasks.require(tx, "t1"))
         assert task.status is TaskStatus.REPORTED
         await fleet.until(all_heard)
+
+
+async def test_a_turn_is_stopped_while_the_disk_that_it_fills_takes_nothing(tmp_path):
+    async with crew(tmp_path) as fleet:
+        posted = await fleet.send("HANG")
+        await fleet.reached(posted, InputStatus.SEEN)
+        with broken(fleet.database, "SQLITE_FULL"), trouble.refusing():
+            assert await fleet.fleet.interrupt("manager0")
+            await until_waiting(fleet.database)
+        row = await fleet.settled(posted)
+        assert (row.status, row.reason) == (
+            InputStatus.INTERRUPTED,
+            "its turn was stopped on purpose",
+        )
+
+
+async def test_all_turns_are_stopped_while_the_disk_takes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(interrupts, "DRAIN_SECONDS", 0.3)
+    async with crew(tmp_path) as fleet:
+        posted = await fleet.send("HANG")
+        await fleet.reached(posted, InputStatus.SEEN)
+        thread = fleet.fleet.session_of("manager0")
+        with broken(fleet.database, "SQLITE_FULL"):
+            await fleet.fleet.drain()
+            assert thread.active_turn == ""
+        assert (await fleet.settled(posted)).status is InputStatus.INTERRUPTED
+
+
+async def test_codex_that_dies_over_a_stop_which_could_not_be_stored_cuts_nothing(
+    tmp_path, monkeypatch
+):
+    runtime = scripted(tmp_path)
+
+    async def dies(_self, _turn_id):
+        await runtime.close(keep_engine=False)
+
+    monkeypatch.setattr(ScriptedSession, "interrupt", dies)
+    async with crew(tmp_path, runtime=runtime) as fleet:
+        posted = await fleet.send("HANG")
+        await fleet.reached(posted, InputStatus.SEEN)
+        with broken(fleet.database, "SQLITE_FULL"), trouble.refusing():
+            await fleet.fleet.interrupt("manager0")
+        row = await fleet.settled(posted)
+        assert (row.status, row.reason) == (
+            InputStatus.INTERRUPTED,
+            "its turn was stopped on purpose",
+        )
+        assert (await fleet.reply_to(await fleet.send("SAY[next]"))).body == "next"
