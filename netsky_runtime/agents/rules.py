@@ -4,18 +4,20 @@ A rule says ``accept``, never more, to a question of kind ``command`` when all o
 
 - the actor is one it is for: ``workers``, ``managers``, or the one it names;
 - the command's folder, with symbolic links and ``..`` resolved when it is asked, is the rule's
-  or below it;
+  or below it; the rule's itself for a program such as ``./check.sh``;
 - what would be executed is certain (``codex.commands``) and has the rule's words, one by one. A
   ``*`` that ends the rule stands for any further words and for none, also for options:
   ``pytest *`` matches ``pytest --rootdir=/ -p plugin``;
 - Codex offers to accept it.
 
-Everything else is held for the owner.
+Everything else is held for the owner. No rule lets any words follow a program that runs its words
+or its options (``bash *``, ``env *``, ``python *``): that would accept everything.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +40,21 @@ _KINDS: Final = {
     MANAGERS: frozenset({ActorKind.MANAGER}),
 }
 _REST: Final = " *"
+_RUNNERS: Final = frozenset(
+    (
+        *("ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "sh", "tcsh", "zsh", "pwsh"),
+        *("chroot", "chrt", "daemonize", "doas", "env", "find", "flock", "ionice", "nice", "nohup"),
+        *("nsenter", "parallel", "pkexec", "runuser", "script", "setarch", "setpriv", "setsid"),
+        *("ssh", "stdbuf", "strace", "su", "sudo", "systemd-run", "taskset", "time", "timeout"),
+        *("tmux", "screen", "unshare", "watch", "xargs"),
+    )
+)
+"""Programs that start what their words name."""
+_READERS: Final = frozenset(
+    ("awk", "gawk", "mawk", "bun", "deno", "lua", "node", "perl", "php", "python", "ruby", "tclsh")
+)
+"""Programs that run a script that their words hold or name, or are told so by an option."""
+_VERSION: Final = re.compile(r"[-0-9.]+$")
 _HINT: Final = "Write the words of one command, such as `pytest *`: `*` last is any further words."
 
 
@@ -100,7 +117,12 @@ def applies(rule: Rule, actor: Actor, folder: str, words: Sequence[str]) -> bool
         return False
     if not Path(folder).is_relative_to(rule.cwd):
         return False
-    wanted, more = parse(rule.pattern)
+    try:
+        wanted, more = parse(rule.pattern)
+    except UsageError:  # of an earlier netsky, which took it for a rule
+        return False
+    if not wanted[0].startswith("/") and "/" in wanted[0] and folder != rule.cwd:
+        return False  # a program named from where one stands is another one further down
     return tuple(words[: len(wanted)]) == wanted and (more or len(words) == len(wanted))
 
 
@@ -112,10 +134,22 @@ def parse(pattern: str) -> tuple[tuple[str, ...], bool]:
     plain = pattern.strip(" ")
     more = plain.endswith(_REST)
     try:
-        return commands.split(plain.removesuffix(_REST)), more
+        words = commands.split(plain.removesuffix(_REST))
     except commands.Held as error:
         msg = f"{pattern!r} is no rule: {error.message}"
         raise UsageError(msg, hint=_HINT) from error
+    if more and _runs_anything(words):
+        msg = f"{pattern!r} is no rule: any further words may be any command."
+        raise UsageError(msg, hint="Name all the words, or the script that they come to.")
+    return words, more
+
+
+def _runs_anything(words: Sequence[str]) -> bool:
+    """Say whether words that may follow are run, as far as a program is known by its name."""
+    program = _VERSION.sub("", words[0].rpartition("/")[2])
+    if program in _RUNNERS:
+        return True
+    return program in _READERS and all(word.startswith("-") for word in words[1:])
 
 
 async def resolved(folder: str) -> str:

@@ -22,14 +22,26 @@ _SHELLS: Final = frozenset(
     f"{folder}{shell}" for folder in ("", "/bin/", "/usr/bin/") for shell in ("bash", "sh", "zsh")
 )
 _SHELL_FLAGS: Final = frozenset({"-lc", "-c"})
-_NO_PROGRAMS: Final = frozenset(
-    (
-        *("if", "then", "else", "elif", "fi", "case", "esac", "for", "select", "while", "until"),
-        *("do", "done", "in", "function", "time", "coproc", "repeat", "foreach", "end", "-"),
-        *("nocorrect", "noglob", "eval", "trap", "alias"),
-    )
+_KEYWORDS: Final = (
+    *("if", "then", "else", "elif", "fi", "case", "esac", "for", "select", "while", "until"),
+    *("do", "done", "in", "function", "time", "coproc", "repeat", "foreach", "end", "-"),
+    *("nocorrect", "noglob"),
 )
-"""First words that no program is started by: keywords, and what reads its words as a script."""
+_BUILT_IN: Final = """
+. : [ alias autoload bg bind bindkey break builtin bye caller cd chdir command compadd
+comparguments compcall compctl compdescribe compfiles compgen compgroups complete compopt
+compquote compset comptags comptry compvalues continue declare dirs disable disown echotc echoti
+emulate enable eval exec exit export fc fg float functions getln getopts hash help history
+integer jobs kill let limit local log logout mapfile popd print printf private pushd pushln r
+read readarray readonly rehash return sched set setopt shift shopt source suspend test times
+trap ttyctl type typeset ulimit umask unalias unfunction unhash unlimit unset unsetopt vared
+wait whence where which zcompile zformat zle zmodload zparseopts zregexparse zstyle
+"""
+_NO_PROGRAMS: Final = frozenset((*_KEYWORDS, *_BUILT_IN.split()))
+"""First words that no program is started by: keywords, and what bash, dash and zsh do themselves.
+Many of these read a word as a script or as arithmetic, where a substitution is carried out however
+it was quoted: ``test -v 'a[$(id)]'``. Of the others ``echo``, ``pwd``, ``true`` and ``false`` are
+left out, which read nothing."""
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"$`\\!]*\"")
 # No ~ { } * ? [ ] ! ^ # & | ; < > ( ) $ ` \ and nothing that is not ASCII.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:=@%+,-]+")

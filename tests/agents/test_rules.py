@@ -41,6 +41,52 @@ async def allow(fleet, pattern: str, *, who: str = "managers", cwd: str = "") ->
 
 
 @pytest.mark.parametrize(
+    "pattern",
+    [
+        "bash *",
+        "/bin/sh -c *",
+        "zsh script.sh *",
+        "env A=1 *",
+        "/usr/bin/env *",
+        "sudo make *",
+        "xargs *",
+        "timeout 5 *",
+        "nohup *",
+        "find . *",
+        "python *",
+        "python3.11 -c *",
+        "/usr/bin/perl -e *",
+        "command *",
+        "exec *",
+        "printf *",
+        "test *",
+        "[ *",
+    ],
+)
+def test_no_rule_lets_any_words_follow_what_runs_its_words(pattern: str) -> None:
+    with pytest.raises(UsageError, match="is no rule"):
+        parse(pattern)
+    kept = rule(pattern)  # as an earlier netsky took it
+    words = (*pattern.removesuffix(" *").split(), "-x")
+    assert not applies(kept, actor(), "/w", words)
+
+
+def test_a_program_named_from_where_one_stands_is_the_one_in_the_rule_s_own_folder() -> None:
+    for pattern, below in (("./check.sh", False), ("bin/x *", False), ("/bin/ls", True)):
+        words = tuple(pattern.removesuffix(" *").split())
+        assert applies(rule(pattern), actor(), "/w", words)
+        assert applies(rule(pattern), actor(), "/w/sub", words) is below
+
+
+@pytest.mark.parametrize(
+    "pattern", ["bash build.sh", "env A=1 pytest", "python -m pytest *", "python3 tools/run.py *"]
+)
+def test_what_runs_its_words_can_be_allowed_with_all_of_them_named(pattern: str) -> None:
+    words = tuple(pattern.removesuffix(" *").split())
+    assert applies(rule(pattern), actor(), "/w", words)
+
+
+@pytest.mark.parametrize(
     ("pattern", "words", "matches"),
     [
         ("pytest *", "pytest", True),

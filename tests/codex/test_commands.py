@@ -95,6 +95,11 @@ def test_plain_words_and_plain_quotes_are_understood(text: str, words: list[str]
         "'-x' pytest",
         "+x",
         "'+x' pytest",
+        "test -v 'a[$(id)]'",
+        "printf -v 'a[$(id)]' x",
+        "command eval 'pytest; rm x'",
+        "exec pytest",
+        "cd sub",
         "pytest 'open",
         'pytest "open',
         "pytest =ls",
@@ -179,6 +184,32 @@ def test_a_first_word_is_the_program_and_never_a_keyword(tmp_path: Path) -> None
     for shell in SHELLS:
         done = subprocess.run([shell, "-c", text], capture_output=True, check=True, timeout=20)
         assert done.stdout.decode().split("\0") == list(commands.split(text))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_whatever_a_shell_does_itself_with_its_words_is_held(shell: str, tmp_path: Path) -> None:
+    listing = {
+        "bash": "compgen -b; compgen -k",
+        "zsh": "print -l ${(k)builtins} ${(k)reswords}",
+    }.get(shell, "")
+    done = subprocess.run([shell, "-c", listing], capture_output=True, check=True, timeout=20)
+    assert not done.stderr
+    known = {*done.stdout.decode().split(), "eval", "test", "printf", "."}
+    for word in known - {"echo", "pwd", "true", "false"}:
+        with pytest.raises(Held):
+            commands.split(f"{word} -v 'a[$(touch {tmp_path}/own)]' x")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("word", ["echo", "pwd", "true", "false"])
+def test_what_is_understood_of_a_shell_s_own_carries_out_no_substitution(
+    shell: str, word: str, tmp_path: Path
+) -> None:
+    for option in ("", "-v ", "-n ", "-e "):
+        text = f"{word} {option}'a[$(touch own)]' '`touch own`'"
+        assert commands.split(text)[0] == word
+        subprocess.run([shell, "-c", text], capture_output=True, check=False, cwd=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
