@@ -98,11 +98,15 @@ class Housekeeping:
             return None
         found = await asyncio.to_thread(backup.kept, self._backups)
         now = self._clock.now()
-        if found and 0 <= now - backup.taken_at(found[-1]) < DAY_MS:
+        # A name of the future is of a clock that was ahead: it tells no age.
+        past = [path for path in found if backup.taken_at(path) <= now]
+        if past and now - backup.taken_at(past[-1]) < DAY_MS:
             return None
         target = await asyncio.to_thread(backup.free_name, self._backups, now)
         copy = await asyncio.to_thread(backup.take, self._database.path, target)
-        gone = await asyncio.to_thread(backup.prune, self._backups, keep=settings.backup_keep)
+        gone = await asyncio.to_thread(
+            backup.prune, self._backups, keep=settings.backup_keep, now=now
+        )
         fields = {"file": str(target), "bytes": copy.bytes, "deleted": len(gone)}
         self._log("info", "backup was taken", fields)
         return target

@@ -91,9 +91,13 @@ def free_name(folder: Path, now: int) -> Path:
     return path
 
 
-def prune(folder: Path, *, keep: int) -> list[Path]:
-    """Delete all but the newest ``keep`` of netsky's own copies; return what was deleted."""
-    old = kept(folder)[: -keep or None]
+def prune(folder: Path, *, keep: int, now: int) -> list[Path]:
+    """Delete all but the newest ``keep`` of netsky's own copies; return what was deleted.
+
+    What was taken by a clock that was ahead of ``now`` (ms) counts as the oldest.
+    """
+    found = sorted(kept(folder), key=lambda path: taken_at(path) <= now)
+    old = found[: -keep or None]
     for path in old:
         path.unlink(missing_ok=True)
     return old

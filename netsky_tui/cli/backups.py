@@ -73,7 +73,7 @@ async def _take(home: Home, file: Path | None) -> dict[str, Any]:
     copy = await asyncio.to_thread(copies.take, home.database, target)
     if file is None:
         keep = await _keep(home)
-        await asyncio.to_thread(copies.prune, folder, keep=max(keep, 1))
+        await asyncio.to_thread(copies.prune, folder, keep=max(keep, 1), now=now)
     return copy.told()
 
 

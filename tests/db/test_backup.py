@@ -119,6 +119,6 @@ def test_the_newest_copies_are_kept_and_other_files_are_never_touched(tmp_path):
         (tmp_path / name).write_text("kept")
     assert backup.taken_at(backup.kept(tmp_path)[0]) == times[0] // 1000 * 1000
     assert backup.kept(tmp_path)[-1] == twice
-    backup.prune(tmp_path, keep=2)
+    backup.prune(tmp_path, keep=2, now=times[-1])
     kept = {path.name for path in tmp_path.iterdir()}
     assert kept == {backup.name(times[-1]), twice.name, *others}

@@ -286,6 +286,23 @@ async def test_a_copy_is_taken_every_day_and_the_newest_are_kept(database, keep)
     assert len(list(folder.glob("meta-*.db"))) == min(keep, 9)
 
 
+async def test_a_clock_that_was_ahead_once_leaves_one_copy_a_day(database):
+    clock = ManualClock()
+    keeping, settings = house(database, clock), Settings(backup_keep=2)
+    ahead = 70 * 365 * DAY_MS / 1000
+    clock._elapsed += ahead
+    of_the_future = await keeping.back_up(settings)
+    clock._elapsed -= ahead
+    for day in range(3):
+        taken = await keeping.back_up(settings)
+        assert taken is not None, day
+        assert taken.exists()
+        clock._elapsed += 600
+        assert await keeping.back_up(settings) is None, day
+        clock._elapsed += DAY_MS / 1000
+    assert not of_the_future.exists()
+
+
 async def test_a_failure_is_told_once_and_tried_again(database):
     lines = []
     clock = ManualClock()
