@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 60.0
+ANSWER_SECONDS: Final = 10.0
 _VICTIM: Final = (sys.executable, "-P", "-m", "netsky_runtime.torture.victim")
 
 
@@ -86,11 +87,24 @@ class Daemon:
                 await orders.drain()
 
     async def connect(self) -> RemoteHandle | None:
-        """Return a connection, ``None`` when it has died meanwhile."""
+        """Return a connection, ``None`` when there is none to be had."""
         try:
             return await RemoteHandle.connect(self._home.control_socket, client="torture")
         except NetskyError:
             return None
+
+    async def answers(self) -> bool:
+        """Whether it answers a question, within ``ANSWER_SECONDS``."""
+        handle = await self.connect()
+        if handle is None:
+            return False
+        try:
+            await handle.call("status", deadline=ANSWER_SECONDS)
+        except NetskyError:
+            return False
+        finally:
+            await handle.close()
+        return True
 
     async def died(self) -> None:
         """Wait for its end, however it comes about."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from netsky_runtime.clock import Clock
     from netsky_runtime.control.handle import Handle
     from netsky_runtime.db.connection import Reader, Tx
-    from netsky_runtime.torture.ledger import Ledger
+    from netsky_runtime.torture.accounts import Accounts
 
 MOST_WORKERS: Final = 5
 """Workers that are kept: else every start would have more threads to bring back."""
@@ -51,14 +51,14 @@ SELECT id FROM tasks WHERE closed_at IS NULL AND owner_id IS NOT NULL ORDER BY n
 
 
 class GoneError(Exception):
-    """The daemon is dead: nothing more can be asked of it."""
+    """The daemon does not answer: it is dead, or has failed."""
 
 
 @dataclass(slots=True)
 class Operator:
     """Asks a daemon for things and writes down what it was told."""
 
-    ledger: Ledger
+    accounts: Accounts
     database: Reader
     clock: Clock
     dice: random.Random
@@ -67,7 +67,7 @@ class Operator:
     async def work(self, step: Step) -> None:
         """Do some of everything, and in any case what leads to ``step``, unless much waits yet.
 
-        Raises ``GoneError``, as a group, when the daemon is dead.
+        Raises ``GoneError``, as a group, when the daemon does not answer.
         """
         if len(await self._ids(_WAITING)) > MOST_WAITING:
             return
@@ -95,7 +95,7 @@ class Operator:
 
     async def ask(self) -> None:
         """Make manager0 ask for an approval."""
-        await self._send(MANAGER0, "ESC[touch {}] SAY[asked {}]")
+        await self._send(MANAGER0, "ESC[mktemp {}.XXXXXX] SAY[asked {}]")
 
     async def start_worker(self) -> None:
         """Make manager0 start a worker, now and then one that waits for another."""
@@ -116,7 +116,7 @@ class Operator:
         """Write down a task."""
         told = await self._call("tasks.add", {"title": f"Plan {self._name()}"})
         if told is not None:
-            self.ledger.tasks.add(told["task_id"])
+            self.accounts.tasks.add(told["task_id"])
 
     async def chores(self) -> None:
         """Answer approvals, close what was reported, let idle workers go; never ends by itself."""
@@ -130,7 +130,7 @@ class Operator:
             word = self.dice.choice(_WORDS)
             told = await self._call("approvals.decide", {"id": id_, "decision": word.value})
             if told is not None:
-                self.ledger.decided[id_] = _STATUS_OF[word]
+                self.accounts.decided[id_] = _STATUS_OF[word]
         for id_ in await self._ids(_REPORTED):
             await self._call("tasks.done", {"id": id_})
         for id_ in await self._ids(_PARKED):
@@ -145,13 +145,13 @@ class Operator:
     async def _send(self, target: str, text: str, mode: InputMode = InputMode.QUEUE) -> None:
         words = self._name()
         params = {"target": target, "body": text.replace("{}", words), "mode": mode.value}
-        self.ledger.unanswered.add(words)
+        self.accounts.unanswered.add(words)
         told = await self._call("send", params)
-        self.ledger.unanswered.discard(words)
+        self.accounts.unanswered.discard(words)
         if told is None:
-            self.ledger.refused.add(words)
+            self.accounts.refused.add(words)
         else:
-            self.ledger.sent[told["input_id"]] = words
+            self.accounts.sent[told["input_id"]] = words
 
     async def _call(self, method: str, params: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the answer, ``None`` for a refusal. Raises ``GoneError``."""
@@ -161,7 +161,8 @@ class Operator:
             return await self.handle.call(method, params)
         except _GONE as error:
             raise GoneError from error
-        except NetskyError:
+        except NetskyError as error:
+            self.accounts.refusals[f"{method}: {type(error).__name__}"] += 1
             return None
 
     async def _ids(self, sql: str) -> Sequence[str]:

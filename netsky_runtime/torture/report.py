@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+FEW_UNCERTAIN: Final = 3
+UNCERTAIN_PERCENT: Final = 10
+"""What may be uncertain in the end: a few, or so many percent of what was accepted."""
 
 
 @dataclass(slots=True)
@@ -23,6 +27,11 @@ class Report:
     missed: Counter[str] = field(default_factory=Counter)
     """Named places that a daemon did not come to in its time: it was killed at that moment."""
     inputs: int = 0
+    """Inputs that were accepted."""
+    ends: Counter[str] = field(default_factory=Counter)
+    """What became of them."""
+    refusals: Counter[str] = field(default_factory=Counter)
+    """What was refused, by verb and kind of error."""
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     early: list[str] = field(default_factory=list)
@@ -33,7 +42,11 @@ class Report:
     orphans: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    """Starts that failed, and errors that nobody foresaw, from the logs."""
+    """Starts that failed, daemons that live and do not answer, and errors that nobody foresaw."""
+    read: int = 0
+    """Threads whose history was read in the end."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """Threads whose history could not be, and why."""
     checks: int = 0
     """How often everything was checked."""
     invariants: int = 0
@@ -53,7 +66,24 @@ class Report:
         return not self.broken()
 
     def broken(self) -> list[str]:
-        """Return everything that must not be, a line each."""
+        """Return everything that must not be, a line each, when the torture is over."""
+        return [*self.found(), *(f"nothing proven: {line}" for line in self._unproven())]
+
+    def _unproven(self) -> list[str]:
+        """Say why nothing follows from zeros."""
+        told = []
+        if not self.inputs:
+            told.append("no input was accepted")
+        elif not self.ends["answered"]:
+            told.append(f"none of {self.inputs} inputs was answered")
+        if self.uncertain > max(FEW_UNCERTAIN, self.inputs * UNCERTAIN_PERCENT // 100):
+            told.append(f"{self.uncertain} of {self.inputs} inputs are uncertain")
+        if self.refusals.total() > self.inputs:
+            told.append(f"{self.refusals.total()} wishes were refused: {dict(self.refusals)}")
+        return told
+
+    def found(self) -> list[str]:
+        """Return what was found so far that must not be, a line each."""
         told = {
             "lost": self.lost,
             "doubled": self.doubled,
@@ -75,6 +105,9 @@ class Report:
             "by_target": dict(sorted(self.targets.items())),
             "not_reached": dict(sorted(self.missed.items())),
             "inputs": self.inputs,
+            "inputs_by_end": dict(sorted(self.ends.items())),
+            "refused": self.refusals.total(),
+            "refused_by_verb": dict(sorted(self.refusals.items())),
             "lost": len(self.lost),
             "doubled": len(self.doubled),
             "begun_too_early": len(self.early),
@@ -82,6 +115,8 @@ class Report:
             "approvals_decided": self.approvals,
             "approvals_lost_silently": len(self.approvals_lost),
             "orphans": len(self.orphans),
+            "histories_read": self.read,
+            "histories_unread": len(self.unread),
             "invariants": self.invariants,
             "checks": self.checks,
             "violations": len(self.violations),

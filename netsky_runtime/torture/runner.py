@@ -13,8 +13,9 @@ from netsky_runtime.db import rows
 from netsky_runtime.db.connection import ReadDatabase
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.invariants import check
+from netsky_runtime.states import RuntimeName
+from netsky_runtime.torture.accounts import Accounts
 from netsky_runtime.torture.daemon import START_SECONDS, Daemon
-from netsky_runtime.torture.ledger import Ledger
 from netsky_runtime.torture.load import GoneError, Operator
 from netsky_runtime.torture.plan import Kill, Target, plan
 from netsky_runtime.torture.points import BY_NAME, Step
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.connection import Tx
+    from netsky_runtime.invariants.histories import Heard
     from netsky_runtime.paths import Home
-    from netsky_runtime.states import RuntimeName
 
 REACH_SECONDS: Final = 4.0
 """A daemon that has not come to its place by then is killed where it is."""
@@ -38,14 +39,24 @@ REST_SECONDS: Final = 45.0
 """How long nothing may change in the end while something is open."""
 QUIET_LOOKS: Final = 3
 LOOK_SECONDS: Final = 0.1
+DYING_SECONDS: Final = 5.0
+"""How long a daemon that does not answer any more may take to be gone."""
 _OPEN = """
 SELECT count(*) FROM actor_inputs WHERE status IN ('queued', 'handed', 'seen')
 """
 _BUSY = "SELECT count(*) FROM approvals WHERE status = 'pending'"
 _ERRORS = """
 SELECT message, fields_json FROM logs
-WHERE level = 'error' AND message IN ('runner failed', 'task failed') LIMIT 20
+WHERE level = 'error' AND message NOT IN (SELECT value FROM json_each(?)) LIMIT 20
 """
+EXPLAINED: Final = frozenset(
+    {
+        "actor parked",  # its turn was cut too often, or its thread was lost too often
+        "the engine is hung up on",  # it was killed
+    }
+)
+"""Errors in the log that come of the kills; any other is a failure."""
+_COMPLETED = "SELECT DISTINCT thread_id FROM turns WHERE status = 'completed'"
 
 
 class Torture:
@@ -71,12 +82,14 @@ class Torture:
         self._cwd = cwd
         self._clock = clock
         self._progress = progress
-        self._ledger = Ledger()
+        self._accounts = Accounts()
         self._log = home.root.parent / "victims.log"
         self._daemon: Daemon | None = None
         self._spare: Daemon | None = None
         """The next one, which has loaded everything and waits for its first order."""
         self._measured: Daemon | None = None
+        self._heard: Heard | None = None
+        """What the histories told at the last look."""
 
     async def run(self) -> Report:
         """Carry out the plan, let everything come to rest, and count. Raises ``Unhealthy``."""
@@ -93,9 +106,9 @@ class Torture:
         return self.report
 
     def _tell(self, done: int) -> None:
-        broken = len(self.report.broken())
+        broken = len(self.report.found())
         self._progress(
-            f"{done} of {len(self._plan)} kills, {len(self._ledger.sent)} inputs accepted, "
+            f"{done} of {len(self._plan)} kills, {len(self._accounts.sent)} inputs accepted, "
             f"{f'{broken} findings' if broken else 'nothing found'}"
         )
 
@@ -141,15 +154,16 @@ class Torture:
         seconds = REACH_SECONDS if kill.point else kill.seconds
         handle = await daemon.connect()
         if handle is None:
+            await self._unless_dead(daemon, "takes no connection")
             return
         step = BY_NAME[kill.point].step if kill.point else dice.choice(list(Step))
         database = await ReadDatabase.open(self._home.database)
-        operator = Operator(self._ledger, database, self._clock, dice, handle)
+        operator = Operator(self._accounts, database, self._clock, dice, handle)
         try:
             async with asyncio.TaskGroup() as group:
                 working = (
-                    group.create_task(self._asking(operator, step)),
-                    group.create_task(self._chores(operator)),
+                    group.create_task(self._asking(daemon, operator, step)),
+                    group.create_task(self._chores(daemon, operator)),
                 )
                 with suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
@@ -160,17 +174,27 @@ class Torture:
             await handle.close()
             await database.close()
 
-    async def _asking(self, operator: Operator, step: Step) -> None:
+    async def _asking(self, daemon: Daemon, operator: Operator, step: Step) -> None:
         try:
             while True:
                 await operator.work(step)
                 await self._clock.sleep(PAUSE_SECONDS)
-        except* GoneError:
-            pass  # as is planned
+        except* GoneError as gone:
+            await self._unless_dead(daemon, f"does not answer: {gone.exceptions[0].__cause__}")
 
-    async def _chores(self, operator: Operator) -> None:
-        with suppress(GoneError):
+    async def _chores(self, daemon: Daemon, operator: Operator) -> None:
+        try:
             await operator.chores()
+        except GoneError as gone:
+            await self._unless_dead(daemon, f"does not answer: {gone.__cause__}")
+
+    async def _unless_dead(self, daemon: Daemon, what: str) -> None:
+        """Tell what only a dead daemon may do; one that dies is given a moment to be gone."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DYING_SECONDS):
+                await daemon.over.wait()
+        if not daemon.over.is_set():
+            self.report.failures.append(f"a daemon that lives {what}")
 
     async def _strike(self, daemon: Daemon, kill: Kill) -> None:
         """Kill, unless the trap has."""
@@ -178,6 +202,8 @@ class Torture:
             self.report.failures.append(f"a daemon ended by itself: {self._last_words()}")
         if kill.point and not daemon.struck:
             self.report.missed[kill.point] += 1
+            if not daemon.dead and not await daemon.answers():
+                await self._unless_dead(daemon, "answers nobody")
         if kill.target is Target.ENGINE:
             if not daemon.struck:
                 await asyncio.to_thread(kill_engine, self._home.database)
@@ -195,6 +221,7 @@ class Torture:
             found = await check(self._home, self._environ, database, live=live)
         finally:
             await database.close()
+        self._heard = found.heard
         self.report.checks += 1
         self.report.invariants = max(self.report.invariants, len(found.checks))
         for each in found.violations:
@@ -214,29 +241,53 @@ class Torture:
         try:
             handle = await daemon.connect()
             dice = random.Random(self._seed)  # noqa: S311 - to be repeated
-            operator = Operator(self._ledger, database, self._clock, dice, handle)
+            operator = Operator(self._accounts, database, self._clock, dice, handle)
+            with suppress(GoneError):
+                await operator.say()  # it works after all that
             await self._settle(operator, database)
+            if not await daemon.answers():
+                self.report.failures.append("the last daemon answers nobody")
             if handle is not None:
                 await handle.close()
             await self._look(live=True)
             await daemon.stop()
             await self._look(live=False)
-            balance = await database.read(self._ledger.balance)
-            errors = await database.read(lambda tx: rows.many(tx, _ERRORS))
+            await self._settle_up(database)
         finally:
             await database.close()
+        if self._log.stat().st_size:
+            self.report.failures.append(f"a daemon had something to say: {self._last_words()}")
+        self.report.orphans += [f"pid {p.pid} {p.name()}" for p in of_home(self._home.root.parent)]
+
+    async def _settle_up(self, database: ReadDatabase) -> None:
+        """Compare what was accepted with rows and histories, and look through the logs."""
+        heard = self._heard
+        if heard is None:
+            self.report.failures.append("there is no database in the end")
+            return
+        deeds = None
+        if self.report.runtime == RuntimeName.APP_SERVER:
+            deeds = await asyncio.to_thread(lambda: [path.name for path in self._cwd.iterdir()])
+        balance = await database.read(lambda tx: self._accounts.balance(tx, heard, deeds=deeds))
+        explained = rows.words(EXPLAINED)
+        errors = await database.read(lambda tx: rows.many(tx, _ERRORS, explained))
+        completed = await database.read(lambda tx: rows.many(tx, _COMPLETED))
         report = self.report
-        report.inputs = len(self._ledger.sent)
-        report.approvals = len(self._ledger.decided)
+        report.inputs, report.ends = len(self._accounts.sent), balance.ends
+        report.refusals = self._accounts.refusals
+        report.read, report.unread = len(heard.inputs), heard.unread
+        report.approvals = len(self._accounts.decided)
         report.lost += balance.lost
         report.doubled += balance.doubled
         report.early += balance.early
         report.approvals_lost += balance.approvals_lost
         report.uncertain = balance.uncertain
         report.failures += [f"{row['message']} {row['fields_json']}" for row in errors]
-        if self._log.stat().st_size:
-            report.failures.append(f"a daemon had something to say: {self._last_words()}")
-        report.orphans += [f"pid {p.pid} {p.name()}" for p in of_home(self._home.root.parent)]
+        report.failures += [
+            f"the history of {row['thread_id']} was not read: {heard.unread[row['thread_id']]}"
+            for row in completed
+            if row["thread_id"] in heard.unread
+        ]
 
     async def _settle(self, operator: Operator, database: ReadDatabase) -> None:
         """Do the owner's chores until nothing is open any more, or nothing changes any more."""

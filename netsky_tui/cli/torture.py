@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _COUNTS = (
     *("runtime", "seed", "kills", "inputs", "lost", "doubled", "begun_too_early", "uncertain"),
+    *("refused", "histories_read", "histories_unread"),
     *("approvals_decided", "approvals_lost_silently", "orphans", "invariants", "checks"),
     *("violations", "failures", "seconds"),
 )
@@ -71,6 +72,8 @@ def _tell(report: Report) -> None:
         for name, count in counted.items():
             missed = told["not_reached"].get(name, 0) if title == "place" else 0
             say(f"  {count:4}  {name}{f', {missed} not reached in time' if missed else ''}")
+    ends = ", ".join(f"{count} {end}" for end, count in told["inputs_by_end"].items())
+    say(f"inputs by end: {ends or 'none'}")
     counts = {key.replace("_", " "): value for key, value in told.items() if key in _COUNTS}
     fields(
         {**counts, "time to reconcile p50": f"{told['reconcile_p50_s']} s"}

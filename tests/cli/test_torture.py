@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def found(monkeypatch: pytest.MonkeyPatch) -> Report:
     """What the next torture comes to."""
     report = Report(runtime="scripted", seed=3, inputs=12, reconcile=[0.1, 0.2, 0.4])
+    report.ends["answered"] += 12
     report.places["seen:after"] += 2
     report.targets["daemon"] += 2
     report.missed["seen:after"] += 1
@@ -35,6 +36,9 @@ def test_a_short_torture_of_scripted_threads_prints_zeros(netsky: Netsky) -> Non
     assert (told["kills"], told["seed"], told["runtime"]) == (2, 3, "scripted")
     zeros = ("lost", "doubled", "approvals_lost_silently", "orphans", "violations", "failures")
     assert [told[name] for name in zeros] == [0] * len(zeros)
+    assert told["inputs_by_end"]["answered"] > 0
+    assert told["histories_read"] > 0
+    assert told["histories_unread"] == 0
     assert "come to rest" in ran.err
 
 
@@ -43,6 +47,7 @@ def test_the_report_tells_where_was_killed_and_how_long_a_start_takes(
 ) -> None:
     ran = netsky("torture")
     assert ran.status == 0
+    assert "inputs by end: 12 answered" in ran.out
     assert "2  seen:after, 1 not reached in time" in ran.out
     assert "time to reconcile p99:   0.4 s" in ran.out
 

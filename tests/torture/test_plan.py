@@ -47,19 +47,41 @@ def test_a_place_is_found_whatever_the_line_breaks_of_its_statement():
     assert not handed.matches("UPDATE actor_inputs SET status = 'seen'")
 
 
+def report(**given) -> Report:
+    """What a torture of 40 inputs comes to."""
+    found = Report(runtime="scripted", seed=7, inputs=40, **given)
+    found.ends["answered"] += 40
+    return found
+
+
 def test_a_report_is_clean_until_something_is_found():
-    report = Report(runtime="scripted", seed=7)
-    assert report.clean
+    assert report().clean
     for name in ("lost", "doubled", "early", "approvals_lost", "orphans", "violations", "failures"):
-        found = Report(runtime="scripted", seed=7)
+        found = report()
         getattr(found, name).append("something")
         assert not found.clean
         assert found.told()["ok"] is False
         assert any(line.endswith("something") for line in found.told()["broken"])
 
 
-def test_uncertain_inputs_are_told_and_are_no_failure():
-    assert Report(runtime="scripted", seed=7, uncertain=3).told()["ok"] is True
+def test_a_few_uncertain_inputs_are_told_and_are_no_failure():
+    assert report(uncertain=4).told()["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("idle", "why"),
+    [
+        (Report(runtime="scripted", seed=7), "no input was accepted"),
+        (Report(runtime="scripted", seed=7, inputs=40), "none of 40 inputs was answered"),
+        (report(uncertain=5), "5 of 40 inputs are uncertain"),
+        (report(refusals=Counter({"send: Conflict": 41})), "41 wishes were refused"),
+    ],
+)
+def test_zeros_that_prove_nothing_are_a_failure(idle, why):
+    (line,) = idle.broken()
+    assert why in line
+    assert idle.told()["ok"] is False
+    assert idle.found() == []  # while it goes on, nothing is wrong yet
 
 
 @pytest.mark.parametrize(("percent", "value"), [(1, 1.0), (50, 50.0), (99, 99.0), (100, 100.0)])
