@@ -36,10 +36,10 @@ def log_failure(task: str, error: BaseException) -> None:
 class ControlServer:
     """Serves every client on one socket.
 
-    ``dispatch`` runs the requests, except ``hello`` (answered with ``identity``), ``watch`` and
-    ``subscribe``, which are between a client and the feed, and of all but ``hello`` those that
-    ``gate`` lets through. A client that leaves takes the
-    requests he waits for with him: they are cancelled.
+    Whoever can open the socket may say ``hello``, and is answered with ``identity``. Of all else
+    what ``gate`` lets through is run by ``dispatch``, but for ``watch`` and ``subscribe``, which
+    are between a client and the feed. A client that leaves takes the requests he waits for with
+    him: they are cancelled.
     """
 
     def __init__(

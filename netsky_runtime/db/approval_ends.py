@@ -42,13 +42,10 @@ UPDATE approvals SET lost_reason = ?
 WHERE decided_by <> '' AND sent_at IS NULL AND lost_reason = '' AND status <> 'pending'
     AND thread_id = ? AND turn_id = ? RETURNING *
 """
-_LOSE = """
-UPDATE approvals SET status = 'lost', lost_reason = ?
-WHERE (status = 'pending' OR (decided_by <> '' AND sent_at IS NULL AND lost_reason = '')) AND """
-_LOSE_ENGINE = _LOSE + "engine_id = ? RETURNING *"
-_LOSE_PLACE = _LOSE + "engine_id = ? AND actor_id = ? RETURNING *"
-_LOSE_THREAD = _LOSE + "thread_id = ? RETURNING *"
-_LOSE_TURN = _LOSE + "thread_id = ? AND turn_id = ? RETURNING *"
+_LOSE_ENGINE = approvals.LOSE + "engine_id = ? RETURNING *"
+_LOSE_PLACE = approvals.LOSE + "engine_id = ? AND actor_id = ? RETURNING *"
+_LOSE_THREAD = approvals.LOSE + "thread_id = ? RETURNING *"
+_LOSE_TURN = approvals.LOSE + "thread_id = ? AND turn_id = ? RETURNING *"
 _ELSEWHERE = """
 UPDATE approvals SET status = 'resolved_elsewhere', answer_json = NULL, decided_by = '',
     rule_id = '', lost_reason = ''

@@ -69,11 +69,11 @@ UPDATE approvals SET status = 'pending', answer_json = NULL, decided_by = '', ru
 WHERE id = ? AND sent_at IS NULL AND status <> 'pending' RETURNING id
 """
 _GIVE_UP_NUMBER = "UPDATE approvals SET request_id = request_id || ' of ' || id WHERE id = ?"
-_LOSE = """
+LOSE = """
 UPDATE approvals SET status = 'lost', lost_reason = ?
-WHERE id = ? AND (status = 'pending' OR (decided_by <> '' AND sent_at IS NULL AND lost_reason = ''))
-RETURNING *
-"""
+WHERE (status = 'pending' OR (decided_by <> '' AND sent_at IS NULL AND lost_reason = '')) AND """
+"""Ends what waits, and what was decided and never heard; which, is to be added."""
+_LOSE_ONE = LOSE + "id = ? RETURNING *"
 _ASKED_AGAIN = "UPDATE approvals SET asked_again_input = ? WHERE id = ?"
 
 
@@ -284,7 +284,7 @@ async def _overtake(tx: Tx, stored: Approval, *, now: int) -> None:
     """Take the id of a question whose id Codex asks something else under."""
     await rows.many(tx, _GIVE_UP_NUMBER, stored.id)
     why = "Codex asks something else under its id"
-    row = await rows.one(tx, _LOSE, why, stored.id)
+    row = await rows.one(tx, _LOSE_ONE, why, stored.id)
     if row is not None:
         entry = ledger.ended(read(row), why)
         await ledger.append(tx, LedgerKind.LOST, entry, approval_id=stored.id, now=now)
