@@ -2,9 +2,9 @@
 
 The threads went on after the backup was taken, so what it calls queued may have been sent and
 answered since. It is therefore left as a crash in the middle of sending would leave it: the
-thread's history is read first. Where the backup knows no thread to ask, the input is uncertain,
-and a human decides. Nor is a rule in force again that was revoked since, and the ledger tells what
-was set aside with its own end.
+thread's history is read first. Where the backup knows no thread to ask, or the input was sent in
+another one since, it is uncertain, and a human decides. Nor is a rule in force again that was
+revoked since, and the ledger tells what was set aside with its own end.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from netsky_runtime.records import OWNER
 from netsky_runtime.states import InputStatus, LedgerKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from netsky_runtime.clock import Clock
@@ -56,7 +57,7 @@ class Restored:
     asked: tuple[str, ...]
     """Inputs that are sent only after their thread's history was read."""
     uncertain: tuple[str, ...]
-    """Inputs that a human decides on: the backup knows no thread to ask."""
+    """Inputs that a human decides on: the backup does not know the thread to ask."""
 
 
 async def restore(home: Home, file: Path, *, clock: Clock) -> Restored:
@@ -77,8 +78,14 @@ async def restore(home: Home, file: Path, *, clock: Clock) -> Restored:
         fresh = home.root / "restoring.db"
         _clear(fresh)
         try:
-            await asyncio.to_thread(faults.inspect, file)
-            copy = await asyncio.to_thread(backup.take, file, fresh)
+            try:
+                await asyncio.to_thread(faults.inspect, file)
+                copy = await asyncio.to_thread(backup.take, file, fresh)
+            except DatabaseError as error:
+                msg = f"{file} cannot be restored. {error.message.replace(str(fresh), 'Its copy')}"
+                raise DatabaseError(
+                    msg, hint="Nothing has changed. Name another backup."
+                ) from error
             before = await asyncio.to_thread(_look, home.database)
             now = clock.now()
             database = await Database.open(fresh, backups=home.backups, clock=clock)
@@ -111,6 +118,8 @@ class _Present:
 
     head: LedgerHead
     in_force: frozenset[Rule]
+    sent_in: Mapping[str, str]
+    """Input to thread."""
 
 
 async def _present(home: Home) -> _Present | None:
@@ -129,7 +138,9 @@ async def _present(home: Home) -> _Present | None:
 
 
 async def _known(tx: Tx) -> _Present:
-    return _Present(await ledger.head(tx), frozenset(await rules.list_(tx)))
+    return _Present(
+        await ledger.head(tx), frozenset(await rules.list_(tx)), await restoring.sent_in(tx)
+    )
 
 
 async def _mark(
@@ -143,6 +154,11 @@ async def _mark(
     unknown = await restoring.without_thread(tx)
     reason = f"restored from a backup of {taken}, which knows no thread that could tell"
     await inputs.settle(tx, unknown, InputStatus.UNCERTAIN, reason=reason, now=now)
+    sent_in = {} if present is None else present.sent_in
+    elsewhere = tuple(id_ for id_, thread in asked.items() if sent_in.get(id_, thread) != thread)
+    for id_ in elsewhere:
+        reason = f"restored from a backup of {taken}; it was sent since, in thread {sent_in[id_]}"
+        await inputs.settle(tx, [id_], InputStatus.UNCERTAIN, reason=reason, now=now)
     told: dict[str, object] = {"by": OWNER, "why": f"back to a backup of {taken}", "aside": None}
     if present is not None:
         told["aside"] = {"count": present.head.count, "hash": present.head.hash}
@@ -151,7 +167,7 @@ async def _mark(
         for rule in await rules.list_(tx):
             if rule not in present.in_force:
                 await rules.revoke(tx, rule.id, by="restore", now=now)
-    return epoch, asked, unknown
+    return epoch, tuple(id_ for id_ in asked if id_ not in elsewhere), (*unknown, *elsewhere)
 
 
 def _look(path: Path) -> Copy | None:

@@ -108,6 +108,31 @@ async def test_what_a_backup_knows_no_thread_for_is_left_to_a_human(tmp_path):
         assert "knows no thread" in row.reason
 
 
+async def test_what_was_sent_in_a_thread_that_the_backup_does_not_know_is_left_to_a_human(tmp_path):
+    home = options(tmp_path).home
+    async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
+        await answer(running, await send(running, "SAY[warm]"))
+    async with offline(home, cwd=tmp_path / "work") as verbs:
+        late = [
+            (await verbs("send", {"target": "manager0", "body": f"SAY[{number}]"}))["input_id"]
+            for number in range(2)
+        ]
+    copy = await take(home)
+    with closing(sqlite3.connect(home.database)) as since, since:  # as after a lost conversation
+        since.execute(
+            "UPDATE actor_inputs SET status = 'answered', thread_id = 'anew' WHERE id = ?",
+            (late[0],),
+        )
+    done = await restore(home, copy.path, clock=SystemClock())
+    assert (done.asked, done.uncertain) == ((late[1],), (late[0],))
+    async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
+        assert await answer(running, late[1]) == "1"
+        row = await running.database.read(lambda tx: inputs.require(tx, late[0]))
+        assert row.status is InputStatus.UNCERTAIN
+        assert row.reason.endswith("it was sent since, in thread anew")
+        assert await times_in_history(running, late[0]) == 0
+
+
 async def test_the_database_that_was_there_is_set_aside_whole(tmp_path):
     home = options(tmp_path).home
     async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
