@@ -19,6 +19,7 @@ from netsky_runtime.torture.daemon import START_SECONDS, Daemon
 from netsky_runtime.torture.load import GoneError, Operator
 from netsky_runtime.torture.plan import Kill, Target, plan
 from netsky_runtime.torture.points import BY_NAME, Step
+from netsky_runtime.torture.reckoning import reckon
 from netsky_runtime.torture.report import Report
 from netsky_runtime.torture.slaying import engines, kill_engine, of_home
 
@@ -45,18 +46,6 @@ _OPEN = """
 SELECT count(*) FROM actor_inputs WHERE status IN ('queued', 'handed', 'seen')
 """
 _BUSY = "SELECT count(*) FROM approvals WHERE status = 'pending'"
-_ERRORS = """
-SELECT message, fields_json FROM logs
-WHERE level = 'error' AND message NOT IN (SELECT value FROM json_each(?)) LIMIT 20
-"""
-EXPLAINED: Final = frozenset(
-    {
-        "actor parked",  # its turn was cut too often, or its thread was lost too often
-        "the engine is hung up on",  # it was killed
-    }
-)
-"""Errors in the log that come of the kills; any other is a failure."""
-_COMPLETED = "SELECT DISTINCT thread_id FROM turns WHERE status = 'completed'"
 
 
 class Torture:
@@ -237,9 +226,12 @@ class Torture:
         if self._spare is not None:
             await self._spare.kill(tree=True)
         await self._until_ready(daemon)
+        handle = await daemon.connect()
+        if handle is None:
+            msg = "The last daemon takes no connection."
+            raise Unhealthy(msg, hint=f"See {self._log}.")
         database = await ReadDatabase.open(self._home.database)
         try:
-            handle = await daemon.connect()
             dice = random.Random(self._seed)  # noqa: S311 - to be repeated
             operator = Operator(self._accounts, database, self._clock, dice, handle)
             with suppress(GoneError):
@@ -247,47 +239,24 @@ class Torture:
             await self._settle(operator, database)
             if not await daemon.answers():
                 self.report.failures.append("the last daemon answers nobody")
-            if handle is not None:
-                await handle.close()
+            await handle.close()
             await self._look(live=True)
             await daemon.stop()
             await self._look(live=False)
-            await self._settle_up(database)
+            if self._heard is not None:
+                deeds = await asyncio.to_thread(self._deeds)
+                await reckon(self.report, self._accounts, database, self._heard, deeds=deeds)
         finally:
             await database.close()
         if self._log.stat().st_size:
             self.report.failures.append(f"a daemon had something to say: {self._last_words()}")
         self.report.orphans += [f"pid {p.pid} {p.name()}" for p in of_home(self._home.root.parent)]
 
-    async def _settle_up(self, database: ReadDatabase) -> None:
-        """Compare what was accepted with rows and histories, and look through the logs."""
-        heard = self._heard
-        if heard is None:
-            self.report.failures.append("there is no database in the end")
-            return
-        deeds = None
-        if self.report.runtime == RuntimeName.APP_SERVER:
-            deeds = await asyncio.to_thread(lambda: [path.name for path in self._cwd.iterdir()])
-        balance = await database.read(lambda tx: self._accounts.balance(tx, heard, deeds=deeds))
-        explained = rows.words(EXPLAINED)
-        errors = await database.read(lambda tx: rows.many(tx, _ERRORS, explained))
-        completed = await database.read(lambda tx: rows.many(tx, _COMPLETED))
-        report = self.report
-        report.inputs, report.ends = len(self._accounts.sent), balance.ends
-        report.refusals = self._accounts.refusals
-        report.read, report.unread = len(heard.inputs), heard.unread
-        report.approvals = len(self._accounts.decided)
-        report.lost += balance.lost
-        report.doubled += balance.doubled
-        report.early += balance.early
-        report.approvals_lost += balance.approvals_lost
-        report.uncertain = balance.uncertain
-        report.failures += [f"{row['message']} {row['fields_json']}" for row in errors]
-        report.failures += [
-            f"the history of {row['thread_id']} was not read: {heard.unread[row['thread_id']]}"
-            for row in completed
-            if row["thread_id"] in heard.unread
-        ]
+    def _deeds(self) -> list[str] | None:
+        """Return what accepted commands have made, where they really run."""
+        if self.report.runtime != RuntimeName.APP_SERVER:
+            return None
+        return [path.name for path in self._cwd.iterdir()]
 
     async def _settle(self, operator: Operator, database: ReadDatabase) -> None:
         """Do the owner's chores until nothing is open any more, or nothing changes any more."""
