@@ -41,11 +41,10 @@ FROM tasks LEFT JOIN budgets AS own ON own.scope = 'task' AND own.subject = task
 _GAUGES = """
 SELECT scope, subject, own, tokens, CASE scope
     WHEN 'day' THEN (SELECT coalesce(sum(s.tokens), 0) FROM spending AS s WHERE s.at >= ?1)
-    WHEN 'actor' THEN
-        (SELECT coalesce(sum(s.tokens), 0) FROM spending AS s WHERE s.actor_id = subject)
-    ELSE (SELECT coalesce(sum(s.tokens), 0) FROM spending AS s WHERE s.task_id = subject)
+    ELSE (SELECT coalesce(max(s.tokens), 0) FROM spent AS s
+        WHERE s.scope = bound.scope AND s.subject = bound.subject)
     END AS used
-FROM ({}) WHERE tokens > 0
+FROM ({}) AS bound WHERE tokens > 0
 """
 _OWN = (
     f"{_ACTOR} WHERE actors.id = ?2 UNION ALL {_TASK}"

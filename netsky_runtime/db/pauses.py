@@ -15,27 +15,28 @@ from netsky_runtime.states import PauseKind
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Row, Tx
 
-_CURRENT = """
-SELECT * FROM pauses WHERE ended_at IS NULL AND (resumes_at IS NULL OR resumes_at > ?)
-    AND kind <> 'day'
-ORDER BY resumes_at IS NULL DESC, resumes_at DESC, seq LIMIT 1
-"""
+# As the index has it: a pause without an end lasts longest.
+_UNTIL = "coalesce(resumes_at, 9223372036854775807)"
+_CURRENT = f"""
+SELECT * FROM pauses WHERE ended_at IS NULL AND {_UNTIL} > ? AND kind <> 'day'
+ORDER BY {_UNTIL} DESC, seq LIMIT 1
+"""  # noqa: S608 - constants only
 _ENDED = """
-SELECT max(min(coalesce(ended_at, resumes_at), coalesce(resumes_at, ended_at))) FROM pauses
-WHERE coalesce(ended_at, resumes_at) IS NOT NULL AND began_at <= ?1
-    AND min(coalesce(ended_at, resumes_at), coalesce(resumes_at, ended_at)) <= ?1
+SELECT max(over_at) FROM (
+    SELECT over_at FROM pauses WHERE over_at <= ?1 AND began_at <= ?1
+    ORDER BY over_at DESC LIMIT 1)
 """
-_OPEN_OF_KIND = """
-SELECT * FROM pauses WHERE ended_at IS NULL AND kind = ? AND
-    (resumes_at IS NULL OR resumes_at > ?) ORDER BY seq DESC LIMIT 1
-"""
+_OPEN_OF_KIND = f"""
+SELECT * FROM pauses WHERE ended_at IS NULL AND kind = ?1 AND {_UNTIL} > ?2
+ORDER BY seq DESC LIMIT 1
+"""  # noqa: S608 - constants only
 _LAST_OF_KIND = "SELECT * FROM pauses WHERE kind = ? ORDER BY seq DESC LIMIT 1"
 _PROLONG = "UPDATE pauses SET resumes_at = ?, reason = ? WHERE seq = ?"
-_END = """
-UPDATE pauses SET ended_at = ?1 WHERE ended_at IS NULL
-    AND (resumes_at IS NULL OR resumes_at > ?1) AND kind IN (SELECT value FROM json_each(?2))
+_END = f"""
+UPDATE pauses SET ended_at = ?1 WHERE ended_at IS NULL AND {_UNTIL} > ?1
+    AND kind IN (SELECT value FROM json_each(?2))
 RETURNING *
-"""
+"""  # noqa: S608 - constants only
 
 
 async def current(tx: Tx, now: int) -> Pause | None:

@@ -9,7 +9,7 @@ from netsky_runtime.agents.pause import STAGGER_MS, UNTOLD_MS
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.scripted.session import ScriptedSession
-from netsky_runtime.db import holds, inputs, messages, pauses, turns
+from netsky_runtime.db import holds, inputs, messages, pauses, rows, turns
 from netsky_runtime.states import InputMode, InputStatus, PauseKind, TurnStatus
 from tests.support.crew import crew
 from tests.support.fakes import ManualClock
@@ -268,6 +268,18 @@ async def test_after_a_pause_actors_begin_one_after_the_other_and_manager0_first
         for name in names:
             waits[name] = await fleet.database.read(lambda tx, n=name: due(tx, n))
         assert waits == {"manager0": 0, "worker1": STAGGER_MS, "worker2": 2 * STAGGER_MS}
+
+
+async def test_pauses_of_long_ago_are_not_walked_through(tmp_path):
+    async with crew(tmp_path) as fleet:
+        for query in (pauses._CURRENT, pauses._OPEN_OF_KIND, pauses._ENDED):
+
+            async def plan(tx, query=query):
+                asked = [0, 0][: 2 if "?2" in query else 1]
+                found = await rows.many(tx, f"EXPLAIN QUERY PLAN {query}", *asked)
+                return " ".join(row["detail"] for row in found)
+
+            assert "SEARCH pauses USING INDEX" in await fleet.database.read(plan)
 
 
 async def test_pauses_that_overlap_last_until_the_last_of_them(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netsky_runtime.clock import SystemClock
-from netsky_runtime.db import migrate, rows, spending, tasks
+from netsky_runtime.db import budgets, migrate, rows, spending, tasks
 from netsky_runtime.db.connection import Database
 from netsky_runtime.records import Usage
 from netsky_runtime.states import Priority, TaskStatus
@@ -38,7 +38,13 @@ async def shares(tx, thread_id):
     found = await rows.many(
         tx, "SELECT turn_id, tokens FROM spending WHERE thread_id = ?", thread_id
     )
-    return {row["turn_id"]: row["tokens"] for row in found}
+    told = {row["turn_id"]: row["tokens"] for row in found}
+    actors = await rows.many(
+        tx, "SELECT actor_id, sum(tokens) AS n FROM spending GROUP BY actor_id"
+    )
+    for row in actors:  # the sums that are kept are those of the shares
+        assert await spending.of_actor(tx, row["actor_id"]) == row["n"]
+    return told
 
 
 async def tell(making, *facts):
@@ -109,6 +115,34 @@ async def test_a_counter_that_begins_anew_is_counted_by_itself(making: Making):
     assert await making.write(lambda tx: shares(tx, "th")) == {"t1": 900, "t2": 100, "t3": 150}
 
 
+async def test_a_clock_that_is_set_back_counts_nothing_twice(making: Making):
+    await tell(
+        making,
+        used("th", "t1", 100_000, 10_000),
+        used("th", "t2", 150_000, 9_000),
+        used("th", "t2", 160_000, 9_001),
+        used("th", "t1", 100_000, 9_002),
+        used("th", "a3", 161_000, 9_003),
+    )
+    assert await making.write(lambda tx: shares(tx, "th")) == {
+        "t1": 100_000,
+        "t2": 60_000,
+        "a3": 1_000,
+    }
+    assert await making.write(lambda tx: spending.of_actor(tx, "worker1")) == 161_000
+
+
+async def test_what_an_actor_and_a_task_have_used_is_looked_up_and_not_added_up(making: Making):
+    async def plan(tx):
+        found = await rows.many(tx, f"EXPLAIN QUERY PLAN {budgets._OF}", 0, "worker1")
+        return " ".join(row["detail"] for row in found)
+
+    found = await making.write(plan)
+    assert "SEARCH s USING PRIMARY KEY (scope=? AND subject=?)" in found
+    assert "SEARCH s USING COVERING INDEX spending_by_day" in found
+    assert "SCAN s" not in found
+
+
 async def test_usage_of_no_turn_is_in_the_share_of_the_next_one(making: Making):
     await tell(making, used("th", "t1", 100, 1), used("th", "", 180, 2), used("th", "t2", 200, 3))
     assert await making.write(lambda tx: shares(tx, "th")) == {"t1": 100, "t2": 100}
@@ -171,4 +205,6 @@ def test_what_was_used_before_there_were_budgets_is_counted_from_the_totals_of_t
     migrate.prepare(path, backups=tmp_path / "b", now=2)
     with closing(sqlite3.connect(path)) as new:
         found = new.execute("SELECT turn_id, tokens FROM spending ORDER BY at").fetchall()
+        spent = new.execute("SELECT * FROM spent").fetchall()
     assert found == [("t1", 100), ("t2", 150), ("t3", 80)]
+    assert spent == [("actor", "worker1", 330)]
