@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from netsky_runtime.agents.kit import Kit
+    from netsky_runtime.agents.seat import Seat
     from netsky_runtime.codex.base import Capabilities
     from netsky_runtime.db.connection import Tx
     from netsky_runtime.records import Session
@@ -266,17 +267,47 @@ class Fleet:
         """
         await parking.park(self._kit, actor_id, reason)
 
-    async def stop_actor(self, actor_id: str) -> None:
+    async def stop_actor(self, actor_id: str, *, unheard: bool = False) -> None:
         """End an actor: its turn is interrupted, its session over, its row kept.
 
-        Raises ``NotFound``, and ``Refused`` for manager0 and the owner.
+        A turn that runs as far as recorded is attached to first. Raises ``NotFound``, ``Refused``
+        for manager0 and the owner, and ``Conflict`` when that cannot be done now: the turn would
+        work on with nobody to see it. With ``unheard`` the actor is stopped all the same. One that
+        could not be stopped works on.
         """
         if actor_id in {OWNER, MANAGER0}:
             msg = f"{actor_id} cannot be stopped."
             raise Refused(msg, hint="`netsky stop` ends everything.")
         await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
-        await self._interrupt_and_wait([actor_id])
-        await self._end_runners([actor_id])
+        if not await interrupts.reach(actor_id, kit=self._kit, seat_of=self._seat_of):
+            fields = {"actor": actor_id}
+            self._kit.log("warning", "a turn may run where nobody hears it", fields)
+            if not unheard:
+                raise self._unreached(actor_id)
+        stopped = False
+        try:
+            await self._interrupt_and_wait([actor_id])
+            await self._end_runners([actor_id])
+            await self._store_stop(actor_id)
+            stopped = True
+        finally:
+            if not stopped:  # its seat gives nothing more to its thread: the next one does
+                self._cancel([actor_id])
+                self.wake(actor_id)
+        await self._end_runners([actor_id])  # one that a late message woke before this was stored
+
+    def _seat_of(self, actor_id: str) -> Seat | None:
+        runner = self._runners.get(actor_id)
+        return runner.seat if runner is not None else None
+
+    def _unreached(self, actor_id: str) -> Conflict:
+        seat = self._seat_of(actor_id)
+        why = seat.problem.rstrip(".") if seat is not None else ""
+        msg = f"{actor_id} was not stopped: a turn of it runs, and its thread cannot be attached"
+        hint = "It is tried again and again: stop it when it has its thread back."
+        return Conflict(f"{msg}: {why}." if why else f"{msg} now.", hint=hint)
+
+    async def _store_stop(self, actor_id: str) -> None:
         now = self._kit.clock.now()
 
         async def body(tx: Tx) -> frozenset[str]:
@@ -285,7 +316,6 @@ class Fleet:
             return await self._kit.give_back(tx, actor_id) | await self._kit.start_ready(tx)
 
         await self._kit.database.write(body, then=self._wake_all)
-        await self._end_runners([actor_id])  # one that a late message woke before this was stored
 
     async def resume_actor(self, actor_id: str) -> Actor:
         """Bring a parked or stopped actor back to work, whatever it has lost before.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex.base import NoActiveTurn, RuntimeFailure
-from netsky_runtime.db import turns
+from netsky_runtime.db import sessions, turns
 from netsky_runtime.db.trouble import refusing
 from netsky_runtime.errors import Conflict, DatabaseError
 from netsky_runtime.records import Turn
 from netsky_runtime.states import TurnStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from netsky_runtime.agents.kit import Kit
     from netsky_runtime.agents.seat import Seat
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx
     from netsky_runtime.supervise import Supervisor
 
+REACH_SECONDS: Final = 10.0
+"""How long an actor that is to be stopped gets to have its thread back, if a turn runs there."""
 DRAIN_SECONDS: Final = 5.0
 """How long running turns get to end after they were interrupted at a stop."""
 
@@ -78,6 +80,30 @@ async def interrupt_running(seat: Seat, *, only: str = "") -> str:
         msg = f"The turn of {seat.actor_id} has just ended."
         raise Conflict(msg) from error
     return turn_id
+
+
+async def reach(actor_id: str, *, kit: Kit, seat_of: Callable[[str], Seat | None]) -> bool:
+    """Wait until a turn that runs as far as recorded can be stopped, or has ended.
+
+    False when its thread is not attached within ``REACH_SECONDS``.
+    """
+
+    async def unheard(tx: Tx) -> bool:
+        session = await sessions.current(tx, actor_id)
+        running = await turns.running(tx, actor_id)
+        return session is not None and any(t.thread_id == session.thread_id for t in running)
+
+    deadline = kit.clock.monotonic() + REACH_SECONDS
+    while await kit.database.read(unheard):
+        seat = seat_of(actor_id)
+        if seat is not None and seat.busy_with_a_turn:
+            return True
+        if kit.clock.monotonic() >= deadline:
+            return seat is not None and seat.thread is not None
+        if seat is None or seat.thread is None:
+            kit.wake(actor_id)  # a runner that rests before its next attempt need not
+        await kit.clock.sleep(0.1)
+    return True
 
 
 async def interrupt_and_wait(seats: Sequence[Seat], *, kit: Kit, supervisor: Supervisor) -> None:

@@ -61,7 +61,7 @@ class Endings:
 
     async def give_up(self, row: ActorInput, reason: str) -> ActorInput:
         """Settle an input whose turn never began, or cannot be stopped."""
-        await self._fleet.stop_actor(row.actor_id)
+        await self._fleet.stop_actor(row.actor_id, unheard=True)
 
         async def body(tx: Tx) -> ActorInput:
             now = await inputs.require(tx, row.id)

@@ -186,7 +186,7 @@ class Sidecar:
 
     async def _rest(self, actor_id: str) -> None:
         """Stop the sidecar until it is called again, and answer what only that has ended."""
-        await self._fleet.stop_actor(actor_id)
+        await self._fleet.stop_actor(actor_id, unheard=True)
         await self._office.answer()
 
     async def _outcome(self, actor_id: str, ended: ActorInput, previous: str) -> dict[str, Any]:

@@ -2,13 +2,18 @@
 
 import asyncio
 
+import pytest
+
 from netsky_runtime.agents import fleet as fleet_module
 from netsky_runtime.agents import interrupts, listener, runner
 from netsky_runtime.agents.settlement import settle_turn
+from netsky_runtime.codex.base import ThreadUnavailable
+from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.comms.replies import ReplyDesk
-from netsky_runtime.db import inputs, messages, sessions, tasks, trouble
-from netsky_runtime.states import InputMode, InputStatus, MessageKind, TaskStatus
+from netsky_runtime.db import actors, inputs, messages, sessions, tasks, trouble, turns
+from netsky_runtime.errors import Conflict, DatabaseError
+from netsky_runtime.states import ActorStatus, InputMode, InputStatus, MessageKind, TaskStatus
 from tests.db.test_trouble import broken, until_waiting
 from tests.support.crew import crew, scripted
 from tests.support.fakes import ManualClock, settle
@@ -265,6 +270,7 @@ async def test_a_manager_hears_of_a_worker_that_the_owner_has_taken_over(tmp_pat
         assert report.target == "manager0"
         assert "The turn on t1 was stopped" in report.body
         assert "blue it is" in report.body
+        assert report.metadata["answers"] == []  # the owner has the answer
         task = await fleet.database.read(lambda tx: tasks.require(tx, "t1"))
         assert task.status is TaskStatus.REPORTED
         await fleet.until(all_heard)
@@ -316,3 +322,73 @@ async def test_codex_that_dies_over_a_stop_which_could_not_be_stored_cuts_nothin
             "its turn was stopped on purpose",
         )
         assert (await fleet.reply_to(await fleet.send("SAY[next]"))).body == "next"
+
+
+async def running(fleet, worker="worker1"):
+    return await fleet.database.read(lambda tx: turns.running(tx, worker))
+
+
+async def status_of(fleet, worker="worker1"):
+    actor = await fleet.database.read(lambda tx: actors.require(tx, worker))
+    return actor.status
+
+
+async def test_a_turn_whose_thread_is_lost_just_now_is_attached_to_and_stopped(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runner, "BACKOFF", (60.0,))
+    async with crew(tmp_path) as fleet:
+        cut = await working(fleet)
+        before = fleet.fleet.session_of("worker1")
+        before.lost("the connection was lost")  # what carries the thread lives on
+        async with asyncio.timeout(5):
+            while fleet.fleet.session_of("worker1") is not None:
+                await settle()
+        await fleet.fleet.stop_actor("worker1")
+        assert before._thread.running is None
+        assert await running(fleet) == ()
+        assert (await as_stored(fleet, cut)).status is InputStatus.INTERRUPTED
+        assert await status_of(fleet) is ActorStatus.STOPPED
+
+
+async def test_an_actor_whose_turn_nobody_can_reach_is_stopped_only_when_that_is_given_up(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(interrupts, "REACH_SECONDS", 0)
+    monkeypatch.setattr(runner, "BACKOFF", (0.01,))
+
+    async def gone(self, thread_id, spec):
+        msg = "Nobody answers."
+        raise ThreadUnavailable(msg)
+
+    async with crew(tmp_path) as fleet:
+        cut = await working(fleet)
+        thread = fleet.fleet.session_of("worker1")._thread
+        with monkeypatch.context() as unreachable:
+            unreachable.setattr(ScriptedRuntime, "resume", gone)
+            fleet.fleet.session_of("worker1").lost("the connection was lost")
+            async with asyncio.timeout(5):
+                while fleet.fleet.session_of("worker1") is not None:
+                    await settle()
+            with pytest.raises(Conflict, match="cannot be attached"):
+                await fleet.fleet.stop_actor("worker1")
+            assert await status_of(fleet) is ActorStatus.ACTIVE
+            await fleet.fleet.stop_actor("worker1", unheard=True)
+            assert await status_of(fleet) is ActorStatus.STOPPED
+        assert (await as_stored(fleet, cut)).status is InputStatus.UNCERTAIN
+        assert thread.running is not None
+
+
+async def test_an_actor_whose_stop_cannot_be_stored_works_on(tmp_path, monkeypatch):
+    async def full(*_args, **_given):
+        msg = "The disk is full."
+        raise DatabaseError(msg)
+
+    async with crew(tmp_path) as fleet:
+        await working(fleet)
+        waiting = await fleet.send("SAY[later]", to="worker1")
+        with monkeypatch.context() as broken:
+            broken.setattr(fleet_module, "abandon", full)
+            with pytest.raises(DatabaseError):
+                await fleet.fleet.stop_actor("worker1")
+        assert (await fleet.reply_to(waiting)).body == "later"
