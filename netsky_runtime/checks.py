@@ -74,7 +74,7 @@ def checks(
         *door_checks.checks(settings, results),
         _database(home, storage),
         _backups(home, settings),
-        _disk(home),
+        disk(home),
         *door_checks.containment(settings),
         _place(home),
     ]
@@ -105,7 +105,8 @@ def _backups(home: Home, settings: Settings) -> dict[str, Any]:
     return _check("backups", "warn", f"{newest}; none is taken by itself", _NO_BACKUPS)
 
 
-def _disk(home: Home) -> dict[str, Any]:
+def disk(home: Home) -> dict[str, Any]:
+    """Look at the room that is left for the home, which exists."""
     free = shutil.disk_usage(home.root).free
     state = "ok" if free > LOW_DISK else "warn"
     return _check("disk", state, f"{free / 1e9:.1f} GB free", "Make room." if state != "ok" else "")

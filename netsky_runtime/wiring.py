@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from netsky_runtime.codex.scripted.language import OrdersInText
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.db import actors, engines, sessions
 from netsky_runtime.db import doors as door_rows
-from netsky_runtime.errors import CodexMissing, NetskyError, Unhealthy
+from netsky_runtime.errors import CodexMissing, DatabaseError, NetskyError, Unhealthy
 from netsky_runtime.records import MANAGER0, OWNER, Actor, DoorResult, Engine, Session
 from netsky_runtime.settings import Settings, allowed_roots, work_dir
 from netsky_runtime.states import ActorKind, ActorStatus, EngineState, RuntimeName
@@ -106,12 +107,16 @@ class DoorRows:
         )
 
     async def save(self, binary: Fingerprint, result: DoorResult) -> None:
-        """Remember a result in place of the door's last one."""
-        await self._database.write(
-            lambda tx: door_rows.keep(
-                tx, binary.path, result, size=binary.size, mtime_ns=binary.mtime_ns
+        """Remember a result in place of the door's last one.
+
+        While nothing can be stored it is forgotten: then the door is tried again.
+        """
+        with suppress(sqlite3.Error, DatabaseError):
+            await self._database.write(
+                lambda tx: door_rows.keep(
+                    tx, binary.path, result, size=binary.size, mtime_ns=binary.mtime_ns
+                )
             )
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from netsky_runtime.clock import SystemClock
 from netsky_runtime.db import backup, inputs, ledger, migrate
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import Conflict, DaemonRunning, DatabaseError, NotFound
+from netsky_runtime.invariants import check
 from netsky_runtime.offline import offline
 from netsky_runtime.restore import UNKNOWN_EPOCHS, restore
 from netsky_runtime.states import InputStatus
@@ -76,6 +77,19 @@ async def test_what_was_answered_after_the_backup_is_recognised_and_not_sent_aga
         assert await answer(running, second) == "second"
         assert await times_in_history(running, first) == 1
         assert await times_in_history(running, second) == 1
+
+
+async def test_what_threads_remember_from_after_the_backup_violates_nothing(tmp_path):
+    home = options(tmp_path).home
+    async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
+        await answer(running, await send(running, "SAY[before]"))
+        copy = await take(home)
+        await answer(running, await send(running, "SAY[after]"))
+    await restore(home, copy.path, clock=SystemClock())
+    async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
+        assert await answer(running, await send(running, "SAY[again]")) == "again"
+        report = await check(home, {"HOME": str(tmp_path)}, running.database, live=True)
+    assert report.violations == []
 
 
 async def test_what_was_never_sent_is_sent_once_after_its_history_was_read(tmp_path):

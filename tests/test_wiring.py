@@ -210,6 +210,12 @@ async def test_each_runtime_finds_its_own_engine_again(database):
     assert await rows(APP).load() is None
 
 
+async def test_a_door_is_told_of_also_while_nothing_can_be_stored(database):
+    rows = wiring.DoorRows(database=database)
+    await database.write(lambda tx: tx.execute_fetchall("DROP TABLE doors"))
+    await rows.save(Fingerprint("/codex", 7, 9), OPEN)
+
+
 async def test_what_a_handshake_has_shown_is_in_the_database(database):
     rows = wiring.DoorRows(database=database)
     binary = Fingerprint("/codex", 7, 9)

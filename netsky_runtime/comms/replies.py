@@ -91,6 +91,8 @@ class _Parcel:
     addressee: Addressee
     text: str
     inputs: tuple[ActorInput, ...]
+    beside: bool = False
+    """It only tells of the inputs: another message answers them."""
 
 
 class ReplyDesk:
@@ -177,7 +179,7 @@ class ReplyDesk:
             f"The turn on {', '.join(held)} was stopped, and {actor.id} was told something else. "
             f"To that it has answered:\n\n{said or NO_WORDS}"
         )
-        told = _Parcel(Addressee.MANAGER, text, parcels[-1].inputs)
+        told = _Parcel(Addressee.MANAGER, text, parcels[-1].inputs, beside=True)
         post = await self._post(tx, actor, turn, told, causes, now)
         return frozenset({post.input.actor_id} if post.input else ())
 
@@ -227,7 +229,7 @@ class ReplyDesk:
         task_id = next((cause.task_id for cause in answered if cause.task_id), None)
         metadata: dict[str, Any] = {
             "status": turn.status.value,
-            "answers": [item.id for item in parcel.inputs],
+            "answers": [] if parcel.beside else [item.id for item in parcel.inputs],
             "source": answered[-1].source.value,
         }
         target, kind, sink, text = OWNER, MessageKind.REPLY, "", parcel.text

@@ -88,7 +88,7 @@ def set_(
     """
     words = 1 if scope is BudgetScope.DAY else 2
     if len(rest) != words:
-        msg = f"A budget of {'the day takes' if words == 1 else f'a {scope} takes its name and'}"
+        msg = f"The budget of {'the day takes' if words == 1 else f'one {scope} takes its name and'}"
         raise UsageError(f"{msg} a number of tokens.", hint="See `netsky budgets set --help`.")
     *named, number = rest
     params = {

@@ -103,14 +103,17 @@ async def _asked(here: Invocation) -> tuple[list[dict[str, Any]], list[dict[str,
 
 async def _alone(here: Invocation) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Check what can be checked without a daemon."""
+    from netsky_runtime.checks import disk
+
     checks = [
         sqlite_check(sqlite3.sqlite_version),
         home_check(here.home),
         await database_check(here.home),
         *await engine_checks(here.home),
     ]
+    room = [disk(here.home)] if present(here.home.root) else []
     told, doors = await door_checks(here)
-    return [*map(asdict, checks), *told], doors
+    return [*map(asdict, checks), *room, *told], doors
 
 
 def python_check() -> Check:

@@ -95,8 +95,10 @@ def _after(seq: int, actor: str | None) -> Any:
 
 
 async def _last(tx: Tx, actor: str | None, limit: int) -> Sequence[StoredEvent]:
-    from netsky_runtime.db import events
+    from netsky_runtime.db import actors, events
 
+    if actor is not None:
+        await actors.require(tx, actor)  # a name that is not there would look like silence
     if limit == 0:
         return ()
     if actor is not None:

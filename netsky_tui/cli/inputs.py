@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netsky_runtime.clock import SystemClock
+from netsky_runtime.states import ActorStatus, InputStatus
 from netsky_tui.cli import shapes
 from netsky_tui.cli.calling import call_or_store
 from netsky_tui.cli.invocation import Invocation
@@ -56,28 +57,39 @@ def list_(
     Also those that are uncertain: they wait for a human.
     """
 
-    async def body(tx: Tx) -> list[ActorInput]:
-        from netsky_runtime.db import actors, inputs
+    async def body(tx: Tx) -> list[tuple[ActorInput, str]]:
+        from netsky_runtime.db import actors, holds, inputs
 
-        ids = [actor] if actor else [each.id for each in await actors.list_all(tx)]
+        everyone = await actors.list_all(tx)
+        parked = {
+            each.id: f"parked: {each.park_reason}"
+            for each in everyone
+            if each.status is ActorStatus.PARKED
+        }
+        held = await holds.of_waiting(tx, now=SystemClock().now())
+        why = parked | {actor_id: hold.reason for actor_id, hold in held.items()}
+        ids = [actor] if actor else [each.id for each in everyone]
         found = [waiting for each in ids for waiting in await inputs.open_for(tx, each)]
         found += [one for one in await inputs.uncertain(tx) if one.actor_id in ids]
-        return sorted(found, key=lambda one: one.created_at)
+        return [
+            (one, why.get(one.actor_id, "") if one.status is InputStatus.QUEUED else "")
+            for one in sorted(found, key=lambda one: one.created_at)
+        ]
 
     found = run(read(Invocation.of(ctx).home, body, empty=()))
     if as_json:
-        emit([shapes.actor_input(one) for one in found])
+        emit([shapes.actor_input(one) | {"waits": waits or None} for one, waits in found])
     elif not found:
         say("No inputs wait.")
     else:
         now = SystemClock().now()
-        table(_COLUMNS, [_row(one, now) for one in found])
+        table(_COLUMNS, [_row(one, waits, now) for one, waits in found])
 
 
-def _row(one: ActorInput, now: int) -> tuple[object, ...]:
+def _row(one: ActorInput, waits: str, now: int) -> tuple[object, ...]:
     since = age(one.created_at, now)
     how = (one.mode, one.status, one.attempts or None)
-    return (one.id, since, one.actor_id, *how, one.message_id, one.reason)
+    return (one.id, since, one.actor_id, *how, one.message_id, waits or one.reason)
 
 
 @app.command("cancel")

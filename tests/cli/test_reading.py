@@ -9,6 +9,7 @@ import pytest
 
 from netsky_runtime.db import posting, turns
 from netsky_runtime.states import MessageKind, Source, TurnStatus
+from netsky_tui.cli.exits import Exit
 from tests.cli import world
 from tests.cli.world import EVIL, PATCH, STORED
 from tests.support.fakes import CountingIds
@@ -181,6 +182,19 @@ def test_messages_are_one_object_a_line(netsky: Netsky) -> None:
     ]
     shown = netsky("messages", "show", found[0]["id"], "--json").data
     assert [delivery["status"] for delivery in shown["deliveries"]] == ["pending"]
+
+
+@pytest.mark.usefixtures("built")
+def test_inputs_that_are_held_say_why(netsky: Netsky) -> None:
+    assert netsky("pause", "--for", "2h").status == 0
+    (one,) = netsky("inputs", "list", "--json").data
+    assert one["waits"].startswith("paused until ")
+    assert one["waits"] in netsky("inputs", "list").out
+
+
+@pytest.mark.usefixtures("built")
+def test_events_of_an_actor_that_is_not_there_are_not_found(netsky: Netsky) -> None:
+    assert netsky("events", "tail", "--actor", "nobody").status == Exit.NOT_FOUND
 
 
 @pytest.mark.usefixtures("built")
