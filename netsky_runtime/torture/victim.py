@@ -73,9 +73,9 @@ class Trap:
             return
         self._point = None
         say("struck")
-        if self._target is Target.ENGINE:
+        if self._target is not Target.DAEMON:
             kill_engine(self._database)
-        else:
+        if self._target is not Target.ENGINE:
             os.kill(os.getpid(), signal.SIGKILL)
 
 

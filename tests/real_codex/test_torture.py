@@ -9,11 +9,12 @@ import pytest
 
 from netsky_runtime.states import RuntimeName
 from netsky_runtime.torture.entry import tortured
+from netsky_runtime.torture.points import BY_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLS = 8
+KILLS = 12
 
 
 @pytest.mark.timeout(400)
@@ -30,4 +31,8 @@ async def test_kills_of_netsky_and_of_its_engine_lose_and_double_nothing(codex_b
     assert report.kills == KILLS
     assert set(report.targets) == {"daemon", "engine", "process tree"}
     assert report.inputs > KILLS
+    assert report.approvals > 0
     assert report.checks >= KILLS
+    assert sum(place in BY_NAME for place in report.places) == KILLS // 2
+    assert report.missed.total() < KILLS // 4
+    assert report.read > 0

@@ -11,7 +11,6 @@ import pytest
 
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.db import turns
-from netsky_runtime.errors import Unhealthy
 from netsky_runtime.invariants.histories import Heard
 from netsky_runtime.paths import Home
 from netsky_runtime.records import Turn
@@ -95,7 +94,7 @@ async def test_a_daemon_that_lives_and_takes_no_connection_is_a_failure_by_name(
         clock=SystemClock(),
         progress=print,
     )
-    with pytest.raises(Unhealthy, match="takes no connection"):
-        await torture.run()
+    await torture.run()
     assert "a daemon that lives takes no connection" in torture.report.failures
     assert "a daemon that lives answers nobody" in torture.report.failures
+    assert any("the last daemon" in line for line in torture.report.broken())

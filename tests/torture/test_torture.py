@@ -10,11 +10,13 @@ import pytest
 from netsky_runtime.errors import CodexMissing, UsageError
 from netsky_runtime.states import RuntimeName
 from netsky_runtime.torture.entry import tortured
+from netsky_runtime.torture.points import POINTS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLS = 42
+KILLS = 2 * len(POINTS)
+"""Every second one is at a named place, and each place has its turn."""
 
 
 async def torture(runtime: RuntimeName, *, seed: int, kills: int, codex: Path | None = None):
@@ -26,15 +28,17 @@ async def torture(runtime: RuntimeName, *, seed: int, kills: int, codex: Path | 
 
 
 @pytest.mark.timeout(400)
-async def test_forty_kills_of_scripted_threads_lose_and_double_nothing():
+async def test_kills_of_scripted_threads_at_every_named_place_lose_and_double_nothing():
     report = await torture(RuntimeName.SCRIPTED, seed=7, kills=KILLS)
     assert report.broken() == []
     assert report.kills == KILLS
     assert report.inputs > KILLS
     assert report.approvals > 0
+    assert set(report.places) >= {point.name for point in POINTS}
     assert report.invariants > 30
     assert report.checks >= KILLS
-    assert report.missed.total() < KILLS // 4  # else it is a torture at random moments only
+    assert report.missed.total() < len(POINTS) // 4  # else it is one at random moments only
+    assert report.read > 0
 
 
 async def test_a_door_that_has_no_history_of_its_own_is_not_tortured():
