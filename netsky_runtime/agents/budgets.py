@@ -158,8 +158,7 @@ class BudgetKeeper:
             if actor.id == OWNER or actor.status is ActorStatus.STOPPED:
                 continue
             own = await self._enforce(tx, actor.id, effects)
-            if own is None and actor.park_reason.startswith(PARKED):
-                await actors.set_status(tx, actor.id, ActorStatus.ACTIVE, reason="", now=now)
+            if own is None and await release(tx, actor.id, now=now):
                 effects.wake.add(actor.id)
         effects.wake.update(await inputs.queues(tx))  # what a budget held may go
         return effects
@@ -203,6 +202,17 @@ class BudgetKeeper:
     def _mark(effects: Effects, running: Iterable[Turn]) -> None:
         for turn in running:
             effects.stop[turn.actor_id] = turn.id
+
+
+async def release(tx: Tx, actor_id: str, *, now: int) -> bool:
+    """Let an actor go on that a budget parked which binds it no more; say whether it does."""
+    actor = await actors.require(tx, actor_id)
+    if actor.status is not ActorStatus.PARKED or not actor.park_reason.startswith(PARKED):
+        return False
+    if any(gauge.spent for gauge in await budgets.of_subject(tx, actor_id)):
+        return False
+    await actors.set_status(tx, actor_id, ActorStatus.ACTIVE, reason="", now=now)
+    return True
 
 
 async def _check(tx: Tx, scope: BudgetScope, subject: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from netsky_runtime.agents import dependencies
 from netsky_runtime.agents.authority import check_take
+from netsky_runtime.agents.budgets import release
 from netsky_runtime.db import (
     actors,
     inputs,
@@ -192,8 +193,8 @@ class Delegation:
         """Change a task's status and begin whatever may begin after it; ``by`` is whoever does.
 
         A closed task's text is taken back when it was not sent yet; a task that is opened again
-        leaves its worker. Of what waits for it in vain now, those who decide are told.
-        Raises ``Conflict`` for a change that the present state forbids.
+        leaves its worker. The budget of neither holds the worker any more. Of what waits for it in
+        vain now, those who decide are told. Raises ``Conflict`` for a change that the present state forbids.
         """
         if task.status is status:
             return frozenset()
@@ -206,7 +207,10 @@ class Delegation:
             await dependencies.take_back(tx, task, reason, now=now)
         if status is TaskStatus.OPEN:
             await tasks.assign(tx, task.id, owner_id=None, manager_id=None, now=now)
-        woken = await self.start_ready(tx)
+        woken: frozenset[str] = frozenset()
+        if task.owner_id and await release(tx, task.owner_id, now=now):
+            woken = frozenset({task.owner_id})
+        woken |= await self.start_ready(tx)
         if status in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
             closed = await tasks.require(tx, task.id)
             woken |= await dependencies.tell_stuck(tx, closed, by=by, ids=self._ids, now=now)

@@ -15,6 +15,7 @@ from netsky_runtime.states import (
     InputStatus,
     MessageKind,
     PauseKind,
+    TaskStatus,
     TurnStatus,
 )
 from tests.support.crew import crew, scripted
@@ -171,6 +172,43 @@ async def test_a_task_stops_its_worker_and_nobody_else(tmp_path):
         assert worker.park_reason == f"{PARKED}the budget of {task.id}, 10 tokens, is used up"
         assert session is not None
         assert (await fleet.reply_to(await fleet.send("SAY[fine]"))).body == "fine"
+
+
+@pytest.mark.parametrize("status", [TaskStatus.CANCELLED, TaskStatus.OPEN])
+async def test_a_worker_goes_on_when_the_task_is_closed_or_taken_off_whose_budget_held_it(
+    tmp_path, status
+):
+    async with crew(tmp_path) as fleet:
+        await fleet.hire("USE100 SLOW0.3 SAY[worked]")
+        await fleet.until(lambda tx: turns.running(tx, "worker1"))
+        (task,) = await fleet.database.read(lambda tx: tasks.of_owner(tx, "worker1"))
+        await fleet.budgets.set(TASK, task.id, 10)
+        await parked(fleet, "worker1")
+        late = await fleet.send("SAY[hello]", to="worker1")
+
+        async def close(tx):
+            return await fleet.delegation.set_status(tx, task, status)
+
+        woken = await fleet.database.write(close)
+        assert woken == {"worker1"}
+        assert await held(fleet, "worker1") is None
+        fleet.wake("worker1")
+        assert (await fleet.reply_to(late)).body == "hello"
+
+
+async def test_a_worker_stays_parked_for_its_own_budget_when_its_task_is_closed(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.hire("USE100 HANG")
+        await fleet.until(lambda tx: turns.running(tx, "worker1"))
+        (task,) = await fleet.database.read(lambda tx: tasks.of_owner(tx, "worker1"))
+        await fleet.budgets.set(ACTOR, "worker1", 10)
+        reason = (await parked(fleet, "worker1")).park_reason
+
+        async def cancel(tx):
+            return await fleet.delegation.set_status(tx, task, TaskStatus.CANCELLED)
+
+        assert await fleet.database.write(cancel) == frozenset()
+        assert (await parked(fleet, "worker1")).park_reason == reason
 
 
 async def test_the_budget_of_the_day_stops_every_turn_and_is_over_when_it_is_raised(tmp_path):
