@@ -194,7 +194,8 @@ class Delegation:
 
         A closed task's text is taken back when it was not sent yet; a task that is opened again
         leaves its worker. The budget of neither holds the worker any more. Of what waits for it in
-        vain now, those who decide are told. Raises ``Conflict`` for a change that the present state forbids.
+        vain now, those who decide are told.
+        Raises ``Conflict`` for a change that the present state forbids.
         """
         if task.status is status:
             return frozenset()
