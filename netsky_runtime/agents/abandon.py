@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx
 
 
-async def abandon(tx: Tx, actor_id: str, *, reason: str, now: int) -> None:
+async def abandon(tx: Tx, actor_id: str, *, reason: str, recovers: bool, now: int) -> None:
     """End the actor's session: what was sent is uncertain, what it asked is lost.
 
-    A human decides what becomes of the inputs; those that were not sent yet stay queued.
+    A human decides what becomes of the inputs; those that were not sent yet stay queued. Where
+    such recoveries will run (``recovers``), what they answer for is left to them.
     """
-    sent = [item.id for item in await inputs.open_for(tx, actor_id) if item.batch_id]
+    found = await inputs.open_for(tx, actor_id)
+    kept = inputs.left_to_recoveries(found) if recovers else frozenset()
+    sent = [item.id for item in found if item.batch_id and item.id not in kept]
     await inputs.settle(tx, sent, InputStatus.UNCERTAIN, reason=reason, now=now)
     session = await sessions.current(tx, actor_id)
     if session is None:

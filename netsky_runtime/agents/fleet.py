@@ -312,7 +312,8 @@ class Fleet:
 
         async def body(tx: Tx) -> frozenset[str]:
             await actors.set_status(tx, actor_id, ActorStatus.STOPPED, reason="", now=now)
-            await abandon(tx, actor_id, reason="its actor was stopped by the owner", now=now)
+            reason = "its actor was stopped by the owner"
+            await abandon(tx, actor_id, reason=reason, recovers=False, now=now)
             return await self._kit.give_back(tx, actor_id) | await self._kit.start_ready(tx)
 
         await self._kit.database.write(body, then=self._wake_all)

@@ -103,16 +103,19 @@ async def reconcile(seat: Seat, thread: ThreadSession) -> None:
 async def doubt(seat: Seat, why: str) -> None:
     """Make everything uncertain that may have been sent and was not seen: a human decides.
 
-    Also what was seen, when the process is gone in which it was: that sight was provisional.
+    Also what was seen, when the process is gone in which it was: that sight was provisional. What
+    a recovery answers for that has yet to run is left to that.
     """
     kit = seat.kit
     kept = set() if seat.engine_changed else {InputStatus.SEEN}
 
     async def body(tx: Tx) -> list[str]:
+        found = await inputs.open_for(tx, seat.actor_id)
+        left = inputs.left_to_recoveries(found)
         doubtful = [
             item.id
-            for item in await inputs.open_for(tx, seat.actor_id)
-            if item.batch_id and item.status not in kept
+            for item in found
+            if item.batch_id and item.status not in kept and item.id not in left
         ]
         await inputs.settle(
             tx,

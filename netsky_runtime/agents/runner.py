@@ -300,7 +300,8 @@ class ActorRunner:
         now = kit.clock.now()
 
         async def body(tx: Tx) -> None:
-            await abandon(tx, seat.actor_id, reason=f"its thread is gone: {error.message}", now=now)
+            reason = f"its thread is gone: {error.message}"
+            await abandon(tx, seat.actor_id, reason=reason, recovers=True, now=now)
             await actors.set_status(
                 tx, seat.actor_id, ActorStatus.PARKED, reason=error.message, now=now
             )

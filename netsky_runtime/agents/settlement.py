@@ -139,8 +139,11 @@ async def _settle(
     recoveries = [item for item in consumed if item.recovers]
     answers_for = [input_id for item in recoveries for input_id in item.recovers]
     found = await inputs.by_ids(tx, answers_for)
-    # Not one that was sent again; what a lost thread may have taken was told of in this turn.
+    # Not one that was sent again; what a lost thread may have taken was told of in this turn, and
+    # an answer beats the doubt whether there would be one.
     told = [i for i in found if i.status is InputStatus.HANDED and i.thread_id != turn.thread_id]
+    if turn.status is TurnStatus.COMPLETED:
+        told += [i for i in found if i.status is InputStatus.UNCERTAIN]
     ids = [item.id for item in told]
     await inputs.see(tx, ids, thread_id=turn.thread_id, turn_id=turn.id, now=now)
     recovered = [i for i in found if i.status is InputStatus.SEEN or i in told]

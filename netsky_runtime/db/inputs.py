@@ -14,7 +14,7 @@ from netsky_runtime.records import ActorInput
 from netsky_runtime.states import InputMode, InputStatus, MessageStatus, delivery_status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from netsky_runtime.db.rows import Row, Tx
 
@@ -37,6 +37,8 @@ COMES_FROM: Mapping[InputStatus, frozenset[InputStatus]] = {
     InputStatus.UNCERTAIN: frozenset({_Q, _H, _S}),
 }
 """Which states an input may come from, by where it goes."""
+RESENT = "sent again by the owner's decision"
+"""Why an uncertain input waits again that may be in its thread already."""
 SETTLED = frozenset(COMES_FROM) - {_Q, _H, _S}
 """What ``settle`` settles to."""
 
@@ -189,6 +191,12 @@ async def recovered_by(tx: Tx, ids: Sequence[str]) -> tuple[str, ...]:
     Such a recovery is queued, handed, or seen in a turn that is not over.
     """
     return tuple(row[0] for row in await rows.many(tx, _RECOVERED_BY, rows.words(ids)))
+
+
+def left_to_recoveries(found: Iterable[ActorInput]) -> frozenset[str]:
+    """Return the ids that those of ``found`` answer for which recover, and have not been sent."""
+    waiting = (item for item in found if item.recovers and not item.batch_id)
+    return frozenset(input_id for item in waiting for input_id in item.recovers)
 
 
 async def recoveries_of(tx: Tx, ids: Sequence[str]) -> int:

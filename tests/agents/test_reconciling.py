@@ -10,9 +10,10 @@ from netsky_runtime.agents import dispatch, interrupts, reconcile, runner
 from netsky_runtime.codex.base import HistoricItem, HistoryUnavailable
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
-from netsky_runtime.db import engines, events, inputs, messages, turns
+from netsky_runtime.db import actors, engines, events, inputs, messages, turns
 from netsky_runtime.records import Engine
 from netsky_runtime.states import (
+    ActorStatus,
     EngineState,
     InputMode,
     InputStatus,
@@ -446,3 +447,78 @@ async def test_a_turn_that_began_when_netsky_had_left_is_no_crash_when_its_engin
                 return await inputs.recoveries_of(tx, [posted.input.id])
 
             assert await fleet.until(recovers) == 1
+
+
+async def recovery(tx):
+    found = await inputs.open_for(tx, "manager0")
+    return next((item for item in found if item.recovers), None)
+
+
+async def test_a_thread_that_is_gone_while_a_recovery_waits_leaves_the_cut_work_to_that(tmp_path):
+    async with crew(tmp_path, runtime=scripted(tmp_path)) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        cut = await fleet.send("ASK[make] SAY[made]")
+        await fleet.question()
+        await fleet.pauses.pause(until=None)
+        fleet.runtime.kill()
+        await fleet.until(recovery)
+    for file in (tmp_path / "scripted").iterdir():
+        file.unlink()
+
+    async def parked(tx):
+        return (await actors.require(tx, "manager0")).status is ActorStatus.PARKED
+
+    async with crew(tmp_path) as fleet:
+        await fleet.until(parked)
+        assert (await fleet.input(cut)).status is InputStatus.SEEN
+        await fleet.pauses.unpause()
+        await fleet.fleet.resume_actor("manager0")
+        await fleet.decide(await fleet.question())
+        assert (await fleet.reply_to(cut)).body == "made"
+
+
+async def test_unreadable_history_leaves_to_a_waiting_recovery_what_it_answers_for(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runner, "DOUBTS_AFTER", 1)
+
+    async def unreadable(_session):
+        msg = "its rollout is damaged"
+        raise HistoryUnavailable(msg)
+
+    async def doubted(_tx):
+        return any("rollout is damaged" in str(line[2]) for line in fleet.lines)
+
+    async with crew(tmp_path, runtime=scripted(tmp_path)) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        cut = await fleet.send("ASK[make] SAY[made]")
+        asked = await fleet.question()
+        await fleet.pauses.pause(until=None)
+        fleet.runtime.kill()
+        await fleet.until(recovery)
+        with monkeypatch.context() as patch:
+            patch.setattr(ScriptedSession, "history", unreadable)
+            fleet.runtime.kill()
+            await fleet.until(doubted)
+            assert (await fleet.input(cut)).status is InputStatus.SEEN
+        await fleet.pauses.unpause()
+        await fleet.decide(await fleet.question(after=asked))
+        assert (await fleet.reply_to(cut)).body == "made"
+
+
+async def test_an_answered_recovery_answers_also_what_was_uncertain_meanwhile(tmp_path):
+    async with crew(tmp_path, runtime=scripted(tmp_path)) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        cut = await fleet.send("ASK[make] SAY[made]")
+        asked = await fleet.question()
+        fleet.runtime.kill()
+        again = await fleet.question(after=asked)
+
+        async def doubts(tx):
+            await inputs.settle(
+                tx, [cut.input.id], InputStatus.UNCERTAIN, reason="nobody knows", now=1
+            )
+
+        await fleet.database.write(doubts)
+        await fleet.decide(again)
+        assert (await fleet.reached(cut, InputStatus.ANSWERED)).reply_id
