@@ -135,7 +135,8 @@ def _check_program(words: Sequence[str]) -> None:
     if words[0].startswith(("-", "+")):  # `bash -c -x` takes it for an option of its own
         _hold("an option before the command")
     if words[0] in _NO_PROGRAMS:
-        _hold(words[0])
+        msg = f"{words[0]!r} is no program: a shell does it itself."
+        raise Held(msg)
 
 
 def _check_plain_request(raw: Mapping[str, Any]) -> None:
