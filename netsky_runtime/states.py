@@ -259,6 +259,11 @@ class LedgerKind(StrEnum):
     RULE_REVOKED = "rule_revoked"
     RESTORED = "restored"
     """A backup took the database's place; the ledger that was set aside is named by its end."""
+    PAUSED = "paused"
+    """By the owner. What Codex's limits and the day's budget pause by themselves is no decision."""
+    UNPAUSED = "unpaused"
+    BUDGET_SET = "budget_set"
+    BUDGET_CLEARED = "budget_cleared"
 
 
 class HealthState(StrEnum):

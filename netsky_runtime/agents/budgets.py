@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.budgets import PARKED, Gauge, next_midnight
 from netsky_runtime.codex.base import RuntimeFailure
-from netsky_runtime.db import actors, budgets, inputs, pauses, spending, turns
+from netsky_runtime.db import actors, budgets, inputs, ledger, pauses, spending, turns
 from netsky_runtime.db import tasks as task_rows
 from netsky_runtime.errors import Conflict, NetskyError, UsageError
 from netsky_runtime.records import OWNER
-from netsky_runtime.states import ActorStatus, BudgetScope, PauseKind
+from netsky_runtime.states import ActorStatus, BudgetScope, LedgerKind, PauseKind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -123,13 +123,23 @@ class BudgetKeeper:
 
         async def change(tx: Tx) -> None:
             used = await budgets.used(tx, scope, subject, now=now) if more else 0
-            await budgets.set_(tx, scope, subject, used + tokens, now=now)
+            limit = used + tokens
+            await budgets.set_(tx, scope, subject, limit, now=now)
+            entry = {"by": OWNER, "budget": _words(scope, subject), "tokens": limit}
+            await ledger.append(tx, LedgerKind.BUDGET_SET, entry, now=now)
 
         return await self._change(scope, subject, change)
 
     async def clear(self, scope: BudgetScope, subject: str) -> Gauge | None:
         """Take the default of the settings again, and return how it stands then."""
-        return await self._change(scope, subject, lambda tx: budgets.clear(tx, scope, subject))
+        now = self._clock.now()
+
+        async def change(tx: Tx) -> None:
+            await budgets.clear(tx, scope, subject)
+            entry = {"by": OWNER, "budget": _words(scope, subject)}
+            await ledger.append(tx, LedgerKind.BUDGET_CLEARED, entry, now=now)
+
+        return await self._change(scope, subject, change)
 
     async def _change(
         self, scope: BudgetScope, subject: str, change: Callable[[Tx], Awaitable[object]]
@@ -213,6 +223,10 @@ async def release(tx: Tx, actor_id: str, *, now: int) -> bool:
         return False
     await actors.set_status(tx, actor_id, ActorStatus.ACTIVE, reason="", now=now)
     return True
+
+
+def _words(scope: BudgetScope, subject: str) -> str:
+    return f"{scope.value} {subject}".strip()
 
 
 async def _check(tx: Tx, scope: BudgetScope, subject: str) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime.clock import iso
 from netsky_runtime.codex import limits
-from netsky_runtime.db import holds, inputs, pauses
-from netsky_runtime.records import MANAGER0
-from netsky_runtime.states import PauseKind
+from netsky_runtime.db import holds, inputs, ledger, pauses
+from netsky_runtime.records import MANAGER0, OWNER
+from netsky_runtime.states import LedgerKind, PauseKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,16 +93,30 @@ class Pauses:
     async def pause(self, *, until: int | None) -> Pause:
         """Pause for the owner, until a time or until ``unpause``."""
         now = self._clock.now()
-        pause = await self._database.write(
-            lambda tx: pauses.begin(tx, PauseKind.OWNER, "by the owner", resumes_at=until, now=now)
-        )
+
+        async def body(tx: Tx) -> Pause:
+            entry = {"by": OWNER, "until": "" if until is None else iso(until)}
+            await ledger.append(tx, LedgerKind.PAUSED, entry, now=now)
+            return await pauses.begin(
+                tx, PauseKind.OWNER, "by the owner", resumes_at=until, now=now
+            )
+
+        pause = await self._database.write(body)
         self._log("info", "paused", {"until": until})
         return pause
 
     async def unpause(self) -> tuple[Pause, ...]:
         """End every pause that lasts, whatever began it, and return them."""
         now = self._clock.now()
-        over = await self._database.write(lambda tx: pauses.end(tx, now=now))
+
+        async def body(tx: Tx) -> tuple[Pause, ...]:
+            over = await pauses.end(tx, now=now)
+            if over:
+                entry = {"by": OWNER, "ended": "; ".join(each.reason for each in over)}
+                await ledger.append(tx, LedgerKind.UNPAUSED, entry, now=now)
+            return over
+
+        over = await self._database.write(body)
         if over:
             self._log("info", "not paused any more", {"pauses": [each.reason for each in over]})
         self._wake_all()

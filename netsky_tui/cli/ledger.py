@@ -37,6 +37,8 @@ _COLUMNS = (
     Column("BY"),
     Column("WHAT", flex=True),
 )
+_WHAT = ("decision", "why", "allow", "input", "tokens", "until", "ended")
+"""Of each entry, which says most."""
 _NOTHING = {"count": 0, "hash": "0" * 64}
 
 
@@ -129,8 +131,8 @@ def export(
 
 def _row(entry: LedgerEntry, now: int) -> tuple[object, ...]:
     told = entry.entry
-    what = told.get("decision") or told.get("why") or told.get("allow") or told.get("input") or ""
-    about = entry.approval_id or told.get("rule", "")
+    what = next((told[key] for key in _WHAT if key in told), "")
+    about = entry.approval_id or told.get("rule") or told.get("budget", "")
     return (entry.seq, age(entry.at, now), entry.kind, about, told.get("by", ""), _seen(what, told))
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from netsky_runtime.budgets import PARKED
 from netsky_runtime.clock import SystemClock
-from netsky_runtime.db import actors, budgets, holds, inputs, messages, pauses, tasks, turns
+from netsky_runtime.db import actors, budgets, holds, inputs, ledger, messages, pauses, tasks, turns
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.errors import Conflict, NotFound, UsageError
 from netsky_runtime.records import OWNER
@@ -252,6 +252,19 @@ async def test_an_overrun_that_a_dead_netsky_did_not_see_is_acted_on_by_the_next
         assert (await parked(fleet)).park_reason.startswith(PARKED)
 
 
+async def test_who_set_and_cleared_a_budget_when_and_to_what_is_in_the_ledger(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.budgets.set(ACTOR, "manager0", 500)
+        await fleet.budgets.set(DAY, "", 70, more=True)
+        await fleet.budgets.clear(DAY, "")
+        found = await fleet.database.read(lambda tx: ledger.list_(tx, limit=9))
+        assert [(each.kind, dict(each.entry)) for each in found] == [
+            ("budget_set", {"by": "owner", "budget": "actor manager0", "tokens": 500}),
+            ("budget_set", {"by": "owner", "budget": "day", "tokens": 70}),
+            ("budget_cleared", {"by": "owner", "budget": "day"}),
+        ]
+
+
 async def test_only_what_there_is_can_be_bounded(tmp_path):
     async with crew(tmp_path) as fleet:
         with pytest.raises(NotFound):
@@ -260,3 +273,4 @@ async def test_only_what_there_is_can_be_bounded(tmp_path):
             await fleet.budgets.set(TASK, "T9", 1)
         with pytest.raises(UsageError):
             await fleet.budgets.set(ACTOR, OWNER, 1)
+        assert await fleet.database.read(lambda tx: ledger.list_(tx, limit=9)) == ()

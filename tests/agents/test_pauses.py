@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from netsky_runtime.agents.pause import STAGGER_MS, UNTOLD_MS
-from netsky_runtime.clock import SystemClock
+from netsky_runtime.clock import SystemClock, iso
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.scripted.session import ScriptedSession
-from netsky_runtime.db import holds, inputs, messages, pauses, rows, turns
+from netsky_runtime.db import holds, inputs, ledger, messages, pauses, rows, turns
 from netsky_runtime.states import InputMode, InputStatus, PauseKind, TurnStatus
 from tests.support.crew import crew
 from tests.support.fakes import ManualClock
@@ -60,6 +60,22 @@ async def test_nothing_is_sent_while_the_owner_pauses_and_running_turns_go_on(tm
         assert (await hold_of(fleet)).reason == "paused: by the owner"
         assert [each.seq for each in await fleet.pauses.unpause()] == [pause.seq]
         assert (await fleet.reply_to(late)).body == "late"
+
+
+async def test_what_the_owner_pauses_is_in_the_ledger_and_what_a_limit_does_is_not(tmp_path):
+    async with crew(tmp_path) as fleet:
+        until = fleet.clock.now() + HOUR * 1_000
+        await notice(fleet, 100, until)
+        await fleet.pauses.pause(until=None)
+        await fleet.pauses.pause(until=until)
+        await fleet.pauses.unpause()
+        await fleet.pauses.unpause()  # nothing lasts any more
+        found = await fleet.database.read(lambda tx: ledger.list_(tx, limit=9))
+        assert [(each.kind, dict(each.entry)) for each in found] == [
+            ("paused", {"by": "owner", "until": ""}),
+            ("paused", {"by": "owner", "until": iso(until)}),
+            ("unpaused", {"by": "owner", "ended": "Codex's 5 h limit; by the owner"}),
+        ]
 
 
 async def test_a_pause_with_an_end_is_over_by_itself(tmp_path, clock):
