@@ -12,7 +12,7 @@ from netsky_runtime.errors import UsageError
 from netsky_runtime.states import Priority
 from netsky_tui import vitals
 from netsky_tui.cli import attaching, roster
-from netsky_tui.cli.calling import call, listened_to
+from netsky_tui.cli.calling import call, say_how_old
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import (
     ActorId,
@@ -62,13 +62,7 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
     else:
         now = SystemClock().now()
         table(_COLUMNS, [_row(actor, now) for actor in found])
-        _say_how_old(Invocation.of(ctx))
-
-
-def _say_how_old(here: Invocation) -> None:
-    """Say that nobody looks, while no daemon runs: what was busy then need not be now."""
-    if not listened_to(here.home):
-        narrate("No daemon runs: this is what was last known. `netsky` starts one.")
+        say_how_old(Invocation.of(ctx).home)
 
 
 def _row(actor: dict[str, Any], now: int) -> tuple[object, ...]:

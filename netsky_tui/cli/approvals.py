@@ -13,7 +13,7 @@ from netsky_runtime.errors import Conflict, NotFound, UsageError
 from netsky_runtime.records import Approval
 from netsky_runtime.states import ApprovalStatus, DecisionWord
 from netsky_tui.cli import shapes
-from netsky_tui.cli.calling import call
+from netsky_tui.cli.calling import call, say_how_old
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import ApprovalId, AsJson, complete_approval, examples
 from netsky_tui.cli.output import Column, emit, fields, narrate, say, table
@@ -72,6 +72,7 @@ def list_(
     else:
         now = SystemClock().now()
         table(_COLUMNS, [_row(approval, now) for approval in found])
+        say_how_old(Invocation.of(ctx).home)
 
 
 def _row(approval: Approval, now: int) -> tuple[object, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netsky_runtime.clock import SystemClock
-from netsky_tui.cli.calling import call_or_store
+from netsky_tui.cli.calling import call_or_store, say_how_old
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import AsJson
 from netsky_tui.cli.output import emit, narrate, on_terminal, say, terminal_width
@@ -59,6 +59,8 @@ def attention(
         emit([_shape(item) for item in found])
         return
     _show(found)
+    if found:
+        say_how_old(Invocation.of(ctx).home)
     if total > len(found):
         narrate(f"{len(found)} of {total}: --limit shows more.")
 

@@ -88,12 +88,13 @@ def set_(
     """
     words = 1 if scope is BudgetScope.DAY else 2
     if len(rest) != words:
-        msg = f"The budget of {'the day takes' if words == 1 else f'one {scope} takes its name and'}"
-        raise UsageError(f"{msg} a number of tokens.", hint="See `netsky budgets set --help`.")
-    *named, number = rest
+        named = "the day takes" if words == 1 else f"one {scope} takes its name and"
+        msg = f"The budget of {named} a number of tokens."
+        raise UsageError(msg, hint="See `netsky budgets set --help`.")
+    *subject, number = rest
     params = {
         "scope": scope.value,
-        "subject": "".join(named),
+        "subject": "".join(subject),
         "tokens": _tokens(number),
         "more": number.startswith("+"),
     }

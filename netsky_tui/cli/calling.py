@@ -48,6 +48,12 @@ def listened_to(home: Home) -> bool:
     return True
 
 
+def say_how_old(home: Home) -> None:
+    """Say that nobody looks, while no daemon runs: what was so then need not be now."""
+    if not listened_to(home):
+        narrate("No daemon runs: this is what was last known. `netsky` starts one.")
+
+
 def no_daemon() -> NoDaemon:
     """Return the error of a verb that needs a daemon."""
     return NoDaemon(

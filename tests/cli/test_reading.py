@@ -192,6 +192,14 @@ def test_inputs_that_are_held_say_why(netsky: Netsky) -> None:
     assert one["waits"] in netsky("inputs", "list").out
 
 
+@pytest.mark.parametrize("line", ["actors list", "approvals list", "attention"])
+@pytest.mark.usefixtures("built")
+def test_what_nobody_looks_at_is_said_to_be_what_was_last_known(netsky: Netsky, line: str) -> None:
+    ran = netsky(*line.split())
+    assert ran.out
+    assert "this is what was last known" in ran.err
+
+
 @pytest.mark.usefixtures("built")
 def test_events_of_an_actor_that_is_not_there_are_not_found(netsky: Netsky) -> None:
     assert netsky("events", "tail", "--actor", "nobody").status == Exit.NOT_FOUND
