@@ -164,7 +164,7 @@ class RecordVerbs:
                 msg = f"Input {row.id} is {row.status.value}, not uncertain: nothing to resolve."
                 raise Conflict(msg)
             if request.action == "resend":
-                await inputs.requeue(tx, [row.id], reason="sent again by the owner's decision")
+                await inputs.requeue(tx, [row.id], reason=inputs.RESENT)
             else:
                 await inputs.settle(
                     tx,

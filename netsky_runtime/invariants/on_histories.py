@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from netsky_runtime.db import rows
+from netsky_runtime.db import inputs, rows
 from netsky_runtime.invariants.checks import Check
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SAID_ONCE: Final = Check(
     invariant=2,
     name="said_once",
-    about="No input stands twice in the histories of threads.",
+    about="No input stands twice in the histories of threads, unless the owner sent it again.",
 )
 SEEN_STANDS: Final = Check(
     invariant=2,
@@ -59,7 +59,9 @@ SELECT id, status, thread_id, item_id FROM approvals WHERE decided_by <> '' AND 
         WHERE other.thread_id = approvals.thread_id AND other.item_id = approvals.item_id) = 1
 """
 _ATTEMPTS = """
-SELECT id, attempts FROM actor_inputs WHERE id IN (SELECT value FROM json_each(?))
+SELECT id, attempts, (SELECT count(*) FROM input_steps WHERE input_id = actor_inputs.id
+        AND status = 'queued' AND reason = ?) AS resent
+FROM actor_inputs WHERE id IN (SELECT value FROM json_each(?))
 """
 _RESTORED = "SELECT count(*) FROM ledger WHERE kind = 'restored'"
 _ACCEPTED = frozenset({"accepted", "accepted_for_session"})
@@ -84,16 +86,26 @@ async def claims(tx: Tx) -> Claims:
     )
 
 
-async def attempts(tx: Tx, heard: Heard) -> dict[str, int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """How often an input was sent."""
+
+    attempts: int
+    resent: int
+    """How often of those because the owner said so, knowing that it may be there already."""
+
+
+async def attempts(tx: Tx, heard: Heard) -> dict[str, Sent]:
     """Return how often each input that was heard was sent, as far as it is stored.
 
     To be read after the histories.
     """
     ids = {input_id for counted in heard.inputs.values() for input_id in counted}
-    return {row["id"]: row["attempts"] for row in await rows.many(tx, _ATTEMPTS, rows.words(ids))}
+    found = await rows.many(tx, _ATTEMPTS, inputs.RESENT, rows.words(ids))
+    return {row["id"]: Sent(attempts=row["attempts"], resent=row["resent"]) for row in found}
 
 
-def compare(claimed: Claims, heard: Heard, sent: Mapping[str, int]) -> list[Violation]:
+def compare(claimed: Claims, heard: Heard, sent: Mapping[str, Sent]) -> list[Violation]:
     """Return what histories show that must never be, and do not show that must be."""
     return [
         *_said(heard, sent, restored=claimed.restored),
@@ -102,21 +114,22 @@ def compare(claimed: Claims, heard: Heard, sent: Mapping[str, int]) -> list[Viol
     ]
 
 
-def _said(heard: Heard, sent: Mapping[str, int], *, restored: bool) -> Iterator[Violation]:
+def _said(heard: Heard, sent: Mapping[str, Sent], *, restored: bool) -> Iterator[Violation]:
     shown: dict[str, list[str]] = {}
     for thread_id, counted in heard.inputs.items():
         for input_id in counted:
             shown.setdefault(input_id, []).append(thread_id)
     for input_id, threads in shown.items():
         where = ", ".join(threads)
-        if (times := heard.stands(input_id)) > 1:
+        known = sent.get(input_id)
+        if (times := heard.stands(input_id)) > 1 + (known.resent if known else 0):
             told = f"Input {input_id} stands {times} times in the history of {where}."
             yield SAID_ONCE.found(told, input_id, *threads)
-        if restored and input_id not in sent:
+        if restored and known is None:
             continue
-        if not sent.get(input_id):
+        if known is None or not known.attempts:
             told = f"The history of {where} shows {input_id}, "
-            told += "which is not stored" if input_id not in sent else "which was never sent"
+            told += "which is not stored" if known is None else "which was never sent"
             yield ACCEPTED_BEFORE_SAID.found(f"{told}.", input_id, *threads)
 
 
