@@ -93,7 +93,8 @@ def derive(
         return known(HealthState.BLOCKED, reason, None)
     if session is not None and session.state is SessionState.LOST:
         reason = session.end_reason or "its thread was lost"
-        return known(HealthState.UNHEALTHY, reason, last_event_at)
+        since = last_event_at if session.unattached_at is None else session.unattached_at
+        return known(HealthState.UNHEALTHY, reason, since)
     if session is not None and session.blocked:
         screen = Evidence.SCREEN if session.runtime is RuntimeName.RESIDENT else heard
         return known(HealthState.BLOCKED, session.blocked, session.blocked_at, screen)

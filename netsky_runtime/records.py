@@ -136,6 +136,8 @@ class Session:
     blocked: str = ""
     """Why nothing can be typed into its pane, in words; empty when all is well."""
     blocked_at: int | None = None
+    unattached_at: int | None = None
+    """Since when its thread cannot be attached, when that is long; ``None`` when it can."""
     started_at: int
     ended_at: int | None = None
     end_reason: str = ""

@@ -288,6 +288,8 @@ class AttentionKind(StrEnum):
     CRASH_LOOP = "crash_loop"
     """Parked because it was brought back too often."""
     PARKED = "parked"
+    UNATTACHED = "unattached"
+    """A door to Codex that could not attach somebody's thread for long."""
     LOST = "lost"
     """A question of Codex's that died unanswered, and was not asked again."""
     FAILED = "failed"

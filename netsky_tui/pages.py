@@ -52,7 +52,8 @@ class Pages:
         async def read() -> Any:
             if (source := self._app.feed.source) is None:
                 return ()
-            return details.message_page(*await source.message(message_id), self._clock.now())
+            now = self._clock.now()
+            return details.message_page(*await source.message(message_id, now=now), now)
 
         fact = self._app.store.message(message_id)
         if fact is not None and fact.input_status is InputStatus.UNCERTAIN and fact.input_id:
@@ -68,7 +69,8 @@ class Pages:
         async def read() -> Any:
             if (source := self._app.feed.source) is None:
                 return ()
-            return details.trace_page(await source.trace(asked), self._clock.now())
+            now = self._clock.now()
+            return details.trace_page(await source.trace(asked, now=now), now)
 
         self._app.push_screen(PageScreen(f"trace of {asked}", read))
 
@@ -119,6 +121,9 @@ class Pages:
         kind, _, ref = key.partition(":")
         if kind in {AttentionKind.BLOCKED, AttentionKind.PARKED, AttentionKind.CRASH_LOOP}:
             self.trace_thread(ref)
+        elif kind == AttentionKind.UNATTACHED:
+            item = self._app.store.item(key)
+            self.trace_thread(item.actor if item is not None else "")
         elif kind == AttentionKind.QUARANTINED:
             self._app.say("Nobody was given that file: there is nothing to trace.", bad=True)
         else:

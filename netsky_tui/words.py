@@ -120,6 +120,7 @@ WAITS = {
     AttentionKind.UNCERTAIN: Mark("?", "uncertain", "bad"),
     AttentionKind.CRASH_LOOP: Mark("✗", "crash loop", "bad"),
     AttentionKind.PARKED: Mark("◇", "parked", "warn"),
+    AttentionKind.UNATTACHED: Mark("✗", "not attached", "bad"),
     AttentionKind.LOST: Mark("✗", "approval lost", "bad"),
     AttentionKind.FAILED: Mark("✗", "message failed", "bad"),
     AttentionKind.QUARANTINED: Mark("✗", "bad file", "bad"),

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from netsky_runtime.agents.rungs import BUDGET
 from netsky_runtime.codex.base import HistoryUnavailable, NoActiveTurn
-from netsky_runtime.db import rungs
+from netsky_runtime.db import rungs, sessions
 from netsky_runtime.errors import NetskyError
 from netsky_runtime.states import RungName, RungOutcome, TurnStatus
 
@@ -157,11 +157,15 @@ class Ladder:
         await self._fleet.listen(climb.actor_id, False)
 
     async def leave(self) -> None:
-        """Write down that an earlier netsky ended in the middle of its rungs."""
+        """Write down that an earlier netsky ended in the middle of its rungs.
+
+        What that one could not attach is told anew by this one, if it cannot either.
+        """
         now = self._clock.now()
 
         async def body(tx: Tx) -> None:
             await rungs.leave(tx, reason="netsky ended meanwhile", now=now)
+            await sessions.none_unattached(tx)
 
         await self._database.write(body)
 

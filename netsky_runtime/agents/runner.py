@@ -37,6 +37,8 @@ BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_SECONDS = 30.0
 """A thread that was served this long makes the next attempt a first one again."""
 DOUBTS_AFTER = 5
+AWAY_SECONDS = 120.0
+"""After so long without a thread that is to be there, a human is told; it is tried again still."""
 CLOSE_SECONDS = 2.0
 RENEW_SECONDS = 8.0
 """How long a door may take to end or unload what carries a thread."""
@@ -68,6 +70,8 @@ class ActorRunner:
         """Whether it was."""
         self._supervisor = supervisor
         self._unreadable = 0
+        self._away: float | None = None
+        """Monotonic time since when there is no thread though there is to be one."""
         self._dispatcher = Dispatcher(self.seat)
 
     def wake(self) -> None:
@@ -144,6 +148,7 @@ class ActorRunner:
                     await self._on_thread(self.seat.actor_id, self.seat.thread)
                     listening = self._listen(self.seat.thread)
                 again = await self._dispatcher.dispatch()
+                await self._here_again()
                 if listening is None and self.seat.thread is not None:
                     continue  # the first input has just made the thread
                 await self._wait(listening, again)
@@ -155,6 +160,22 @@ class ActorRunner:
             if listening is not None:
                 listening.cancel()
                 await asyncio.wait([listening])
+
+    async def _here_again(self) -> None:
+        """Note that the thread is there, or that none is needed."""
+        seat, self._away = self.seat, None
+        row = seat.row
+        if row is not None and row.unattached_at is not None:
+            await seat.kit.database.write(lambda tx: sessions.set_unattached(tx, row.id, None))
+            seat.changed(unattached_at=None)
+
+    def _away_since(self) -> int | None:
+        """Return since when (ms) there is no thread, once that is long."""
+        clock = self.seat.kit.clock
+        if self._away is None:
+            self._away = clock.monotonic()
+        away = clock.monotonic() - self._away
+        return clock.now() - round(away * 1000) if away >= AWAY_SECONDS else None
 
     async def _moved(self) -> bool:
         """Carry out the move that was asked for, if one was; say whether the thread is another.
@@ -256,11 +277,13 @@ class ActorRunner:
         """
         seat, kit = self.seat, self.seat.kit
         seat.problem = error.message
-        now, counts = kit.clock.now(), self._counts
+        now, counts, away = kit.clock.now(), self._counts, self._away_since()
 
         async def body(tx: Tx) -> tuple[bool, str]:
             if seat.row is not None:
                 await sessions.set_state(tx, seat.row.id, SessionState.LOST, reason=error.message)
+                if away is not None and seat.row.unattached_at is None:
+                    await sessions.set_unattached(tx, seat.row.id, away)
             why = ""
             if counts:
                 losses = await respawns.record(

@@ -17,9 +17,10 @@ from netsky_runtime.states import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from netsky_runtime.records import Actor, ActorInput, Approval, Message
+    from netsky_runtime.states import RuntimeName
 
 PUT_AWAY: Final = "attention.put_away"
 SEND_AGAIN: Final = "attention.send_again"
@@ -45,6 +46,7 @@ URGENCY: Final[Mapping[AttentionKind, Urgency]] = MappingProxyType(
         AttentionKind.UNCERTAIN: Urgency.NOW,
         AttentionKind.CRASH_LOOP: Urgency.SOON,
         AttentionKind.PARKED: Urgency.SOON,
+        AttentionKind.UNATTACHED: Urgency.SOON,
         AttentionKind.LOST: Urgency.LATER,
         AttentionKind.FAILED: Urgency.LATER,
         AttentionKind.QUARANTINED: Urgency.LATER,
@@ -61,6 +63,7 @@ ASKS: Final[Mapping[ApprovalKind, str]] = MappingProxyType(
         ApprovalKind.ELICITATION: "wants a form filled in",
     }
 )
+_NAMED: Final = 5
 _DECIDING: Final[Mapping[DecisionWord, str]] = MappingProxyType(
     {
         DecisionWord.ACCEPT: "accept",
@@ -106,7 +109,7 @@ class AttentionItem:
     """The kind and the id of what waits: ``approval:a3``, ``parked:worker1``."""
     kind: AttentionKind
     ref: str
-    """The id alone: of the approval, message, input or actor; or the address on the bus."""
+    """The id alone: of the approval, message, input or actor; or the address or the door."""
     actor: str
     since: int
     """Milliseconds since the epoch."""
@@ -198,6 +201,20 @@ def about_parked(actor: Actor) -> About:
     )
     why = actor.park_reason.removeprefix(f"{CRASH_LOOP}: ") or "no reason is known"
     return About(why, "", (resume,))
+
+
+def about_unattached(runtime: RuntimeName, actors: Sequence[str], reason: str) -> About:
+    """Say what there is to say of a door that attaches the threads of ``actors`` no more.
+
+    ``reason`` is why it does not attach that of the first of them.
+    """
+    resume = Action(
+        name="resume", label="try now", method="actors.resume", params={"actor_id": actors[0]}
+    )
+    named = ", ".join(actors[:_NAMED])
+    more = f" and {len(actors) - _NAMED} more" if len(actors) > _NAMED else ""
+    whose = f"Without a thread at {runtime.value}: {named}{more}."
+    return About(reason, f"{whose} netsky tries again by itself, every 30 s.", (resume,))
 
 
 def about_failed(found: ActorInput, message: Message) -> About:

@@ -14,7 +14,7 @@ from netsky_runtime.attention.items import PUTS_AWAY, URGENCY, AttentionItem, Wa
 from netsky_runtime.db import actors, approvals, inputs, messages, rows
 from netsky_runtime.errors import Conflict, NotFound
 from netsky_runtime.records import CRASH_LOOP
-from netsky_runtime.states import AttentionKind
+from netsky_runtime.states import AttentionKind, RuntimeName
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -52,6 +52,13 @@ _PARKED = f"""
         id, id, updated_at
     FROM actors INDEXED BY actors_parked WHERE status = 'parked'
 """  # noqa: S608 - constants only
+# One item of a door, however many threads it cannot attach: its cause is mostly one, too.
+_UNATTACHED = """
+    SELECT 'unattached', s.runtime, min(s.actor_id), min(s.unattached_at)
+    FROM sessions AS s INDEXED BY sessions_unattached JOIN actors AS a ON a.id = s.actor_id
+    WHERE s.ended_at IS NULL AND s.unattached_at IS NOT NULL AND a.status = 'active'
+    GROUP BY s.runtime
+"""
 # Who is stopped asks nothing again; what was asked again, or came again by itself, has an heir.
 _LOST = f"""
     SELECT 'lost', lost.id, actor_id, lost.created_at FROM (
@@ -84,7 +91,17 @@ _QUARANTINED = f"""
     SELECT 'quarantined', p.address, p.address, min(p.at) {_NOT_SEEN} GROUP BY p.address
 """
 _SOURCES = " UNION ALL ".join(
-    (_APPROVALS, _QUESTIONS, _UNCERTAIN, _BLOCKED, _PARKED, _LOST, _FAILED, _QUARANTINED)
+    (
+        _APPROVALS,
+        _QUESTIONS,
+        _UNCERTAIN,
+        _BLOCKED,
+        _PARKED,
+        _UNATTACHED,
+        _LOST,
+        _FAILED,
+        _QUARANTINED,
+    )
 )
 _RANKS = " ".join(f"WHEN '{kind.value}' THEN {int(rank)}" for kind, rank in URGENCY.items())
 _WAITING = f"""
@@ -121,6 +138,13 @@ _ACTORS = "SELECT * FROM actors WHERE id IN (SELECT value FROM json_each(?))"
 _SCREENS = """
 SELECT actor_id, blocked FROM sessions INDEXED BY sessions_current
 WHERE ended_at IS NULL AND actor_id IN (SELECT value FROM json_each(?))
+"""
+_WITHOUT_THREAD = """
+SELECT s.runtime, s.actor_id, s.end_reason
+FROM sessions AS s INDEXED BY sessions_unattached JOIN actors AS a ON a.id = s.actor_id
+WHERE s.ended_at IS NULL AND s.unattached_at IS NOT NULL AND a.status = 'active'
+    AND s.runtime IN (SELECT value FROM json_each(?))
+ORDER BY s.actor_id
 """
 # Beside max() SQLite gives the other columns of the same row.
 _POISON = f"""
@@ -253,6 +277,16 @@ async def _parked(tx: Tx, refs: Sequence[str]) -> dict[str, About]:
     return {row["id"]: items.about_parked(actors.row_to_actor(row)) for row in found}
 
 
+async def _unattached(tx: Tx, refs: Sequence[str]) -> dict[str, About]:
+    found = await rows.many(tx, _WITHOUT_THREAD, rows.words(refs))
+    out = {}
+    for runtime in refs:
+        whose = [row for row in found if row["runtime"] == runtime]
+        ids = [row["actor_id"] for row in whose]
+        out[runtime] = items.about_unattached(RuntimeName(runtime), ids, whose[0]["end_reason"])
+    return out
+
+
 async def _blocked(tx: Tx, refs: Sequence[str]) -> dict[str, About]:
     found = await rows.many(tx, _SCREENS, rows.words(refs))
     return {row["actor_id"]: items.about_blocked(row["actor_id"], row["blocked"]) for row in found}
@@ -276,6 +310,7 @@ _ABOUT: Final[
     AttentionKind.UNCERTAIN: _uncertain,
     AttentionKind.CRASH_LOOP: _parked,
     AttentionKind.PARKED: _parked,
+    AttentionKind.UNATTACHED: _unattached,
     AttentionKind.LOST: _lost,
     AttentionKind.FAILED: _failed,
     AttentionKind.QUARANTINED: _quarantined,

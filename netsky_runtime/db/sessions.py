@@ -50,6 +50,12 @@ UPDATE sessions SET blocked = ?1, blocked_at = CASE
     ELSE blocked_at END
 WHERE id = ?3 AND ended_at IS NULL RETURNING id
 """
+_SET_UNATTACHED = """
+UPDATE sessions SET unattached_at = ? WHERE id = ? AND ended_at IS NULL RETURNING id
+"""
+_NONE_UNATTACHED = """
+UPDATE sessions SET unattached_at = NULL WHERE ended_at IS NULL AND unattached_at IS NOT NULL
+"""
 _SET_STATE = """
 UPDATE sessions SET state = ?, engine_id = coalesce(?, engine_id),
     differences = coalesce(?, differences), end_reason = ?
@@ -209,6 +215,19 @@ async def set_differences(tx: Tx, session_id: str, differences: str) -> None:
     await _change(tx, _SET_DIFFERENCES, session_id, differences, session_id)
 
 
+async def set_unattached(tx: Tx, session_id: str, since: int | None) -> None:
+    """Say since when the thread cannot be attached, or that it can: a human is told while not.
+
+    Raises ``NotFound`` when the session is over.
+    """
+    await _change(tx, _SET_UNATTACHED, session_id, since, session_id)
+
+
+async def none_unattached(tx: Tx) -> None:
+    """Forget which threads could not be attached: nobody has tried yet."""
+    await rows.many(tx, _NONE_UNATTACHED)
+
+
 async def set_blocked(tx: Tx, session_id: str, reason: str, *, now: int) -> None:
     """Say why nothing can be typed, or with an empty reason that it can again.
 
@@ -270,6 +289,7 @@ def row_to_session(row: Row) -> Session:
         previous_thread_id=row["previous_thread_id"],
         blocked=row["blocked"],
         blocked_at=row["blocked_at"],
+        unattached_at=row["unattached_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         end_reason=row["end_reason"],

@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+
+from netsky_runtime import health
 from netsky_runtime.agents import dispatch, runner
 from netsky_runtime.agents.dispatch import OVERDUE_SECONDS, RETRY_MS
 from netsky_runtime.codex.base import AnswerLost, ThreadGone, ThreadUnavailable, TurnRunning
@@ -9,8 +12,15 @@ from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.scripted import engine
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
-from netsky_runtime.db import actors, inputs, messages, sessions, tasks, turns
-from netsky_runtime.states import ActorStatus, InputStatus, MessageKind, SessionState, TaskStatus
+from netsky_runtime.db import actors, attention, inputs, messages, sessions, tasks, turns, views
+from netsky_runtime.states import (
+    ActorStatus,
+    HealthState,
+    InputStatus,
+    MessageKind,
+    SessionState,
+    TaskStatus,
+)
 from tests.support.crew import crew, scripted
 from tests.support.fakes import ManualClock
 
@@ -120,6 +130,48 @@ async def test_a_thread_that_cannot_start_is_tried_again_after_growing_rests(tmp
             assert session.state is SessionState.LOST
         await next_rest(clock)
         assert (await fleet.reply_to(posted)).body == "at last"
+
+
+@pytest.mark.parametrize("began", [True, False])
+async def test_a_thread_that_cannot_be_attached_for_long_waits_for_a_human_and_is_tried_again(
+    tmp_path, monkeypatch, began
+):
+    async def shut(self, *_):
+        raise ThreadUnavailable("config.toml is broken")
+
+    async def waiting(tx):
+        found = await attention.list_(tx)
+        return [(item.key, item.since, item.about.text) for item in found]
+
+    runtime, clock = scripted(tmp_path), ManualClock()
+    async with crew(tmp_path, runtime=runtime, clock=clock) as fleet:
+        if began:
+            await fleet.reply_to(await fleet.send("SAY[warm]"))
+        since = clock.now()
+        with monkeypatch.context() as without:
+            without.setattr(ScriptedRuntime, "start", shut)
+            without.setattr(ScriptedRuntime, "resume", shut)
+            await runtime.close(keep_engine=False)
+            posted = await fleet.send("SAY[at last]")
+            rested = 0.0
+            while rested < runner.AWAY_SECONDS:
+                async with asyncio.timeout(5):
+                    await clock.until_sleeping()
+                assert await fleet.database.read(waiting) == []
+                rested += await next_rest(clock)
+            async with asyncio.timeout(5):
+                await clock.until_sleeping()
+            found = await fleet.database.read(waiting)
+            assert found == [("unattached:scripted", since, "config.toml is broken")]
+            how = health.of(await fleet.database.read(lambda tx: views.actor_view(tx, "manager0")))
+            assert (how.state, how.reason, how.since) == (
+                HealthState.UNHEALTHY,
+                "config.toml is broken",
+                since,
+            )
+        await fleet.fleet.resume_actor("manager0")  # at once, also before the rest is over
+        assert (await fleet.reply_to(posted)).body == "at last"
+        assert await fleet.database.read(waiting) == []
 
 
 async def test_a_thread_that_was_served_for_long_is_looked_for_at_once_again(tmp_path):

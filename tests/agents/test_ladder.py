@@ -12,7 +12,7 @@ from netsky_runtime.agents.rungs import BUDGET, ORDER, Climb, Patience, due
 from netsky_runtime.codex.base import HistoricItem, HistoryUnavailable, NoActiveTurn
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.codex.scripted.thread import ScriptedThread
-from netsky_runtime.db import actors, events, messages, rungs, turns, views
+from netsky_runtime.db import actors, events, messages, rungs, sessions, turns, views
 from netsky_runtime.records import OWNER
 from netsky_runtime.states import (
     ActorStatus,
@@ -338,6 +338,19 @@ async def test_a_rung_that_could_tell_codex_nothing_has_not_stopped_the_turn(tmp
             await climbs_to(fleet, clock, RungName.INTERRUPT, RungOutcome.NO_CHANGE)
         await fleet.fleet.interrupt("manager0")
         assert (await fleet.settled(posted)).status is InputStatus.INTERRUPTED
+
+
+async def test_a_netsky_that_begins_does_not_say_that_a_thread_cannot_be_attached(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        row = await fleet.database.read(lambda tx: sessions.current(tx, "manager0"))
+        await fleet.database.write(lambda tx: sessions.set_unattached(tx, row.id, 1))
+        fleet.watch()
+
+        async def none(tx):
+            return (await sessions.current(tx, "manager0")).unattached_at is None
+
+        await fleet.until(none)
 
 
 async def test_a_rung_in_whose_middle_netsky_ended_is_shown_as_failed(tmp_path):

@@ -49,6 +49,7 @@ async def one_of_each(tx: Tx) -> None:
     await inputs.hand(tx, [failed.input.id], now=NOW)
     await inputs.settle(tx, [failed.input.id], InputStatus.FAILED, reason="model down", now=NOW)
     await sessions.set_blocked(tx, "s-1", "a dialog", now=NOW)
+    await sessions.set_unattached(tx, "s-1", NOW)
     await actors.set_status(tx, "manager0", ActorStatus.PARKED, reason="thread gone", now=NOW)
     bad = PoisonedFile(address="worker1", file="bad.json", reason="not JSON", at=NOW)
     await bus_poison.update(tx, added=[bad], removed=())
@@ -140,7 +141,7 @@ def test_a_bound_says_how_much_there_is(netsky: Netsky, seed: Seed) -> None:
     ran = netsky("attention", "--limit", "2")
     assert "actors attach" in ran.out
     assert "actors resume" not in ran.out
-    assert "2 of 7: --limit shows more." in ran.err
+    assert "2 of 8: --limit shows more." in ran.err
     assert len(netsky("attention", "--limit", "2", "--json").data) == 2
 
 

@@ -26,6 +26,7 @@ from netsky_runtime.states import (
     AttentionKind,
     InputStatus,
     MessageKind,
+    SessionState,
 )
 from tests.db.making import session
 
@@ -222,6 +223,32 @@ async def test_a_parked_actor_waits_until_it_is_resumed_and_a_crash_loop_is_name
     assert await keys(making) == []
 
 
+async def test_threads_that_cannot_be_attached_wait_as_one_of_their_door_until_all_can(making):
+    async def away(session_id, since):
+        lost = SessionState.LOST
+        await making.write(
+            lambda tx: sessions.set_state(tx, session_id, lost, reason=f"{session_id} is locked")
+        )
+        await making.write(lambda tx: sessions.set_unattached(tx, session_id, since))
+
+    await making.session(session("s-0", MANAGER0))
+    await making.session(session("s-1", "worker1"))
+    await away("s-1", 5)
+    (one,) = await waits(making)
+    assert (one.key, one.actor, one.since) == ("unattached:scripted", "worker1", 5)
+    assert (one.urgency, one.about.text) == (Urgency.SOON, "s-1 is locked")
+    assert one.about.detail.startswith("Without a thread at scripted: worker1. netsky tries")
+    (again,) = one.about.actions
+    assert (again.method, dict(again.params)) == ("actors.resume", {"actor_id": "worker1"})
+    await away("s-0", 7)
+    (both,) = await waits(making)
+    assert (both.key, both.actor, both.since) == (one.key, MANAGER0, 5)
+    assert ": manager0, worker1. " in both.about.detail
+    await making.write(lambda tx: sessions.set_unattached(tx, "s-0", None))
+    await park(making, "by hand")
+    assert await keys(making) == ["parked:worker1"]
+
+
 async def test_a_lost_approval_waits_until_it_was_asked_again_or_put_away(making):
     first, second = await ask(making, "1"), await ask(making, "2")
     await lose(making)
@@ -293,6 +320,7 @@ async def everything(making) -> None:
     await ask(making, "2", now=10)
     await making.session(session("s-1", MANAGER0))
     await making.write(lambda tx: sessions.set_blocked(tx, "s-1", "a dialog", now=15))
+    await making.write(lambda tx: sessions.set_unattached(tx, "s-1", 4))
     await making.post(sender=MANAGER0, target=OWNER, kind=MessageKind.QUESTION)
     doubtful = await making.input(target=MANAGER0)
     await settle(making, doubtful, InputStatus.UNCERTAIN)

@@ -27,3 +27,9 @@ CREATE TABLE pulses (
     evidence TEXT NOT NULL,
     at INTEGER NOT NULL
 ) STRICT;
+
+-- Since when a session's thread cannot be attached, once it is long enough that a human is told.
+
+ALTER TABLE sessions ADD COLUMN unattached_at INTEGER;
+CREATE INDEX sessions_unattached ON sessions (runtime, actor_id)
+    WHERE ended_at IS NULL AND unattached_at IS NOT NULL;
