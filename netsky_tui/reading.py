@@ -130,14 +130,14 @@ class DatabaseSource:
 
         return await self._database.read(body)
 
-    async def message(self, message_id: str) -> tuple[MessageFacts, Trace]:
+    async def message(self, message_id: str, *, now: int) -> tuple[MessageFacts, Trace]:
         """Read a message and its way through netsky. Raises ``NotFound``."""
 
         async def body(tx: Tx) -> tuple[MessageFacts, Trace]:
             message = await messages.require(tx, message_id)
             held = await holds.of_waiting(tx, now=self._clock.now())
             (fact,) = await _with_inputs(tx, [(0, message)], held)
-            return fact, await trace.trace(tx, message_id)
+            return fact, await trace.trace(tx, message_id, now=now)
 
         return await self._database.read(body)
 
@@ -167,9 +167,9 @@ class DatabaseSource:
 
         return await self._database.read(body)
 
-    async def trace(self, asked: str) -> Trace:
+    async def trace(self, asked: str, *, now: int) -> Trace:
         """Read the way of a message, from any id on it. Raises ``NotFound``."""
-        return await self._database.read(lambda tx: trace.trace(tx, asked))
+        return await self._database.read(lambda tx: trace.trace(tx, asked, now=now))
 
     async def approval(self, approval_id: str) -> Approval:
         """Read an approval, whatever became of it. Raises ``NotFound``."""

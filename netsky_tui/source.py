@@ -145,11 +145,11 @@ class Source(Protocol):
         """Read a task with its notes and messages. Raises ``NotFound``."""
         ...
 
-    async def message(self, message_id: str) -> tuple[MessageFacts, Trace]:
+    async def message(self, message_id: str, *, now: int) -> tuple[MessageFacts, Trace]:
         """Read a message and its way through netsky. Raises ``NotFound``."""
         ...
 
-    async def trace(self, asked: str) -> Trace:
+    async def trace(self, asked: str, *, now: int) -> Trace:
         """Read the way of a message, from any id on it. Raises ``NotFound``."""
         ...
 

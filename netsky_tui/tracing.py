@@ -99,6 +99,8 @@ def _input(traced: InputTrace) -> list[Line]:
         Line(2, f"{named(step):<12}{known_by(step)}".rstrip(), "soft", step.at)
         for step in traced.steps
     ]
+    if traced.waits:
+        found.append(Line(2, f"waits: {traced.waits}", "warn"))
     if item.recovers:
         found.append(Line(2, f"goes on with {', '.join(item.recovers)}", "warn"))
     if traced.recovered_by:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from netsky_runtime.db import approvals, inputs, messages, notes, rows, tasks, turns
+from netsky_runtime.db import actors, approvals, holds, inputs, messages, notes, rows, tasks, turns
 from netsky_runtime.errors import NotFound
-from netsky_runtime.states import InputStatus
+from netsky_runtime.states import ActorStatus, InputStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -116,6 +116,8 @@ class InputTrace:
     turn: TurnTrace | None
     recovered_by: tuple[str, ...]
     """The inputs that went on with it after crashes."""
+    waits: str
+    """Why it is held in the queue, as far as there is a reason beside other work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,28 +159,32 @@ class Trace:
     """Whether there were more than ``LIMIT`` messages; the earlier ones of a task or a thread."""
 
 
-async def trace(tx: Tx, asked: str) -> Trace:
+async def trace(tx: Tx, asked: str, *, now: int) -> Trace:
     """Return the trace of a message, delivery, input, thread, turn, approval, task or note.
+
+    What waits does so at ``now``.
 
     Raises ``NotFound`` for an id that names none of them.
     """
     if await messages.get(tx, asked) is not None:
-        return await _of_messages(tx, "message", asked, [asked])
+        return await _of_messages(tx, now, "message", asked, [asked])
     if found := await rows.value(tx, _DELIVERY, asked):
-        return await _of_messages(tx, "delivery", asked, [found])
+        return await _of_messages(tx, now, "delivery", asked, [found])
     if (item := await inputs.get(tx, asked)) is not None:
-        return await _of_messages(tx, "input", asked, [item.message_id])
+        return await _of_messages(tx, now, "input", asked, [item.message_id])
     if (approval := await approvals.get(tx, asked)) is not None:
-        return await _of_turn(tx, "approval", asked, approval.thread_id, approval.turn_id)
+        return await _of_turn(tx, now, "approval", asked, approval.thread_id, approval.turn_id)
     if await rows.value(tx, _TASK, asked):
-        return await _of_task(tx, "task", asked, asked)
+        return await _of_task(tx, now, "task", asked, asked)
     if (note := await rows.one(tx, _NOTE, asked)) is not None:
-        return await _of_task(tx, "note", asked, note["task_id"])
+        return await _of_task(tx, now, "note", asked, note["task_id"])
     if (turn := await rows.one(tx, _TURN, asked)) is not None:
-        return await _of_turn(tx, "turn", asked, turn["thread_id"], turn["id"])
+        return await _of_turn(tx, now, "turn", asked, turn["thread_id"], turn["id"])
     if (actor_id := await rows.value(tx, _THREAD, asked)) is not None:
         heard = await rows.many(tx, _HEARD_IN_THREAD, asked, LIMIT + 1)
-        return await _of_messages(tx, "thread", asked, _column(reversed(heard)), actor_id=actor_id)
+        return await _of_messages(
+            tx, now, "thread", asked, _column(reversed(heard)), actor_id=actor_id
+        )
     msg = f"Nothing here has the id {asked!r}."
     hint = "A message, delivery, input, thread, turn, approval, task or note can be traced."
     raise NotFound(msg, hint=hint)
@@ -186,6 +192,7 @@ async def trace(tx: Tx, asked: str) -> Trace:
 
 async def _of_messages(
     tx: Tx,
+    now: int,
     kind: str,
     asked: str,
     ids: Sequence[str],
@@ -201,31 +208,31 @@ async def _of_messages(
         actor_id=actor_id,
         turn=turn,
         task=task,
-        chains=tuple([await _chain(tx, each) for each in wanted[-LIMIT:]]),
+        chains=tuple([await _chain(tx, each, now=now) for each in wanted[-LIMIT:]]),
         more=len(wanted) > LIMIT,
     )
 
 
-async def _of_turn(tx: Tx, kind: str, asked: str, thread_id: str, turn_id: str) -> Trace:
+async def _of_turn(tx: Tx, now: int, kind: str, asked: str, thread_id: str, turn_id: str) -> Trace:
     heard = _column(await rows.many(tx, _HEARD_IN_TURN, thread_id, turn_id, LIMIT + 1))
     # Words that a human typed in Codex have no input: they are what was said in the turn.
     said = _column(reversed(await rows.many(tx, _SAID_IN_TURN, thread_id, turn_id, LIMIT + 1)))
     turn = await _turn(tx, thread_id, turn_id)
-    return await _of_messages(tx, kind, asked, heard or said, turn=turn)
+    return await _of_messages(tx, now, kind, asked, heard or said, turn=turn)
 
 
-async def _of_task(tx: Tx, kind: str, asked: str, task_id: str | None) -> Trace:
+async def _of_task(tx: Tx, now: int, kind: str, asked: str, task_id: str | None) -> Trace:
     if task_id is None:
-        return await _of_messages(tx, kind, asked, ())
+        return await _of_messages(tx, now, kind, asked, ())
     of_task = _column(reversed(await rows.many(tx, _OF_TASK, task_id, LIMIT + 1)))
-    return await _of_messages(tx, kind, asked, of_task, task=await _task(tx, task_id))
+    return await _of_messages(tx, now, kind, asked, of_task, task=await _task(tx, task_id))
 
 
-async def _chain(tx: Tx, message_id: str) -> Chain:
+async def _chain(tx: Tx, message_id: str, *, now: int) -> Chain:
     message = await messages.require(tx, message_id)
     causes = _column(await rows.many(tx, _HEARD_IN_TURN, message.thread_id, message.turn_id, LIMIT))
     traced = [
-        await _input(tx, input_id)
+        await _input(tx, input_id, now=now)
         for input_id in _column(await rows.many(tx, _INPUTS_OF_MESSAGE, message_id))
     ]
     replies = [each.input.reply_id for each in traced if each.input.reply_id]
@@ -252,7 +259,7 @@ async def _chain(tx: Tx, message_id: str) -> Chain:
     )
 
 
-async def _input(tx: Tx, input_id: str) -> InputTrace:
+async def _input(tx: Tx, input_id: str, *, now: int) -> InputTrace:
     item = await inputs.require(tx, input_id)
     steps = tuple(
         Step(
@@ -265,7 +272,21 @@ async def _input(tx: Tx, input_id: str) -> InputTrace:
     )
     turn = await _turn(tx, item.thread_id, item.turn_id) if item.turn_id else None
     recoveries = await rows.many(tx, _RECOVERIES, item.actor_id, input_id)
-    return InputTrace(input=item, steps=steps, turn=turn, recovered_by=_column(recoveries))
+    return InputTrace(
+        input=item,
+        steps=steps,
+        turn=turn,
+        recovered_by=_column(recoveries),
+        waits=await _waits(tx, item.actor_id, now=now) if item.status is InputStatus.QUEUED else "",
+    )
+
+
+async def _waits(tx: Tx, actor_id: str, *, now: int) -> str:
+    hold = await holds.of_actor(tx, actor_id, now=now)
+    if hold is not None:
+        return hold.reason
+    actor = await actors.require(tx, actor_id)
+    return f"parked: {actor.park_reason}" if actor.status is ActorStatus.PARKED else ""
 
 
 async def _turn(tx: Tx, thread_id: str, turn_id: str) -> TurnTrace:

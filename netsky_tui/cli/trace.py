@@ -45,11 +45,12 @@ def trace(
     ID is a message, delivery, input, thread, turn, approval, task or note. Each step of an input
     has its time and how it is known.
     """
+    now = SystemClock().now()
 
     async def body(tx: Tx) -> Trace:
         from netsky_runtime.db.trace import trace
 
-        return await trace(tx, asked)
+        return await trace(tx, asked, now=now)
 
     found = run(read(Invocation.of(ctx).home, body, empty=None))
     if found is None:
@@ -58,7 +59,6 @@ def trace(
     if as_json:
         emit(_shape(found))
         return
-    now = SystemClock().now()
     for line in tracing.lines(found):
         head = f"{tracing.moment(line, now):<12}  {'  ' * line.depth}"
         say(f"{head}{line.text}", like=_PAINTED.get(line.tone, ""))
@@ -100,6 +100,7 @@ def _input(traced: InputTrace) -> dict[str, Any]:
             }
             for step in traced.steps
         ],
+        "waits": traced.waits or None,
         "recovers": list(traced.input.recovers),
         "recovered_by": list(traced.recovered_by),
         "turn": _turn(traced.turn),

@@ -190,6 +190,7 @@ def test_inputs_that_are_held_say_why(netsky: Netsky) -> None:
     (one,) = netsky("inputs", "list", "--json").data
     assert one["waits"].startswith("paused until ")
     assert one["waits"] in netsky("inputs", "list").out
+    assert f"waits: {one['waits']}" in netsky("trace", one["id"]).out
 
 
 @pytest.mark.parametrize("line", ["actors list", "approvals list", "attention"])

@@ -186,7 +186,7 @@ async def story(database: Database) -> Story:
 
 
 async def follow(database: Database, asked: str) -> Trace:
-    return await database.read(lambda tx: trace.trace(tx, asked))
+    return await database.read(lambda tx: trace.trace(tx, asked, now=NOW))
 
 
 @pytest.mark.parametrize("name", ["ask", "input", "delivery"])

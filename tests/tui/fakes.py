@@ -71,7 +71,7 @@ def way_of(fact: MessageFacts) -> Trace:
             (InputStatus.QUEUED, InputStatus.HANDED, InputStatus.SEEN, InputStatus.ANSWERED)
         )
     ]
-    traced = InputTrace(input=item, steps=tuple(steps), turn=None, recovered_by=())
+    traced = InputTrace(input=item, steps=tuple(steps), turn=None, recovered_by=(), waits="")
     chain = Chain(
         message=message, causes=(), deliveries=(), inputs=(traced,), task=None, answers=()
     )
@@ -225,13 +225,13 @@ class FakeSource:
                 return fact.task, (), said
         raise NotFound(f"There is no task {task_id}.")
 
-    async def message(self, message_id: str) -> Any:
+    async def message(self, message_id: str, *, now: int) -> Any:
         for fact in self.whole.messages:
             if fact.message.id == message_id:
                 return fact, way_of(fact)
         raise NotFound(f"There is no message {message_id}.")
 
-    async def trace(self, asked: str) -> Any:
+    async def trace(self, asked: str, *, now: int) -> Any:
         for fact in self.whole.messages:
             if fact.message.id == asked:
                 return way_of(fact)

@@ -190,9 +190,9 @@ async def test_details_tell_the_path_of_a_message(spine):
     database, source, input_id = spine
     await database.write(lambda tx: inputs.hand(tx, [input_id], now=NOW + 5000))
     snapshot = await source.snapshot(Ask())
-    _, way = await source.message(snapshot.messages[0].message.id)
+    _, way = await source.message(snapshot.messages[0].message.id, now=NOW)
     assert "handed      Codex accepted it" in [line.text for line in tracing.lines(way)]
-    assert (await source.trace(input_id)).chains == way.chains
+    assert (await source.trace(input_id, now=NOW)).chains == way.chains
     task, _, _ = await source.task("t2")
     assert task.depends_on == ("t1",)
     fact, past = await source.actor("worker1")
