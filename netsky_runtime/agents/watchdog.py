@@ -171,7 +171,7 @@ class Watchdog:
             self._pulses.excuse(climb.actor_id)
             return await self._over(climb, f"the actor is {'parked' if state.parked else 'back'}")
         if self._fleet.session_of(climb.actor_id) is None:
-            return None  # its runner brings the thread back, or parks the actor
+            return None  # its runner brings the thread back, or has a human told
         patience = self._patience.turn if pulse is None else self._patience.of(pulse)
         now = self._clock.monotonic()
         rung = due(climb, patience=patience, now=now)

@@ -96,7 +96,7 @@ def restore(
 
     The database that was there is set aside, never deleted. Only while nothing runs. What happened
     after the backup is not in it: an input that it still calls queued is sent only when its
-    thread's history does not show it, and is uncertain where the backup knows no thread.
+    thread's history does not show it, and is uncertain where the backup does not know it.
     """
     home = Invocation.of(ctx).home
     done = run(_restore(home, file.expanduser().absolute()))
