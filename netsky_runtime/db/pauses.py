@@ -1,7 +1,7 @@
 """Rows of ``pauses``: times in which nothing is dispatched to anybody.
 
 Wall times are stored and looked at anew each time, so a clock that jumps ends a pause early or
-late, and never leaves one for ever.
+late.
 """
 
 from __future__ import annotations

@@ -50,7 +50,6 @@ SELECT actors.*,
 FROM actors
 """
 ALL_ACTORS = _ACTORS + "WHERE (created_at, id) > (?, ?) ORDER BY created_at, id LIMIT ?"
-LIVE_ACTORS = _ACTORS + "WHERE status IN ('active', 'parked') ORDER BY created_at, id"
 ONE_ACTOR = _ACTORS + "WHERE id = ?"
 _UNMET = """
 (SELECT group_concat(needed.id) FROM task_dependencies AS d
@@ -116,11 +115,6 @@ async def actor_views(
     """Return actors, oldest first; ``after`` is the last one of the page before."""
     place = (-1, "") if after is None else (after.created_at, after.id)
     return await _views(tx, await rows.many(tx, ALL_ACTORS, *place, -1 if limit is None else limit))
-
-
-async def live_actor_views(tx: Tx) -> tuple[ActorView, ...]:
-    """Return the actors that are active or parked, oldest first; stopped ones cost nothing."""
-    return await _views(tx, await rows.many(tx, LIVE_ACTORS))
 
 
 async def actor_view(tx: Tx, actor_id: str) -> ActorView | None:
