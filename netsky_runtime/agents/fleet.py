@@ -50,7 +50,7 @@ class Fleet:
         """Whose runners were told to end and have not yet; whether each is wanted again."""
         self._watched: frozenset[str] = frozenset()
         self._listened: set[str] = set()
-        self._draining = self._closed = False
+        self._draining = self._closing = False
         self._turnstile = asyncio.Semaphore(AT_ONCE)
         self._only: frozenset[str] | None = None
 
@@ -59,7 +59,7 @@ class Fleet:
 
         The others' messages then wait in the database for a netsky that serves them.
         """
-        self._only, self._closed = only, False
+        self._only = only
         for standing in await self._kit.database.read(standings.all_):
             if decide(standing) is not Duty.REST:
                 self.wake(standing.actor.id)
@@ -87,7 +87,7 @@ class Fleet:
 
         One whose runner is being ended gets the next when that has ended, however long it takes.
         """
-        if actor_id == OWNER or self._closed or not self.serves(actor_id):
+        if actor_id == OWNER or not self.serves(actor_id):
             return
         if actor_id not in self._runners:
             self._launch(actor_id)
@@ -135,7 +135,7 @@ class Fleet:
         if self._runners.get(actor_id) is runner:
             del self._runners[actor_id]
             del self._tasks[actor_id]
-            if self._ending.pop(actor_id, False):
+            if self._ending.pop(actor_id, False) and not self._closing:
                 self.wake(actor_id)
 
     async def _serve(self, runner: ActorRunner) -> bool:
@@ -397,8 +397,9 @@ class Fleet:
 
     async def close(self) -> None:
         """Let go of every thread. Turns go on where the runtime survives netsky."""
-        self._closed = True
+        self._closing = True
         await self._end_runners(list(self._runners))
+        self._closing = False
 
     async def _interrupt_and_wait(self, actor_ids: list[str]) -> None:
         seats = [self._runners[name].seat for name in actor_ids if name in self._runners]

@@ -119,6 +119,7 @@ class Listener:
         await self._seat.kit.database.write(lambda tx: sessions.set_resync(tx, thread_id, True))
         self._whole = False
         async with self._seat.lock:
+            self._seat.open_turn = self._thread.active_turn  # its end may have been missed
             await reconcile(self._seat, self._thread)
         self._seat.wake.set()
 
@@ -209,6 +210,7 @@ class Listener:
             await settle_turn(seat, turn, items)
             self._turn_id, self._whole = "", False
             self._words.clear()
+            seat.open_turn = ""
             if await self._unseen():
                 # Accepted, but the turn ended without it (an interrupted steer, for one).
                 await reconcile(seat, self._thread)

@@ -78,6 +78,7 @@ async def reconcile(seat: Seat, thread: ThreadSession) -> None:
     ``HistoryUnavailable``.
     """
     kit = seat.kit
+    grace = _in_grace(seat)  # as it is before history is asked, which may take its time
     history = await thread.history()
     await learn_name(seat, thread)  # history may be where it was found
     thread_id = thread.thread_id
@@ -91,7 +92,9 @@ async def reconcile(seat: Seat, thread: ThreadSession) -> None:
             for actor_id in done.woken:
                 kit.wake(actor_id)
 
-        outcome = await kit.database.write(lambda tx: _apply(tx, seat, thread, history), then=wake)
+        outcome = await kit.database.write(
+            lambda tx: _apply(tx, seat, thread, history, grace=grace), then=wake
+        )
     seat.engine_changed = False
     if outcome.again:
         fields = {"actor": seat.actor_id, "inputs": list(outcome.again)}
@@ -149,7 +152,7 @@ async def _look(tx: Tx, seat: Seat, thread_id: str, history: Sequence[HistoricTu
 
 
 async def _apply(
-    tx: Tx, seat: Seat, thread: ThreadSession, history: Sequence[HistoricTurn]
+    tx: Tx, seat: Seat, thread: ThreadSession, history: Sequence[HistoricTurn], *, grace: bool
 ) -> _Outcome:
     thread_id, now = thread.thread_id, seat.kit.clock.now()
     look = await _look(tx, seat, thread_id, history)  # others may have written since the first
@@ -164,21 +167,31 @@ async def _apply(
         if turn.id in unsettled and turn.status is not TurnStatus.IN_PROGRESS:
             row = gaps.record(seat, thread_id, turn)
             woken |= await settle_in(tx, seat, row, turn.items, now=now)
-    if any(turn.status is TurnStatus.IN_PROGRESS for turn in history) or thread.active_turn:
+    if _turn_runs(seat, thread, history):
         return _Outcome(woken=woken)
     told = {turn.id for turn in history}
     await _end_unknown(tx, seat, thread, told, now=now)
-    again = await _queue_again(tx, seat, look, thread_id)
+    again = await _queue_again(tx, seat, look, thread_id, grace=grace)
     return _Outcome(woken=woken, again=again, over=not _runs(seat, thread, history, look))
 
 
 def _runs(seat: Seat, thread: ThreadSession, history: Sequence[HistoricTurn], look: _Look) -> bool:
     """Whether a turn runs, or may yet begin for a batch whose answer is overdue."""
-    if any(turn.status is TurnStatus.IN_PROGRESS for turn in history) or thread.active_turn:
+    if _turn_runs(seat, thread, history):
         return True
     late = _late(seat)
     sent = [item for item in look.tried if item.batch_id == late]
     return bool(late) and not any(item.id in look.found for item in sent)
+
+
+def _turn_runs(seat: Seat, thread: ThreadSession, history: Sequence[HistoricTurn]) -> bool:
+    """Whether a turn runs, or one was heard that is younger than this look into history.
+
+    Such a one may have ended meanwhile: its end was heard too, and waits for the seat's lock.
+    """
+    if any(turn.status is TurnStatus.IN_PROGRESS for turn in history) or thread.active_turn:
+        return True
+    return bool(seat.open_turn) and seat.open_turn not in {turn.id for turn in history}
 
 
 def _late(seat: Seat) -> str:
@@ -221,9 +234,11 @@ async def _end_unknown(
         )
 
 
-async def _queue_again(tx: Tx, seat: Seat, look: _Look, thread_id: str) -> tuple[str, ...]:
+async def _queue_again(
+    tx: Tx, seat: Seat, look: _Look, thread_id: str, *, grace: bool
+) -> tuple[str, ...]:
     """Queue what history does not show. Inputs behind a recovery are that recovery's business."""
-    late, grace = _late(seat), _in_grace(seat)
+    late = _late(seat)
     vanished = [
         item.id
         for item in look.tried

@@ -23,7 +23,7 @@ from netsky_runtime.states import (
     TurnStatus,
 )
 from tests.support.crew import crew, scripted
-from tests.support.fakes import ManualClock
+from tests.support.fakes import ManualClock, settle
 
 
 @pytest.fixture(autouse=True)
@@ -220,7 +220,7 @@ async def test_a_crash_in_the_middle_of_a_reconciliation_changes_nothing(tmp_pat
         await fleet.fleet.close()
     real = reconcile._queue_again
 
-    async def fails(*_args):
+    async def fails(*_args, **_given):
         msg = "the process is gone"
         raise HistoryUnavailable(msg)
 
@@ -522,3 +522,68 @@ async def test_an_answered_recovery_answers_also_what_was_uncertain_meanwhile(tm
         await fleet.database.write(doubts)
         await fleet.decide(again)
         assert (await fleet.reached(cut, InputStatus.ANSWERED)).reply_id
+
+
+async def test_a_turn_that_is_younger_than_the_history_it_is_compared_with_is_not_sent_again(
+    tmp_path, monkeypatch
+):
+    """It ends while history is compared: what history did not show yet was consumed."""
+    real = ScriptedSession.history
+
+    async def before_it_ends(session):
+        found = [turn for turn in await real(session) if turn.status is not TurnStatus.IN_PROGRESS]
+        await fleet.decide(asked)
+        while session.active_turn:
+            await settle()
+        return found
+
+    async with crew(tmp_path) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        posted = await fleet.send("ASK[make] SAY[once]")
+        asked = await fleet.question()
+        with monkeypatch.context() as patch:
+            patch.setattr(ScriptedSession, "history", before_it_ends)
+            async with asyncio.timeout(5):
+                await fleet.fleet.reconcile("manager0")
+        assert (await fleet.reply_to(posted)).body == "once"
+        assert (await told(fleet)).count(posted.input.id) == 1
+        assert (await fleet.input(posted)).attempts == 1
+
+
+async def test_what_a_killed_netsky_wrote_has_its_moment_also_when_history_takes_longer(
+    tmp_path, monkeypatch
+):
+    clock = ManualClock()
+    runtime = scripted(tmp_path)
+    runtime.capabilities = replace(ScriptedRuntime.capabilities, survives_netsky=True)
+    real, slow = ScriptedSession.history, asyncio.Event()
+
+    async def takes_long(session):
+        found = await real(session)
+        await clock.advance(reconcile.GRACE_SECONDS)
+        slow.set()
+        return found
+
+    async with crew(tmp_path, runtime=runtime, clock=clock) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        thread = fleet.fleet.session_of("manager0")
+        await fleet.fleet.close()
+        posted = await fleet.send("SAY[once]")
+
+        async def wrote(tx):
+            await inputs.attempt(
+                tx, {posted.input.id: "e"}, batch_id="b-9", thread_id=thread.thread_id
+            )
+
+        await fleet.database.write(wrote)
+        with monkeypatch.context() as patch:
+            patch.setattr(ScriptedSession, "history", takes_long)
+            patch.setattr(dispatch.Dispatcher, "dispatch", _rest)
+            await fleet.fleet.start()
+            await fleet.fleet.settled(seconds=5)
+            assert slow.is_set()
+            assert (await fleet.input(posted)).batch_id == "b-9"
+
+
+async def _rest(_dispatcher):
+    return None
