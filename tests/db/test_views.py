@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from netsky_runtime.db import (
-    actors,
     approvals,
     attention,
     counts,
@@ -25,7 +24,6 @@ from netsky_runtime.db import (
 from netsky_runtime.db.connection import Tx
 from netsky_runtime.records import MANAGER0, OWNER, Turn
 from netsky_runtime.states import (
-    ActorStatus,
     ApprovalKind,
     ApprovalStatus,
     AttentionKind,
