@@ -100,7 +100,7 @@ def _create(path: Path, steps: Sequence[Migration]) -> None:
             for step in steps:
                 _apply(connection, step)
         unfinished.rename(path)
-        _sync_folder(path.parent)
+        _sync(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -127,6 +127,8 @@ def _back_up(connection: sqlite3.Connection, copy: Path) -> Path:
     os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     with closing(sqlite3.connect(copy)) as target:
         connection.backup(target)
+    _sync(copy)  # before anything of the original is changed
+    _sync(copy.parent)
     return copy
 
 
@@ -162,8 +164,8 @@ def uri(path: Path, *, mode: str) -> str:
     return f"{path.absolute().as_uri()}?mode={mode}"
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
