@@ -176,6 +176,7 @@ SMALL = (
     "actors_parked",
     "approvals_lost_open",
     "sessions_blocked",
+    "sessions_unattached",
 )
 DRAWN: dict[str, Callable[[Tx], Awaitable[Any]]] = {
     "counts": counts.status_counts,
