@@ -65,6 +65,19 @@ async def interrupt(seat: Seat, thread: ThreadSession, turn_id: str) -> None:
         raise
 
 
+async def ask_again(seat: Seat, thread: ThreadSession) -> None:
+    """Stop a turn that was asked to stop and runs yet: whoever asked may have died before telling.
+
+    Where that fails the turn goes on, and its end counts for what it looks like.
+    """
+    turn_id = thread.active_turn
+    if not turn_id:
+        return
+    turn = await seat.kit.database.read(lambda tx: turns.get(tx, thread.thread_id, turn_id))
+    if turn is not None and turn.error == turns.ASKED:
+        await _try_to_interrupt(seat)
+
+
 async def interrupt_running(seat: Seat, *, only: str = "") -> str:
     """Stop the actor's turn, be it any or ``only`` this one, and return its id.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from netsky_runtime.agents.abandon import abandon
 from netsky_runtime.agents.attach import attach
 from netsky_runtime.agents.dispatch import Dispatcher
+from netsky_runtime.agents.interrupts import ask_again
 from netsky_runtime.agents.listener import Listener
 from netsky_runtime.agents.move import carry_out
 from netsky_runtime.agents.reconcile import doubt, reconcile
@@ -118,6 +119,7 @@ class ActorRunner:
         # Its start was heard by an earlier netsky; its end is awaited by this one.
         self.seat.open_turn = thread.active_turn
         await reconcile(self.seat, thread)
+        await ask_again(self.seat, thread)
 
     @asynccontextmanager
     async def _doubting(self) -> AsyncIterator[None]:

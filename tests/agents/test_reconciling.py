@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from netsky_runtime.agents import dispatch, interrupts, reconcile, runner
-from netsky_runtime.codex.base import HistoricItem, HistoryUnavailable
+from netsky_runtime.codex.base import HistoricItem, HistoryUnavailable, ThreadBlocked
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.db import actors, engines, events, inputs, messages, turns
@@ -587,3 +587,40 @@ async def test_what_a_killed_netsky_wrote_has_its_moment_also_when_history_takes
 
 async def _rest(_dispatcher):
     return None
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_turn_that_a_killed_netsky_had_wanted_to_stop_is_asked_again(
+    tmp_path, monkeypatch, answers
+):
+    """Else a crash hours later would be taken for that stop."""
+    asked = asyncio.Event()
+
+    async def killed(_session, _turn_id):
+        asked.set()
+        await asyncio.Event().wait()
+
+    async def refused(_session, _turn_id):
+        msg = "The screen shows something else."
+        raise ThreadBlocked(msg)
+
+    async with crew(tmp_path, runtime=scripted(tmp_path)) as fleet:
+        running = await fleet.send("ASK[make] SAY[made]")
+        question = await fleet.question()
+        with monkeypatch.context() as patch:
+            patch.setattr(ScriptedSession, "interrupt", killed)
+            stopping = asyncio.ensure_future(fleet.fleet.interrupt("manager0"))
+            await asked.wait()
+            stopping.cancel()
+            await fleet.fleet.close()
+        with monkeypatch.context() as patch:
+            if not answers:
+                patch.setattr(ScriptedSession, "interrupt", refused)
+            await fleet.fleet.start()
+            await fleet.fleet.settled(seconds=5)
+        if answers:
+            assert (await fleet.settled(running)).status is InputStatus.INTERRUPTED
+        else:
+            fleet.runtime.kill()
+            await fleet.decide(await fleet.question(after=question))
+            assert (await fleet.reply_to(running)).body == "made"
