@@ -68,6 +68,11 @@ class Daemon:
         """Whether it has ended."""
         return self._process.returncode is not None
 
+    @property
+    def status(self) -> int | None:
+        """With what it has ended; negative: by that signal."""
+        return self._process.returncode
+
     async def arm(self, kill: Kill | None) -> None:
         """Tell it where to strike; ``None``: nowhere."""
         told: dict[str, Any] = {}

@@ -188,7 +188,8 @@ class Torture:
     async def _strike(self, daemon: Daemon, kill: Kill) -> None:
         """Kill, unless the trap has."""
         if daemon.dead and not daemon.struck:
-            self.report.failures.append(f"a daemon ended by itself: {self._last_words()}")
+            ended = f"a daemon ended by itself with {daemon.status}, {kill.place} was to come"
+            self.report.failures.append(f"{ended}: {self._last_words()}")
         if kill.point and not daemon.struck:
             self.report.missed[kill.point] += 1
             if not daemon.dead and not await daemon.answers():

@@ -72,10 +72,11 @@ class Trap:
         if self._left > 0:
             return
         self._point = None
+        target = self._target  # the next order may come while this is carried out
         say("struck")
-        if self._target is not Target.DAEMON:
+        if target is not Target.DAEMON:
             kill_engine(self._database)
-        if self._target is not Target.ENGINE:
+        if target is not Target.ENGINE:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
