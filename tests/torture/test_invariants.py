@@ -238,6 +238,7 @@ BEGUN = """
     FROM tasks WHERE id = 't1';
     INSERT INTO deliveries (id, message_id, sink, status, created_at, updated_at)
     VALUES ('d-begun', 'm-begun', 'room', 'confirmed', 1, 1);
+    UPDATE tasks SET status = 'reported' WHERE id = 't2';
     UPDATE tasks SET status = 'done', closed_at = updated_at + 9 WHERE id = '{1}';
 """
 
