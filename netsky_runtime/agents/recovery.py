@@ -55,9 +55,9 @@ async def recover(
         return frozenset()
     if because:
         await inputs.explain(tx, originals, reason)
-    # Limits and budgets cost nothing while they hold, and end: only crashes are counted.
+    # Limits and budgets cost nothing while they hold, and end: what they cut is not counted.
     if not because and await inputs.recoveries_of(tx, originals) >= RECOVERIES:
-        why = f"its turn was cut {RECOVERIES} times in a row"
+        why = f"its turn was cut more than {RECOVERIES} times"
         await inputs.settle(tx, originals, InputStatus.UNCERTAIN, reason=why, now=now)
         await actors.set_status(tx, actor.id, ActorStatus.PARKED, reason=why, now=now)
         kit.log("error", "actor parked", {"actor": actor.id, "reason": why})
@@ -70,6 +70,7 @@ async def recover(
         target=actor.id,
         body=await recovery_text(tx, actor, found, lost_thread=lost_thread, because=because),
         recovers=tuple(originals),
+        metadata={"because": because} if because else {},
     )
     await posting.post(tx, draft, ids=kit.ids, now=now)
     kit.log("info", "cut turn recovers", {"actor": actor.id, "inputs": originals})

@@ -75,7 +75,10 @@ WHERE original.id IN (SELECT value FROM json_each(?))
 _RECOVERIES_OF = f"""
 SELECT coalesce(max(times), 0) FROM (
     SELECT count(*) AS times {_RECOVERIES}
-    WHERE original.id IN (SELECT value FROM json_each(?)) GROUP BY original.id)
+    JOIN messages ON messages.id = recovery.message_id
+    WHERE original.id IN (SELECT value FROM json_each(?))
+        AND json_extract(messages.metadata_json, '$.because') IS NULL
+    GROUP BY original.id)
 """  # noqa: S608 - constants only
 _STATES = "SELECT id, status FROM actor_inputs WHERE id IN (SELECT value FROM json_each(?))"
 _ATTEMPT = """
@@ -200,7 +203,10 @@ def left_to_recoveries(found: Iterable[ActorInput]) -> frozenset[str]:
 
 
 async def recoveries_of(tx: Tx, ids: Sequence[str]) -> int:
-    """Return how many recovery inputs there have been for the most recovered of ``ids``."""
+    """Return how often the most recovered of ``ids`` has been recovered from a crash.
+
+    A recovery whose message tells another reason (``because``) does not count.
+    """
     return int(await rows.value(tx, _RECOVERIES_OF, rows.words(ids)))
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from netsky_runtime.agents.recovery import recover
+from netsky_runtime.agents.restart_policy import RECOVERIES
 from netsky_runtime.budgets import PARKED
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.db import actors, budgets, holds, inputs, ledger, messages, pauses, tasks, turns
@@ -274,3 +276,24 @@ async def test_only_what_there_is_can_be_bounded(tmp_path):
         with pytest.raises(UsageError):
             await fleet.budgets.set(ACTOR, OWNER, 1)
         assert await fleet.database.read(lambda tx: ledger.list_(tx, limit=9)) == ()
+
+
+async def test_what_budgets_have_stopped_is_not_counted_when_a_crash_cuts_it(tmp_path):
+    async with crew(tmp_path) as fleet:
+        posted = await fleet.send("HANG")
+        seen = await fleet.reached(posted, InputStatus.SEEN)
+
+        async def cut(tx, because):
+            actor = await actors.require(tx, "manager0")
+            await recover(fleet.kit, tx, actor, [seen], because=because, now=1)
+            waiting = [i.id for i in await inputs.open_for(tx, "manager0") if i.recovers]
+            await inputs.settle(tx, waiting, InputStatus.CANCELLED, now=1)
+            return len(waiting), (await actors.require(tx, "manager0")).status
+
+        for _ in range(RECOVERIES):
+            await fleet.database.write(lambda tx: cut(tx, "stopped by its budget"))
+        for _ in range(RECOVERIES):
+            crashed = await fleet.database.write(lambda tx: cut(tx, ""))
+            assert crashed == (1, ActorStatus.ACTIVE)
+        assert await fleet.database.write(lambda tx: cut(tx, "")) == (0, ActorStatus.PARKED)
+        assert (await fleet.input(posted)).status is InputStatus.UNCERTAIN
