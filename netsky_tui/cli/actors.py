@@ -224,7 +224,10 @@ def start_worker(
 
 @app.command("stop")
 def stop(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
-    """Stop an actor for good; what it said stays."""
+    """Stop an actor for good; what it said stays.
+
+    Its turn is interrupted. It is not stopped while a turn of it runs where netsky cannot reach it.
+    """
     answer = _ask(ctx, "actors.stop", {"actor_id": actor})
     if as_json:
         emit({"actor_id": actor, **answer})
