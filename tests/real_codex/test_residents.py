@@ -130,6 +130,25 @@ def test_a_killed_netsky_finds_its_resident_at_work_and_delivers_the_answer(
     assert here.times_heard(sent) == [1]
 
 
+def test_a_limit_of_the_account_ends_a_residents_turn_which_goes_on_over_a_killed_netsky(
+    here: Residence,
+) -> None:
+    here.start()
+    sent = here.send("LIMIT3600 SAY[after the reset]")
+    why = "its turn was ended by Codex's usage limit"
+    here.until(lambda: (row := here.input(sent)) and row["reason"] == why)
+    here.kill()
+    here.start()
+    assert "limit" in here.json("status")["paused"]["reason"]
+    assert here.input(sent)["status"] == "seen"
+    here.json("unpause")
+    here.blocked()  # Codex asks whether to switch to a cheaper model, which no door can answer
+    here.press("Escape")
+
+    assert here.settled(sent)["status"] == "answered"
+    assert here.times_heard(sent) == [1]
+
+
 def test_a_stop_in_the_middle_of_a_turn_ends_residents_and_their_server(
     here: Residence, model: ModelServer
 ) -> None:
