@@ -196,7 +196,7 @@ class RecordVerbs:
                 now=now,
             )
             for on_id in request.depends_on:
-                await tasks.add_dependency(tx, task.id, on_id)
+                await tasks.add_dependency(tx, task.id, on_id, now=now)
             if await tasks.unmet(tx, task.id):
                 await tasks.set_status(tx, task.id, TaskStatus.BLOCKED, now=now)
             return task

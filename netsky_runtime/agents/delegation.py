@@ -174,7 +174,7 @@ class Delegation:
                 now=now,
             )
         for on_id in depends_on:
-            await tasks.add_dependency(tx, task.id, on_id)
+            await tasks.add_dependency(tx, task.id, on_id, now=now)
         worker_id = await self._worker_for(tx, task, manager, cwd=cwd, model=model, runtime=runtime)
         await tasks.assign(tx, task.id, owner_id=worker_id, manager_id=manager.id, now=now)
         wake = await self._begin(tx, await tasks.require(tx, task.id), free=await self._free(tx))

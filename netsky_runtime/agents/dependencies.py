@@ -29,7 +29,7 @@ async def depend(tx: Tx, task_id: str, on_id: str, *, now: int) -> None:
     Raises ``NotFound``, ``UsageError`` for a cycle, ``Conflict`` when the task has begun.
     """
     task = await tasks.require(tx, task_id)
-    await tasks.add_dependency(tx, task_id, on_id)
+    await tasks.add_dependency(tx, task_id, on_id, now=now)
     if not await tasks.unmet(tx, task_id):
         return
     if task.status in {TaskStatus.IN_PROGRESS, TaskStatus.REPORTED}:

@@ -54,7 +54,8 @@ SELECT needed.id FROM task_dependencies JOIN tasks AS needed ON needed.id = depe
 WHERE task_id = ? AND needed.status <> 'done' ORDER BY needed.number
 """
 _ADD_DEPENDENCY = """
-INSERT INTO task_dependencies (task_id, depends_on_id) VALUES (?, ?) ON CONFLICT DO NOTHING
+INSERT INTO task_dependencies (task_id, depends_on_id, added_at) VALUES (?, ?, ?)
+ON CONFLICT DO NOTHING
 """
 _REMOVE_DEPENDENCY = """
 DELETE FROM task_dependencies WHERE task_id = ? AND depends_on_id = ? RETURNING task_id
@@ -195,7 +196,7 @@ async def assign(
     _found(task_id, await rows.many(tx, _ASSIGN, owner_id, manager_id, now, task_id))
 
 
-async def add_dependency(tx: Tx, task_id: str, on_id: str) -> None:
+async def add_dependency(tx: Tx, task_id: str, on_id: str, *, now: int) -> None:
     """Let a task wait for another; asking for it again changes nothing.
 
     Raises ``NotFound`` for an unknown task, ``UsageError`` naming the path when the two would
@@ -206,7 +207,7 @@ async def add_dependency(tx: Tx, task_id: str, on_id: str) -> None:
     if path := await _path(tx, on_id, task_id):
         msg = f"{task_id} cannot wait for {on_id}: " + " → ".join((task_id, *path)) + "."
         raise UsageError(msg, hint="Take one of these dependencies out of the plan.")
-    await rows.many(tx, _ADD_DEPENDENCY, task_id, on_id)
+    await rows.many(tx, _ADD_DEPENDENCY, task_id, on_id, now)
 
 
 async def remove_dependency(tx: Tx, task_id: str, on_id: str) -> None:

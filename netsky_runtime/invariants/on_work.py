@@ -129,8 +129,9 @@ CHECKS: Final = (
         invariant=5,
         name="not_before_its_dependencies",
         about="No task began before what it depends on was done.",
-        # It began when its worker was told of it. What has changed since then may have been done
-        # and opened again; what a worker has in hand is done only after a report, unless by hand.
+        # It began when its worker was last told of it; what it waits for since then came late.
+        # What has changed since then may have been done and opened again; what a worker has in
+        # hand is done only after a report, unless by hand.
         sql="""
             SELECT t.id, t.status, needed.id AS needed_id FROM tasks AS t
             JOIN task_dependencies AS d ON d.task_id = t.id
@@ -139,6 +140,9 @@ CHECKS: Final = (
                     AND needed.updated_at <= t.updated_at)
                 OR EXISTS (SELECT 1 FROM messages AS told
                     WHERE told.task_id = t.id AND told.kind = 'task'
+                        AND told.created_at >= d.added_at
+                        AND told.seq = (SELECT max(seq) FROM messages
+                            WHERE task_id = t.id AND kind = 'task')
                         AND ((needed.status <> 'done' AND needed.updated_at <= told.created_at)
                             OR (needed.owner_id IS NOT NULL
                                 AND coalesce(needed.closed_at, needed.updated_at)

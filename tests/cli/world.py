@@ -116,7 +116,7 @@ async def build(tx: Tx) -> None:
         estimate_minutes=None,
         now=NOW,
     )
-    await tasks.add_dependency(tx, second.id, first.id)
+    await tasks.add_dependency(tx, second.id, first.id, now=NOW)
     for body, target, sender in (("hello", "manager0", "owner"), (EVIL, "owner", "manager0")):
         draft = posting.Draft(
             source=Source.CLI, kind=MessageKind.TEXT, sender=sender, target=target, body=body

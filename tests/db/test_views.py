@@ -119,8 +119,8 @@ async def test_open_tasks_are_paged_urgent_first_and_closed_ones_last_closed_fir
         await making.write(
             lambda tx, n=number, c=closed: tasks.set_status(tx, f"t{n}", TaskStatus.DONE, now=c)
         )
-    await making.write(lambda tx: tasks.add_dependency(tx, "t12", "t9"))
-    await making.write(lambda tx: tasks.add_dependency(tx, "t12", "t2"))
+    await making.write(lambda tx: tasks.add_dependency(tx, "t12", "t9", now=1))
+    await making.write(lambda tx: tasks.add_dependency(tx, "t12", "t2", now=1))
 
     async def pages(view) -> list[views.TaskView]:
         found, last = [], None

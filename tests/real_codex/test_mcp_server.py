@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -267,7 +268,7 @@ def test_a_conversation_that_no_door_can_continue_begins_anew_and_names_the_old_
     assert session["thread_id"] not in {"", before}
     shown = netsky.run("actors", "show", "manager0").stdout
     assert session["thread_id"] in shown
-    assert f"previous thread:     {before}" in shown
+    assert re.search(rf"^previous thread: +{before}$", shown, re.MULTILINE)
     [told] = netsky.heard(session["thread_id"])
     assert "kind: recovery" in told
     assert f"conversation {before} was lost" in told

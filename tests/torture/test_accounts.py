@@ -255,7 +255,7 @@ async def test_a_task_that_began_before_what_it_needs_was_done_is_told(making, a
     async def body(tx):
         first = await tasks.insert(tx, title="first", now=1)
         second = await tasks.insert(tx, title="second", now=1)
-        await tasks.add_dependency(tx, second.id, first.id)
+        await tasks.add_dependency(tx, second.id, first.id, now=1)
         return first, second
 
     first, second = await making.write(body)

@@ -175,7 +175,7 @@ PLANTED = {
         UPDATE tasks SET status = 'in_progress', updated_at = updated_at + 1 WHERE id = 't2';
     """,
     "blocked_by_something": "UPDATE tasks SET status = 'done' WHERE id = 't1';",
-    "no_circle": "INSERT INTO task_dependencies VALUES ('t1', 't2');",
+    "no_circle": "INSERT INTO task_dependencies (task_id, depends_on_id) VALUES ('t1', 't2');",
     "one_session": """
         DROP INDEX sessions_current;
         UPDATE sessions SET actor_id = 'manager0', ended_at = NULL;
@@ -238,26 +238,28 @@ BEGUN = """
     FROM tasks WHERE id = 't1';
     INSERT INTO deliveries (id, message_id, sink, status, created_at, updated_at)
     VALUES ('d-begun', 'm-begun', 'room', 'confirmed', 1, 1);
+    UPDATE task_dependencies SET added_at = {2};
     UPDATE tasks SET status = 'reported' WHERE id = 't2';
     UPDATE tasks SET status = 'done', closed_at = updated_at + 9 WHERE id = '{1}';
 """
 
 
 @pytest.mark.parametrize(
-    ("begun", "done", "report", "early"),
+    ("begun", "done", "report", "added", "early"),
     [
-        ("updated_at + 1", "t2", "kept", True),  # t1 waits for its manager all the time
-        ("updated_at + 1", "t1", "none", True),  # t1 was done only afterwards
-        ("updated_at + 1", "t1", "kept", False),  # and was reported before: it was opened again
-        ("updated_at + 10", "t1", "none", False),
+        ("updated_at + 1", "t2", "kept", 0, True),  # t1 waits for its manager all the time
+        ("updated_at + 1", "t1", "none", 0, True),  # t1 was done only afterwards
+        ("updated_at + 1", "t1", "kept", 0, False),  # and was reported before: it was opened again
+        ("updated_at + 10", "t1", "none", 0, False),
+        ("updated_at + 1", "t2", "kept", 1 << 60, False),  # t2 had begun when it was to wait
     ],
 )
 async def test_a_task_that_began_too_early_is_caught_whatever_has_become_of_it(
-    home, begun, done, report, early
+    home, begun, done, report, added, early
 ):
     if report == "none":
         await plant(home, "UPDATE messages SET task_id = NULL WHERE kind = 'report';")
-    await plant(home, BEGUN.format(begun, done))
+    await plant(home, BEGUN.format(begun, done, added))
     found = {each.check for each in (await look(home, daemon=False)).violations}
     assert found == ({"not_before_its_dependencies"} if early else set())
 

@@ -56,7 +56,7 @@ async def seed(database: Database, ids: SortableIds) -> str:
         second = await tasks.insert(
             tx, title="Second", priority=Priority.P0, status=TaskStatus.BLOCKED, now=NOW, **common
         )
-        await tasks.add_dependency(tx, second.id, first.id)
+        await tasks.add_dependency(tx, second.id, first.id, now=NOW)
         draft = posting.Draft(
             source=Source.ROOM, kind=MessageKind.TEXT, sender=OWNER, target=MANAGER0, body="Begin."
         )

@@ -7,3 +7,6 @@ CREATE TABLE respawns (
     reason TEXT NOT NULL
 ) STRICT;
 CREATE INDEX respawns_by_actor ON respawns (actor_id, at);
+
+-- A dependency may come late: whether a task began too early is told by this.
+ALTER TABLE task_dependencies ADD COLUMN added_at INTEGER NOT NULL DEFAULT 0;
