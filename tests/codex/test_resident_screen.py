@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsky_runtime.codex.resident.screen import (
+    CODE_TOLD,
     Capture,
     Look,
     Reading,
     how_ended,
     plain,
     read,
+    says_how,
     shows,
     tail,
 )
@@ -194,6 +196,7 @@ def test_a_screen_that_nobody_knows_is_never_ready(text: str, x: int, y: int, sh
     [
         ("signal 9, Sat", "Codex has ended: its process was killed by signal 9."),
         ("status 137, Sat", "Codex has ended: its process was killed by signal 9."),
+        ("status 2, Sat", "Codex has ended with code 2: bad config."),
         ("status 0, Sat", "Codex has ended."),
         ("status 1, Sat", "Codex has ended with code 1: bad config."),
     ],
@@ -204,3 +207,12 @@ def test_how_a_program_has_ended_is_said_and_its_screen_quoted_only_when_it_fail
     text = f"\x1b[31mbad config.\x1b[0m\nPane is dead ({told} Nov 21)\n"
     shot = Capture(text=text, cursor_x=0, cursor_y=0, cursor_shown=False, dead=True)
     assert how_ended(shot) == reason
+
+
+@pytest.mark.parametrize("tmux", ["", "Pane is dead (status 137, Sat Nov 21)"])
+def test_how_a_program_has_ended_is_known_also_when_tmux_never_hears_of_it(tmux: str) -> None:
+    text = f"boom\r\n{CODE_TOLD} 137\r\n{tmux}\n"
+    shot = Capture(text=text, cursor_x=0, cursor_y=0, cursor_shown=False, dead=True)
+    assert how_ended(shot) == "Codex has ended: its process was killed by signal 9."
+    assert tail(shot) == "boom"
+    assert not says_how(replace(shot, text="boom"))

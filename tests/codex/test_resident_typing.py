@@ -337,6 +337,16 @@ async def test_codex_that_ends_is_an_error_with_its_words(
         await come_up(FakePane(ended), speaks=True)
 
 
+async def test_how_codex_ended_is_waited_for_and_not_for_ever() -> None:
+    silent = Capture(text="boom", cursor_x=0, cursor_y=0, cursor_shown=False, dead=True)
+    told = replace(silent, text="boom\nPane is dead (status 2, Sat Nov 21)")
+
+    with pytest.raises(InputRejected, match="boom"):
+        await come_up(FakePane(silent, silent, told), speaks=True)
+    with pytest.raises(ThreadUnavailable, match="boom"):
+        await come_up(FakePane(silent), speaks=True)
+
+
 def resident() -> Resident:
     pane = FakePane(READY)
     return Resident(pane=pane, leader=None, mark="m", typist=typist(pane), clock=ManualClock())

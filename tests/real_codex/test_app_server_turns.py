@@ -33,6 +33,7 @@ async def test_a_turn_says_what_the_model_said_and_carries_the_batch_id(bench: B
 
     assert end.data == {
         "status": "completed",
+        "usage_limit": False,
         "error": "",
         "completed_at": end.data["completed_at"],
     }

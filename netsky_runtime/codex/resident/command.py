@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.base import InputRejected
+from netsky_runtime.codex.resident.screen import CODE_TOLD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,8 +115,9 @@ def script(
         beside = shlex.join(companion)
         lines.append(f"{beside} </dev/null >{shlex.quote(str(log))} 2>&1 &")
         lines.append("companion=$!")
+    lines += [command, "code=$?", f"printf '\\r\\n%s %s\\r\\n' {shlex.quote(CODE_TOLD)} \"$code\""]
     # tmux may hear of the end before it has read the last words, and drops them then.
-    lines += [command, "code=$?", f'[ "$code" -eq 0 ] || sleep {LAST_WORDS_SECONDS}']
+    lines.append(f'[ "$code" -eq 0 ] || sleep {LAST_WORDS_SECONDS}')
     if companion:
         lines.append('kill "$companion" 2>/dev/null')
     lines.append("exit $code")

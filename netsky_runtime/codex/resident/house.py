@@ -15,7 +15,7 @@ from netsky_runtime.codex.resident.control import Control
 from netsky_runtime.codex.resident.following import Following
 from netsky_runtime.codex.resident.pane import Pane
 from netsky_runtime.codex.resident.resident import Resident
-from netsky_runtime.codex.resident.screen import Capture, how_ended
+from netsky_runtime.codex.resident.screen import HOW_LOOKS, Capture, how_ended, says_how
 from netsky_runtime.codex.resident.tmux import Found, TmuxServer
 from netsky_runtime.codex.resident.typing import Typist
 from netsky_runtime.codex.resident.watch import Watch, Watcher
@@ -147,9 +147,14 @@ class House:
         """Look at a pane once a second from now on, and tell what becomes of it."""
         server = processes.parent(resident.leader)
         looking: asyncio.Task[None] | None = None
+        untold = 0
 
         def seen(shot: Capture) -> None:
-            nonlocal looking
+            nonlocal looking, untold
+            if shot.dead and not says_how(shot) and untold < HOW_LOOKS:
+                untold += 1
+                watcher.look_again()
+                return
             if shot.dead:
                 self._lost(resident, how_ended(shot))
                 return

@@ -15,7 +15,15 @@ from netsky_runtime.codex.resident.command import (
     pane_command,
     script,
 )
-from netsky_runtime.codex.resident.screen import Capture, Look, exit_code, read, tail
+from netsky_runtime.codex.resident.screen import (
+    HOW_LOOKS,
+    Capture,
+    Look,
+    exit_code,
+    read,
+    says_how,
+    tail,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -110,15 +118,19 @@ async def come_up(
     options, ``ThreadUnavailable`` when it ends or stays silent; then the pane is to be ended.
     """
     start = clock.monotonic()
-    looks = presses = quiet = 0
+    looks = presses = quiet = untold = 0
     stands_since: float | None = None
     while True:
         shot = await pane.look()
         looks += 1
         reading = read(shot)
         look = reading.look
-        if look is Look.DEAD:
+        if look is Look.DEAD and (says_how(shot) or untold == HOW_LOOKS):
             raise _ended(pane, shot)
+        if look is Look.DEAD:
+            untold += 1
+            await clock.sleep(LOOK_SECONDS)
+            continue
         if await named() and (speaks or look is Look.BUSY):
             return None
         quiet = quiet + 1 if look is Look.READY else 0

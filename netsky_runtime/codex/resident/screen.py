@@ -20,6 +20,8 @@ from netsky_runtime.wire.last_words import plain as without_escapes
 
 PASTE_SHOWN: Final = 1_000
 """A longer paste is shown by its length only."""
+HOW_LOOKS: Final = 10
+"""How often a pane is looked at again for how its program has ended, before that is unknown."""
 QUOTED_LINES: Final = 24
 QUOTED: Final = 600
 """Characters of a screen in the reason of its program's end."""
@@ -39,6 +41,9 @@ _TRUST_ANSWER = re.compile(rf"^{_ANGLE} 1\. (?:Yes, continue|Trust and continue)
 _LOGIN: Final = "Sign in with ChatGPT"
 _APPROVAL = re.compile(r"^ *Would you like to .*\?", re.MULTILINE)
 _ENDED = re.compile(r"Pane is dead \((?:signal (?P<signal>\w+)|status (?P<code>\d+))?")
+CODE_TOLD: Final = "netsky: Codex has ended with code"
+"""How the launch script tells it, because tmux may never hear of it (3.3a, now and then)."""
+_TOLD = re.compile(rf"{CODE_TOLD} (?P<code>\d+)(?P<signal>)")
 _BY_SIGNAL = 128
 """What a shell adds to the number of the signal that killed its command."""
 _INK = re.compile(r"[^\x21-\x7e]+")
@@ -101,13 +106,13 @@ def plain(text: str) -> str:
 def tail(capture: Capture, lines: int = QUOTED_LINES) -> str:
     """Return the last lines that say something, to be quoted."""
     said = [line.rstrip() for line in capture.plain().splitlines() if line.strip()]
-    if capture.dead and said and _ENDED.match(said[-1]):
+    while capture.dead and said and (_ENDED.match(said[-1]) or _TOLD.match(said[-1])):
         said.pop()
     return "\n".join(said[-lines:])
 
 
 def how_ended(capture: Capture) -> str:
-    """Say, of a pane whose program has ended, how: as tmux tells it in the pane's last line.
+    """Say, of a pane whose program has ended, how: as its last lines tell.
 
     What stood on the screen of a program that was killed is no reason, and is not quoted.
     """
@@ -129,9 +134,15 @@ def exit_code(capture: Capture) -> int | None:
     return int(words["code"]) if words and words["code"] else None
 
 
+def says_how(capture: Capture) -> bool:
+    """Whether it shows yet how its program has ended: a moment after it is known to have."""
+    return _last_line(capture) is not None
+
+
 def _last_line(capture: Capture) -> re.Match[str] | None:
-    said = [line for line in capture.plain().splitlines() if line.strip()]
-    return _ENDED.match(said[-1]) if said else None
+    said = [line for line in capture.plain().splitlines() if line.strip()][-2:]
+    told = [found for line in said if (found := _TOLD.match(line) or _ENDED.match(line))]
+    return told[0] if told else None
 
 
 def read(capture: Capture) -> Reading:
