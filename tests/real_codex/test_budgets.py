@@ -12,7 +12,7 @@ def test_a_turn_is_stopped_after_the_response_that_overran_its_budget_and_goes_o
     assert netsky.ask("SAY[warm]")["reply"]["body"] == "warm"
     gauge = netsky.json("budgets", "set", "actor", "manager0", "+50")
     assert (gauge["used"], gauge["left"]) == (120, 50)
-    sent = netsky.json("send", "manager0", "RUN[sleep 3] SAY[slept]")
+    sent = netsky.json("send", "manager0", "RUN[true] HANG SAY[slept]")
 
     def parked():
         shown = netsky.json("actors", "show", "manager0")
@@ -26,13 +26,14 @@ def test_a_turn_is_stopped_after_the_response_that_overran_its_budget_and_goes_o
     held = netsky.json("send", "manager0", "SAY[late]")
     assert held["held"] == "the budget of manager0, 170 tokens, is used up"
     assert waits(netsky, held["message_id"]) == held["held"]
-    why = waits(netsky, sent["message_id"])
+    why = netsky.until(lambda: waits(netsky, sent["message_id"]))
     assert why == "its turn was stopped by the budget of manager0, 170 tokens"
     (turn, _) = shown["turns"]
     assert turn["status"] == "interrupted"
     (listed,) = netsky.json("budgets", "list")
     assert (listed["used"], listed["left"], len(model.requests)) == (240, 0, asked)
 
+    model.release()
     netsky.json("budgets", "set", "actor", "manager0", "1000000")
     assert netsky.settled(held["input_id"])["status"] == "answered"
     assert netsky.settled(sent["input_id"])["status"] == "answered"
