@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         Turn,
     )
 
-LIMIT: Final = 20
+LIMIT: Final = 12
 """Messages of one trace, and approvals, calls, notes and answers of each: the latest."""
 
 _STEPS = "SELECT * FROM input_steps WHERE input_id = ? ORDER BY seq"

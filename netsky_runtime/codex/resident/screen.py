@@ -35,10 +35,12 @@ _RUNNING = re.compile(r"^\W? ?.*\((?:\d+[hms] ?)+ • esc to interrupt\)")
 _PASTED = re.compile(r"\[Pasted Content (\d+) chars\]")
 _LOADING = re.compile(r"^(?:│ model: +| {5})loading\b", re.MULTILINE)
 _STATUS = re.compile(r"^  \S.* · [~/…]", re.MULTILINE)
-_TRUST = re.compile(r"Do you trust the contents|Trust this folder\?")
+_TRUST: Final = ("Do you trust the contents", "Trust this folder?")
 _TRUST_ANSWER = re.compile(rf"^{_ANGLE} 1\. (?:Yes, continue|Trust and continue)\b", re.MULTILINE)
 """Chosen, as it is at first: then Enter means yes."""
 _LOGIN: Final = "Sign in with ChatGPT"
+_ASKS: Final = "Would you like to "
+"""Looked for first: most screens have no such words, and fifty are read a second."""
 _APPROVAL = re.compile(r"^ *Would you like to .*\?", re.MULTILINE)
 _ENDED = re.compile(r"Pane is dead \((?:signal (?P<signal>\w+)|status (?P<code>\d+))?")
 CODE_TOLD: Final = "netsky: Codex has ended with code"
@@ -191,11 +193,11 @@ def _dialog(capture: Capture) -> Reading:
     text = capture.plain()
     if not text:
         return Reading(look=Look.STARTING)
-    if _TRUST.search(text) and _TRUST_ANSWER.search(text):
+    if any(words in text for words in _TRUST) and _TRUST_ANSWER.search(text):
         return Reading(look=Look.TRUST, reason="Codex asks whether it may trust the folder.")
     if _LOGIN in text:
         return Reading(look=Look.DIALOG, reason="Codex is not logged in.")
-    if asked := _APPROVAL.search(text):
+    if _ASKS in text and (asked := _APPROVAL.search(text)):
         reason = f"Codex asks on its own screen: {asked.group().strip()}"
         return Reading(look=Look.APPROVAL, reason=reason)
     return Reading(look=Look.DIALOG, reason="Codex shows a dialog that only a human can answer.")
