@@ -231,9 +231,11 @@ def test_a_conversation_goes_on_at_the_app_server_when_its_process_is_killed_in_
     replies = [m["body"] for m in netsky.messages() if m["kind"] == "reply"]
     assert sorted(replies) == ["back again", "patient", "remember this"]
     # The operator is told: of the process, of the thread, and in the actor's own events.
-    [ended] = netsky.logged("mcp-server ended, its threads look for other doors")
+    [ended] = netsky.until(
+        lambda: netsky.logged("mcp-server ended, its threads look for other doors")
+    )
     assert ended["level"] == "error"
-    [moved] = netsky.logged("thread goes on through another door")
+    [moved] = netsky.until(lambda: netsky.logged("thread goes on through another door"))
     fields = moved["fields"]
     assert (fields["actor"], fields["to"], fields["thread"]) == (
         "manager0",
@@ -273,7 +275,7 @@ def test_a_conversation_that_no_door_can_continue_begins_anew_and_names_the_old_
     assert "kind: recovery" in told
     assert f"conversation {before} was lost" in told
     assert "HANG SAY[back again]" in told
-    [line] = netsky.logged("conversation was lost and begins anew")
+    [line] = netsky.until(lambda: netsky.logged("conversation was lost and begins anew"))
     assert line["fields"]["thread"] == before
     assert netsky.ask("SAY[and on]")["reply"]["body"] == "and on"
 
