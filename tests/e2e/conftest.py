@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,7 @@ class Room(Terminal):
     """A terminal with netsky in it, on a machine that may be slow."""
 
     def __init__(self, house: House, args: tuple[str, ...], *, size: tuple[int, int]) -> None:
+        self._house = house
         columns, rows = size
         super().__init__(
             [*house.argv, *args],
@@ -98,6 +100,17 @@ class Room(Terminal):
             while "1 waiting" in self.text and time.monotonic() < shown:
                 self.pump()
         self.until("0 waiting", seconds=1)
+
+    def quits(self) -> None:
+        """Leave by Ctrl+Q, once no turn runs: while one does, the room asks first."""
+        self.watch(self._at_rest)
+        self.press("ctrl+q")
+        self.leaves()
+
+    def _at_rest(self) -> bool:
+        with closing(sqlite3.connect(self._house.home / "meta.db")) as database:
+            found = database.execute("SELECT count(*) FROM turns WHERE status = 'in_progress'")
+            return bool(found.fetchone()[0] == 0)
 
     def leaves(self) -> None:
         """Wait until netsky has ended well and left the terminal as it was."""

@@ -120,8 +120,7 @@ def test_the_key_brings_codex_and_the_room_comes_back_whole(house: House, door: 
     room.until("Back from Codex's screen of manager0")
 
     is_whole_and_lives(room)
-    room.press("ctrl+q")
-    room.leaves()
+    room.quits()
     house.leaves_nothing()
 
 
@@ -139,8 +138,7 @@ def test_a_screen_that_is_stopped_and_killed_neither_stops_the_room_nor_spoils_t
     room.until("Enter send")
     room.say("SAY[home again]")
     room.until("  home again")
-    room.press("ctrl+q")
-    room.leaves()
+    room.quits()
     house.leaves_nothing()
 
 
@@ -171,8 +169,7 @@ def test_a_launcher_that_is_killed_takes_the_codex_it_has_started_along(
     room.until("Enter send")
     room.say("SAY[home again]")
     room.until("  home again")
-    room.press("ctrl+q")
-    room.leaves()
+    room.quits()
     house.leaves_nothing()
 
 
@@ -200,8 +197,7 @@ def test_a_codex_that_is_stopped_as_by_ctrl_z_goes_on_at_once(
     room.until("Back from Codex's screen of manager0")
 
     is_whole_and_lives(room)
-    room.press("ctrl+q")
-    room.leaves()
+    room.quits()
     house.leaves_nothing()
 
 

@@ -96,8 +96,7 @@ def test_without_a_codex_the_room_and_the_status_name_the_command_that_installs_
     assert "pip install" in here.run("doctor").stdout + here.run("doctor").stderr
     room = here.room(link="attached")
     room.until("No Codex was found")
-    room.press("ctrl+q")
-    room.leaves()
+    room.quits()
 
 
 def test_a_codex_that_is_not_where_it_was_said_to_be_is_named(home):

@@ -19,8 +19,7 @@ def test_an_answer_of_codex_is_read_in_the_room(house, size):
     room = house.room(size=size)
     room.say("SAY[hello from codex]")
     room.until("manager0 → owner", "hello from codex")
-    room.press("ctrl+q")
-    room.leaves()
+    room.quits()
     assert house.empty()
 
 
@@ -32,8 +31,7 @@ def test_one_key_accepts_what_codex_asks(house, size):
     assert not (house.work / "made").exists()
     room.decide("y")
     room.watch((house.work / "made").exists)
-    room.press("ctrl+q")
-    room.leaves()
+    room.quits()
 
 
 def test_text_and_enter_in_one_burst_are_sent_whole(house):
@@ -57,8 +55,7 @@ def test_a_second_room_attaches_and_its_ctrl_q_only_detaches(house):
     second = house.room(link="attached")
     second.say("SAY[said by the second]")
     first.until("said by the second")
-    second.press("ctrl+q")
-    second.leaves()
+    second.quits()
     first.say("SAY[still here]")
     first.until("manager0 → owner", "still here")
     assert house.engine() is not None
@@ -69,8 +66,7 @@ def test_a_room_attaches_to_a_headless_daemon_and_leaves_it_working(house):
     room = house.room(link="attached")
     room.say("SAY[through the door]")
     room.until("manager0 → owner", "through the door")
-    room.press("ctrl+q")
-    room.leaves()
+    room.quits()
     assert house.json("status")["daemon"]["state"] == "ready"
     assert house.stop() == 0
     assert house.empty()
@@ -83,8 +79,7 @@ def test_an_attached_room_waits_for_a_daemon_that_was_stopped(house):
     room.until("netsky was stopped")
     house.start()
     room.until("attached")
-    room.press("ctrl+q")
-    room.leaves()
+    room.quits()
 
 
 def hanging(house, model, words):
@@ -175,8 +170,7 @@ def shows_what_went_on(house, model, words):
     again = house.room()
     again.until("manager0 → owner", words)
     assert house.engine() == engine
-    again.press("ctrl+q")
-    again.leaves()
+    again.quits()
     assert house.empty()
 
 
@@ -189,5 +183,4 @@ def test_a_window_too_small_says_what_it_needs_and_comes_back_when_it_grows(hous
     room.until("1 actors", "2 tasks", "3 messages", "4 events")
     room.resize(50, 45)
     room.until("at least 60 by 15")
-    room.press("ctrl+q")
-    room.leaves()
+    room.quits()

@@ -32,10 +32,8 @@ def test_after_a_kill_one_of_two_rooms_hosts_and_keeps_what_was_being_typed(demo
     for room in rooms:
         room.say(" word]")
         room.until("  half a word")
-    attached.press("ctrl+q")
-    attached.leaves()
-    hosting.press("ctrl+q")
-    hosting.leaves()
+    attached.quits()
+    hosting.quits()
     demo.leaves_nothing()
 
 
@@ -55,8 +53,7 @@ def test_a_host_that_leaves_codex_working_hands_the_home_to_the_room_that_is_att
     assert house.engine() == engine
     model.release()
     other.until("  went on")
-    other.press("ctrl+q")
-    other.leaves()
+    other.quits()
     house.leaves_nothing()
 
 
@@ -70,8 +67,7 @@ def test_a_stop_from_elsewhere_ends_no_attached_room_which_hosts_when_it_is_told
     room.until("netsky was stopped", "F8 hosts one here")
     room.press("f8")
     room.until("● hosting")
-    room.press("ctrl+q")
-    room.leaves()
+    room.quits()
     demo.leaves_nothing()
 
 

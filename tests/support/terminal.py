@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import termios
 import time
@@ -165,12 +164,12 @@ class Terminal:
     def wait_exit(self, *, seconds: float = 30.0) -> int:
         """Wait until the program has ended by itself; return its exit status."""
         deadline = time.monotonic() + seconds
+        while self.child.isalive():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"still running after {seconds} s\n{self.text}")
+            self.pump()
         while time.monotonic() < deadline and self.pump():
-            pass
-        with contextlib.suppress(pexpect.ExceptionPexpect):
-            self.child.wait()
-        if self.child.isalive():
-            raise AssertionError(f"still running after {seconds} s\n{self.text}")
+            pass  # its last words
         status = self.child.exitstatus
         return status if status is not None else -int(self.child.signalstatus or 0)
 
