@@ -76,16 +76,16 @@ class DatabaseSource:
     async def _snapshot(self, tx: Tx, ask: Ask) -> Snapshot:
         now = self._clock.now()
         seen = await views.actor_views(tx)
-        held = await holds.of_waiting(tx, now=now)
+        held = await holds.look(tx, now=now)
         said = await messages.recent(tx, limit=ask.messages)
         numbers = await counts.status_counts(tx)
         found = await self._all_tasks(tx, ask)
         return Snapshot(
-            actors=tuple(_facts(view, held.get(view.actor.id)) for view in seen),
+            actors=tuple(_facts(view, held.waiting.get(view.actor.id)) for view in seen),
             tasks=found,
-            messages=await _with_inputs(tx, said, held),
-            gauges=await budgets.every(tx, now=now),
-            hold=await holds.of_fleet(tx, now=now),
+            messages=await _with_inputs(tx, said, held.waiting),
+            gauges=held.gauges,
+            hold=held.fleet,
             events=await _with_outcomes(
                 tx, await events.recent(tx, ask.actor_id, limit=ask.events)
             ),
@@ -124,7 +124,7 @@ class DatabaseSource:
             task = await tasks.require(tx, task_id)
             found = await rows.many(tx, _MESSAGES_OF_TASK, task_id)
             said = [(row["seq"], messages.row_to_message(row)) for row in reversed(found)]
-            held = await holds.of_waiting(tx, now=self._clock.now())
+            held = (await holds.look(tx, now=self._clock.now())).waiting
             said_so_far = await _with_inputs(tx, said, held)
             return task, await notes.list_(tx, task_id=task_id), said_so_far
 
@@ -135,7 +135,7 @@ class DatabaseSource:
 
         async def body(tx: Tx) -> tuple[MessageFacts, Trace]:
             message = await messages.require(tx, message_id)
-            held = await holds.of_waiting(tx, now=self._clock.now())
+            held = (await holds.look(tx, now=now)).waiting
             (fact,) = await _with_inputs(tx, [(0, message)], held)
             return fact, await trace.trace(tx, message_id, now=now)
 
@@ -149,7 +149,7 @@ class DatabaseSource:
             if view is None:
                 raise actors.unknown(actor_id)
             now = self._clock.now()
-            hold = (await holds.of_waiting(tx, now=now)).get(actor_id)
+            hold = (await holds.look(tx, now=now)).waiting.get(actor_id)
             latest = await turns.list_for_actor(tx, actor_id, 20)
             totals = await usage.of_actor(tx, actor_id)
             screen = ""

@@ -5,11 +5,12 @@ One function of what is stored, for the gate before dispatch, the command line a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from netsky_runtime.budgets import Gauge, Hold, next_midnight
-from netsky_runtime.db import budgets, inputs, pauses
+from netsky_runtime.db import budgets, inputs, pauses, rows
 from netsky_runtime.states import BudgetScope
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from netsky_runtime.budgets import Pause
     from netsky_runtime.db.rows import Tx
+
+
+_PARKED = "SELECT id, park_reason FROM actors INDEXED BY actors_parked WHERE status = 'parked'"
 
 
 async def of_fleet(tx: Tx, *, now: int) -> Hold | None:
@@ -64,15 +68,41 @@ def waits_its_turn(due: int) -> Hold:
     return Hold(reason="the pause is over, and others begin first", until=due)
 
 
-async def of_waiting(tx: Tx, *, now: int) -> Mapping[str, Hold]:
-    """Return actor to hold, for the actors whose queued inputs are held."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What is held at one moment, and by what."""
+
+    fleet: Hold | None
+    """What holds everybody."""
+    gauges: tuple[Gauge, ...]
+    """All budgets, used up or not."""
+    waiting: Mapping[str, Hold]
+    """Actor to hold, for the actors whose queued inputs are held."""
+
+
+async def look(tx: Tx, *, now: int) -> Held:
+    """Return everything at once: what is used is added up a single time."""
+    gauges = await budgets.every(tx, now=now)
+    pause = await pauses.current(tx, now)
+    if pause is not None:
+        fleet: Hold | None = paused(pause, now=now)
+    else:
+        fleet = spent([each for each in gauges if each.scope is BudgetScope.DAY], now=now)
     waiting = await inputs.queues(tx)
-    if not waiting:
-        return {}
-    everybody = await of_fleet(tx, now=now)
-    if everybody is not None:
-        return dict.fromkeys(waiting, everybody)
-    if not any(gauge.spent for gauge in await budgets.every(tx, now=now)):
-        return {}
-    found = {each: spent(await budgets.of_actor(tx, each, now=now), now=now) for each in waiting}
-    return {actor_id: hold for actor_id, hold in found.items() if hold is not None}
+    if fleet is not None:
+        held = dict.fromkeys(waiting, fleet)
+    elif waiting and any(gauge.spent for gauge in gauges):
+        found = {each: spent(await budgets.of_subject(tx, each), now=now) for each in waiting}
+        held = {actor_id: hold for actor_id, hold in found.items() if hold is not None}
+    else:
+        held = {}
+    return Held(fleet=fleet, gauges=gauges, waiting=held)
+
+
+async def reasons(tx: Tx, *, now: int) -> Mapping[str, str]:
+    """Return actor to why its queued inputs are not sent, where that is not its other work."""
+    held = (await look(tx, now=now)).waiting
+    parked = await rows.many(tx, _PARKED)
+    return {row["id"]: f"parked: {row['park_reason']}" for row in parked} | {
+        actor_id: hold.reason for actor_id, hold in held.items()
+    }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from netsky_runtime.db import actors, approvals, holds, inputs, messages, notes, rows, tasks, turns
+from netsky_runtime.db import approvals, holds, inputs, messages, notes, rows, tasks, turns
 from netsky_runtime.errors import NotFound
-from netsky_runtime.states import ActorStatus, InputStatus
+from netsky_runtime.states import InputStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -272,21 +272,16 @@ async def _input(tx: Tx, input_id: str, *, now: int) -> InputTrace:
     )
     turn = await _turn(tx, item.thread_id, item.turn_id) if item.turn_id else None
     recoveries = await rows.many(tx, _RECOVERIES, item.actor_id, input_id)
+    waits = ""
+    if item.status is InputStatus.QUEUED:
+        waits = (await holds.reasons(tx, now=now)).get(item.actor_id, "")
     return InputTrace(
         input=item,
         steps=steps,
         turn=turn,
         recovered_by=_column(recoveries),
-        waits=await _waits(tx, item.actor_id, now=now) if item.status is InputStatus.QUEUED else "",
+        waits=waits,
     )
-
-
-async def _waits(tx: Tx, actor_id: str, *, now: int) -> str:
-    hold = await holds.of_actor(tx, actor_id, now=now)
-    if hold is not None:
-        return hold.reason
-    actor = await actors.require(tx, actor_id)
-    return f"parked: {actor.park_reason}" if actor.status is ActorStatus.PARKED else ""
 
 
 async def _turn(tx: Tx, thread_id: str, turn_id: str) -> TurnTrace:

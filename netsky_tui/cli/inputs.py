@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netsky_runtime.clock import SystemClock
-from netsky_runtime.states import ActorStatus, InputStatus
+from netsky_runtime.states import InputStatus
 from netsky_tui.cli import shapes
 from netsky_tui.cli.calling import call_or_store
 from netsky_tui.cli.invocation import Invocation
@@ -60,15 +60,8 @@ def list_(
     async def body(tx: Tx) -> list[tuple[ActorInput, str]]:
         from netsky_runtime.db import actors, holds, inputs
 
-        everyone = await actors.list_all(tx)
-        parked = {
-            each.id: f"parked: {each.park_reason}"
-            for each in everyone
-            if each.status is ActorStatus.PARKED
-        }
-        held = await holds.of_waiting(tx, now=SystemClock().now())
-        why = parked | {actor_id: hold.reason for actor_id, hold in held.items()}
-        ids = [actor] if actor else [each.id for each in everyone]
+        why = await holds.reasons(tx, now=SystemClock().now())
+        ids = [actor] if actor else [each.id for each in await actors.list_all(tx)]
         found = [waiting for each in ids for waiting in await inputs.open_for(tx, each)]
         found += [one for one in await inputs.uncertain(tx) if one.actor_id in ids]
         return [

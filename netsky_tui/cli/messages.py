@@ -108,9 +108,9 @@ async def _waits(tx: Tx, message: Message, deliveries: tuple[Delivery, ...]) -> 
         row = await inputs.get(tx, delivery.input_id) if delivery.input_id else None
         if row is None or not row.status.open:
             continue
-        held = await holds.of_waiting(tx, now=SystemClock().now())
-        if row.status is InputStatus.QUEUED and message.target in held:
-            return held[message.target].reason
+        why = await holds.reasons(tx, now=SystemClock().now())
+        if row.status is InputStatus.QUEUED and message.target in why:
+            return why[message.target]
         return row.reason
     return ""
 

@@ -26,7 +26,7 @@ async def everyone(tx: Tx) -> list[dict[str, Any]]:
     """Return all managers and workers."""
     from netsky_runtime.db import holds, views
 
-    held = await holds.of_waiting(tx, now=SystemClock().now())
+    held = (await holds.look(tx, now=SystemClock().now())).waiting
     found = [view for view in await views.actor_views(tx) if _works(view)]
     return [_shape(view, held.get(view.actor.id)) for view in found]
 
@@ -50,7 +50,7 @@ def one(actor_id: str) -> Callable[[Tx], Awaitable[dict[str, Any] | None]]:
         if view.session is not None and view.session.blocked:
             told = await events.last_of_kind(tx, actor_id, EventKind.BLOCKED)
         now = SystemClock().now()
-        held = (await holds.of_waiting(tx, now=now)).get(actor_id)
+        held = (await holds.look(tx, now=now)).waiting.get(actor_id)
         bounds = await budgets.of_actor(tx, actor_id, now=now)
         return {
             **_shape(view, held),
