@@ -95,6 +95,23 @@ CHECKS: Final = (
     ),
     RowCheck(
         invariant=4,
+        name="rule_in_ledger",
+        about="Every rule is in force, or revoked, as the ledger last tells of it, word for word.",
+        sql="""
+            SELECT r.id FROM rules AS r
+            LEFT JOIN ledger AS l ON l.seq = (SELECT max(seq) FROM ledger
+                WHERE kind IN ('rule_added', 'rule_revoked') AND json_valid(entry_json)
+                    AND json_extract(entry_json, '$.rule') = r.id)
+            WHERE l.seq IS NULL
+                OR l.kind <> iif(r.revoked_at IS NULL, 'rule_added', 'rule_revoked')
+                OR json_extract(l.entry_json, '$.cwd') IS NOT r.cwd
+                OR json_extract(l.entry_json, '$.allow') IS NOT r.pattern
+                OR json_extract(l.entry_json, '$.for') IS NOT r.actors
+        """,
+        told="Rule {id} is not what the ledger tells of it.",
+    ),
+    RowCheck(
+        invariant=4,
         name="nothing_decided_by_waiting",
         about="Every pending approval is undecided.",
         sql="""

@@ -17,9 +17,9 @@ import pytest
 
 from netsky_runtime.clock import SortableIds, SystemClock
 from netsky_runtime.daemon import Daemon
-from netsky_runtime.db import inputs
+from netsky_runtime.db import inputs, rules
 from netsky_runtime.db.commits import Commits
-from netsky_runtime.db.connection import ReadDatabase
+from netsky_runtime.db.connection import Database, ReadDatabase
 from netsky_runtime.invariants import Report, check
 from netsky_runtime.invariants.checking import EVERY
 from netsky_runtime.options import Options
@@ -166,6 +166,10 @@ PLANTED = {
     "states_are_known": "UPDATE tasks SET status = 'somehow' WHERE id = 't1';",
     "decided_before_sent": "UPDATE approvals SET sent_at = 5, decided_at = NULL;",
     "decision_in_ledger": "UPDATE approvals SET decided_by = 'rule r9' WHERE id = 'a1';",
+    "rule_in_ledger": """
+        INSERT INTO rules (number, id, cwd, pattern, actors, created_at)
+        VALUES (9, 'r9', '/', 'git *', 'workers', 1);
+    """,
     "ledger_is_whole": "UPDATE ledger SET at = at + 1 WHERE seq = 1;",
     "done_as_decided": "UPDATE approvals SET status = 'declined' WHERE id = 'a1';",
     "nothing_decided_by_waiting": "UPDATE approvals SET status = 'pending', decided_at = 5;",
@@ -224,6 +228,29 @@ async def test_a_decision_of_which_the_ledger_tells_nothing_or_else_is_caught(ho
     await plant(home, script)
     found = (await look(home, daemon=False)).violations
     assert "decision_in_ledger" in {each.check for each in found}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "UPDATE rules SET revoked_at = NULL WHERE id = 'r2';",
+        "UPDATE rules SET revoked_at = 5 WHERE id = 'r1';",
+        "UPDATE rules SET pattern = 'make *' WHERE id = 'r1';",
+        "UPDATE rules SET cwd = '/' WHERE id = 'r1';",
+        "UPDATE rules SET actors = 'managers' WHERE id = 'r1';",
+    ],
+)
+async def test_a_rule_that_is_not_what_the_ledger_tells_of_it_is_caught(home, script):
+    database = await Database.open(home.database, backups=home.backups, clock=SystemClock())
+    said = {"cwd": "/somewhere", "actors": "workers", "by": "owner", "now": 2}
+    await database.write(lambda tx: rules.add(tx, pattern="make test", **said))
+    await database.write(lambda tx: rules.add(tx, pattern="make lint", **said))
+    await database.write(lambda tx: rules.revoke(tx, "r2", by="owner", now=3))
+    await database.close()
+    assert (await look(home, daemon=False)).violations == []
+    await plant(home, script)
+    (caught,) = (await look(home, daemon=False)).violations
+    assert caught.check == "rule_in_ledger"
 
 
 async def test_a_decision_from_before_there_was_a_ledger_has_no_entry(home):
