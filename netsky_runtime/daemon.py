@@ -295,7 +295,7 @@ class Daemon:
                 "codex_version": info.version,
                 "detail": info.detail,
                 "survives_netsky": self.services.runtimes.survives(),
-                "notices": [*filter(None, [self.storage.notice()]), *info.notices],
+                "notices": list(info.notices),
             },
             "storage": self.storage.state(),
             "doors": {name: dict(why) for name, why in self.services.runtimes.lacks().items()},

@@ -56,21 +56,20 @@ class StorageWatch:
         self._trouble.on_change(self._changed)
 
     def state(self) -> dict[str, Any]:
-        """Return how the storage is: ``state`` is ok or trouble, ``problem`` is one sentence."""
+        """Return how the storage is: ``state`` is ok or trouble, ``problem`` is one sentence.
+
+        ``notice`` is all that an operator is told while there is trouble.
+        """
         standing = self._trouble.standing
         return {
             "state": "ok" if standing is None else "trouble",
             "since": None if standing is None else iso(standing.since),
             "problem": "" if standing is None else standing.message,
             "hint": "" if standing is None else standing.hint,
+            "notice": "" if standing is None else _sentence(standing),
             "writes_waiting": self._trouble.waiting,
             "facts_waiting": self._facts_waiting(),
         }
-
-    def notice(self) -> str:
-        """Return what stands among the notices for as long as there is trouble, else nothing."""
-        standing = self._trouble.standing
-        return "" if standing is None else _sentence(standing)
 
     async def run(self) -> None:
         """Watch until cancelled."""

@@ -18,7 +18,7 @@ class Weight(IntEnum):
     """How much depends on it."""
 
     ALARM = 0
-    """No turn can run, or the room shows old things."""
+    """No turn can run, nothing can be stored, or the room shows old things."""
     TROUBLE = 1
     """Something of the operator's own is wrong."""
     ADVICE = 2
@@ -45,13 +45,13 @@ def no_codex(told: Sequence[str], *, version: str, detail: str) -> str:
 
 
 def arrange(
-    *, problem: str, own: Sequence[str], told: Sequence[str], why: str
+    *, alarms: Sequence[str], own: Sequence[str], told: Sequence[str], why: str
 ) -> tuple[Notice, ...]:
-    """Order what the room found (``problem``), mistakes of ``own`` keys, and what was ``told``.
+    """Order what is worst (``alarms``, some empty), mistakes of ``own`` keys, what was ``told``.
 
     ``why`` is what ``no_codex`` said.
     """
-    out = [Notice(problem, Weight.ALARM)] if problem else []
+    out = [Notice(text, Weight.ALARM) for text in alarms if text]
     out += [Notice(text, Weight.TROUBLE) for text in own]
     for text in told:
         pressing = NOT_LOGGED_IN in text.casefold() or (why == NO_CODEX and _STARTING not in text)

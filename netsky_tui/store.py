@@ -83,6 +83,8 @@ class Daemon:
     survives: bool = True
     """Whether turns go on without netsky."""
     notices: tuple[str, ...] = ()
+    trouble: str = ""
+    """Why nothing can be stored just now, with what to do."""
     doors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Of each door that is in use: what it cannot do, and why."""
 
@@ -307,6 +309,7 @@ class Store:
         daemon.notices = tuple(str(notice) for notice in runtime.get("notices") or ())
         daemon.detail_of_runtime = str(runtime.get("detail") or "")
         daemon.survives = bool(runtime.get("survives_netsky", True))
+        daemon.trouble = str((answer.get("storage") or {}).get("notice") or "")
         daemon.rooms = int(answer.get("rooms") or 0)
         daemon.doors = answer.get("doors") or {}
         return frozenset({Part.STATUS}) if daemon != before else frozenset()
@@ -327,7 +330,7 @@ class Store:
     def notices(self) -> tuple[Notice, ...]:
         """Everything there is to tell, the most pressing first."""
         return notices.arrange(
-            problem=self.problem,
+            alarms=(self.daemon.trouble, self.problem),
             own=self.key_problems,
             told=self.daemon.notices,
             why=self.no_codex,

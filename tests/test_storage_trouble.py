@@ -86,8 +86,7 @@ async def test_a_disk_that_takes_nothing_is_told_once_refuses_input_and_loses_no
             (check,) = [check for check in found if check["name"] == "database"]
             assert check["state"] == "fail"
             assert "quota" in check["hint"]
-            stands = (await running.handle().call("status"))["runtime"]["notices"]
-            assert any("does not work" in notice for notice in stands)
+            assert "does not work" in (await storage(running))["notice"]
         await in_trouble(running, "ok")
         assert running.services.fleet.session_of("manager0") is thread  # Codex was not dropped
         await running.handle().call(

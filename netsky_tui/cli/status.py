@@ -150,7 +150,7 @@ def _show(present: dict[str, Any]) -> None:
         started = datetime.fromisoformat(daemon["since"])
         since = age(round(started.timestamp() * 1000), SystemClock().now())
         lines["process"] = f"pid {daemon['pid']}, for {since}, epoch {daemon['epoch']}"
-        lines["rooms"] = present["rooms"]
+        lines["rooms attached"] = present["rooms"]
     if paused := present["paused"]:
         lines["sends nothing"] = paused["reason"]
     working = in_words(present, alone=not running)
@@ -160,6 +160,8 @@ def _show(present: dict[str, Any]) -> None:
         lines["codex"] = runtime["codex_version"]
     lines |= {key.replace("_", " "): value for key, value in counts.items()}
     fields(lines)
+    if notice := (present.get("storage") or {}).get("notice"):
+        narrate(notice)
     for notice in runtime["notices"]:
         narrate(notice)
     if paused:

@@ -259,6 +259,8 @@ class FakeHandle:
         self.rooms = 0
         self.notices: list[str] = []
         self.version = "0.169.0"
+        self.trouble = ""
+        """What the daemon says while it can store nothing."""
         self.survives = True
         self.closed = False
         self._pushes: asyncio.Queue[FakePush | None] = asyncio.Queue()
@@ -296,6 +298,7 @@ class FakeHandle:
                 "survives_netsky": self.survives,
             },
             "counts": {"turns_running": self.turns_running},
+            "storage": {"notice": self.trouble},
             "doors": DOORS,
             "rooms": self.rooms,
         }

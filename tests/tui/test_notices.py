@@ -36,6 +36,17 @@ async def test_not_logged_in_shows_its_command_in_a_narrow_room():
         assert "! 1 notice: F2" in lines
 
 
+async def test_that_nothing_can_be_stored_stands_above_all_else_until_it_is_over():
+    async with open_room(size=NARROW) as room:
+        room.connector.handle.trouble = "Nothing is stored since 14:30:00: the disk is full."
+        await tell(room, ADVICE, LOGIN)
+        assert "Nothing is stored since" in words(room)
+        assert "! 2 notices: F2" in words(room)
+        room.connector.handle.trouble = ""
+        await tell(room, ADVICE)
+        assert "Nothing is stored" not in words(room)
+
+
 async def test_all_notices_are_read_whole_the_pressing_ones_first():
     mistakes = keymap.Keymap({}, ("keys.toml: room.help and room.quit are both on F9.",))
     async with open_room(size=NARROW, keymap=mistakes) as room:
