@@ -73,10 +73,10 @@ def process():
     started.wait(30)
 
 
-async def test_an_mcp_server_that_a_killed_netsky_left_in_a_turn_is_ended_and_is_no_engine(
-    home, database, process
-):
-    server = Engine(
+@pytest.fixture
+def server(process):
+    """The mcp-server that netsky knows to be this process."""
+    return Engine(
         id="e-1",
         runtime=RuntimeName.MCP_SERVER,
         state=EngineState.RUNNING,
@@ -88,6 +88,11 @@ async def test_an_mcp_server_that_a_killed_netsky_left_in_a_turn_is_ended_and_is
         socket="",
         started_at=1,
     )
+
+
+async def test_an_mcp_server_that_a_killed_netsky_left_in_a_turn_is_ended_and_is_no_engine(
+    home, database, process, server
+):
     await database.write(lambda tx: engines.insert(tx, server))
     assert await database.read(leftover.working) is None
     assert await database.read(leftover.server) == server
@@ -99,24 +104,12 @@ async def test_an_mcp_server_that_a_killed_netsky_left_in_a_turn_is_ended_and_is
 
 
 async def test_the_turns_of_what_is_ended_are_known_as_stopped_and_no_others(
-    home, database, process
+    home, database, server
 ):
-    engine = Engine(
-        id="e-1",
-        runtime=RuntimeName.MCP_SERVER,
-        state=EngineState.RUNNING,
-        pid=process.pid,
-        pid_started=process_started(process.pid),
-        binary="codex",
-        version="0.153.4",
-        codex_home="",
-        socket="",
-        started_at=1,
-    )
     doors = {"worker1": RuntimeName.MCP_SERVER, "worker2": RuntimeName.RESIDENT}
 
     async def crew(tx):
-        await engines.insert(tx, engine)
+        await engines.insert(tx, server)
         for actor_id, door in doors.items():
             worker = Actor(
                 id=actor_id,

@@ -109,9 +109,8 @@ async def test_an_actor_that_waits_for_its_turns_end_is_not_moved_unless_it_may_
         assert times_heard(tmp_path, waiting.input.id) == 1
 
 
-async def test_a_turn_that_begins_while_the_other_door_opens_is_not_interrupted_unasked(
-    tmp_path, house, monkeypatch
-):
+async def _before_an_open_door(house, fleet, group, monkeypatch):
+    """Begin a move that will be refused, and hold the door it opens until the event is set."""
     door, opening, go_on = house.doors[RESIDENT], asyncio.Event(), asyncio.Event()
     real = door.open
 
@@ -120,13 +119,20 @@ async def test_a_turn_that_begins_while_the_other_door_opens_is_not_interrupted_
         await go_on.wait()
         await real()
 
+    with monkeypatch.context() as held:
+        held.setattr(door, "open", slow)
+        moving = group.create_task(_refused(fleet))
+        await opening.wait()
+    return moving, go_on
+
+
+async def test_a_turn_that_begins_while_the_other_door_opens_is_not_interrupted_unasked(
+    tmp_path, house, monkeypatch
+):
     async with house.crew(tmp_path) as fleet:
         await warmed(fleet)
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-            with monkeypatch.context() as held:
-                held.setattr(door, "open", slow)
-                moving = group.create_task(_refused(fleet))
-                await opening.wait()
+            moving, go_on = await _before_an_open_door(house, fleet, group, monkeypatch)
             running = await fleet.send("ASK[make] SAY[made]")
             question = await fleet.question()
             go_on.set()
@@ -190,21 +196,10 @@ async def test_words_that_come_while_a_thread_is_moved_wait_for_it(tmp_path, hou
 async def test_the_second_of_two_who_want_the_same_is_told_that_it_is_done(
     tmp_path, house, monkeypatch
 ):
-    door, opening, go_on = house.doors[RESIDENT], asyncio.Event(), asyncio.Event()
-    real = door.open
-
-    async def slow():
-        opening.set()
-        await go_on.wait()
-        await real()
-
     async with house.crew(tmp_path) as fleet:
         await warmed(fleet)
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-            with monkeypatch.context() as held:
-                held.setattr(door, "open", slow)
-                late = group.create_task(_refused(fleet))
-                await opening.wait()
+            late, go_on = await _before_an_open_door(house, fleet, group, monkeypatch)
             await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
             go_on.set()
             assert "to resident: it is there already" in (await late).message
