@@ -15,8 +15,8 @@ from netsky_runtime.lock import HomeLock
 from tests.support.netsky import PATIENCE
 
 if TYPE_CHECKING:
+    from netsky_runtime.torture.model_server import ModelServer
     from tests.e2e.conftest import House
-    from tests.support.model_server import ModelServer
 
 STOPS = [(SIGTERM,), (SIGINT,), (SIGINT, SIGINT)]
 """They interrupt turns and end all that was started."""

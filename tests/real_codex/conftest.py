@@ -25,7 +25,7 @@ from netsky_runtime.torture.model_server import ModelServer
 from tests.support.netsky import Netsky
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 60
@@ -124,7 +124,7 @@ class Bench:
     root: Path
     stack: AsyncExitStack
     store: MemoryStore = field(default_factory=MemoryStore)
-    logged: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    logged: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     codex_home: str = "codex-home"
 
     @property
@@ -142,7 +142,7 @@ class Bench:
         home = {"HOME": str(self.root), "CODEX_HOME": str(self.root / self.codex_home)}
         return {**kept, **home}
 
-    def log(self, level: str, message: str, fields: dict[str, Any]) -> None:
+    def log(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
         self.logged.append((level, message, fields))
 
     def runtime(self, *, codex: Path | None = None) -> AppServerRuntime:

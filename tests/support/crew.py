@@ -265,8 +265,9 @@ class Crew:
         """Wait for the answer to a message."""
         row = await self.settled(posted)
         assert row.status is InputStatus.ANSWERED, row
-        assert row.reply_id is not None
-        return await self.database.read(lambda tx: messages.require(tx, row.reply_id))
+        reply_id = row.reply_id
+        assert reply_id is not None
+        return await self.database.read(lambda tx: messages.require(tx, reply_id))
 
 
 class Mortal(ScriptedRuntime):

@@ -46,7 +46,7 @@ class Den:
     def runtime(self, *, codex: Path | None = None, **settings: Any) -> ResidentRuntime:
         """Return a runtime as a netsky of this home would make it, not yet open."""
         clock = SystemClock()
-        known = {"codex_bin": str(codex or self.codex), "request_seconds": PATIENCE}
+        known: dict[str, Any] = {"codex_bin": str(codex or self.codex), "request_seconds": PATIENCE}
         runtime = ResidentRuntime(
             settings=Settings(**(known | settings)),
             home=self.bench.home,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import termios
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pexpect
 import psutil
@@ -67,7 +67,7 @@ class Xterm(pyte.Screen):
 
 
 class XtermStream(pyte.ByteStream):
-    csi: ClassVar[dict[str, str]] = {
+    csi: ClassVar[dict[str, str]] = {  # type: ignore[misc] # pyte declares it for an instance
         **pyte.ByteStream.csi,
         "S": "scroll_up",
         "T": "scroll_down",
@@ -90,7 +90,8 @@ class Terminal:
         self._screen = Xterm(columns, rows)
         self._stream = XtermStream(self._screen)
         self._written = bytearray()
-        self.child = pexpect.spawn(
+        # Any: the stubs think that it reads text, and know nothing of its ptyproc.
+        self.child: Any = pexpect.spawn(
             argv[0],
             list(argv[1:]),
             env={**env, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
@@ -175,7 +176,7 @@ class Terminal:
 
     def signal(self, number: int) -> None:
         """Send the program a signal."""
-        os.kill(self.child.pid, number)
+        os.kill(self.process.pid, number)
 
     def resize(self, columns: int, rows: int) -> None:
         """Make the window another size, as a hand on its corner does."""
