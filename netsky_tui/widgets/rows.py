@@ -237,11 +237,12 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
         return index, line - self._offsets[index]
 
     def on_resize(self) -> None:
-        """Measure again: rows wrap."""
+        """Measure again: rows wrap. A view that follows its end stays there."""
         anchor, within = self._top_row()
         self._measure()
         self._restore(anchor, within)
-        self._show_cursor()
+        if not (self._tail and self._pinned):
+            self._keep_cursor()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Note whether the newest row is still in view."""
@@ -303,7 +304,7 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
     def _move(self, place: int) -> None:
         place = max(0, min(place, len(self.rows) - 1))
         if not self.rows or place == self.cursor:
-            self._show_cursor()
+            self._keep_cursor()
             return
         self.cursor = place
         self.refresh()
@@ -318,9 +319,15 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
         region = Region(0, top, self._width, min(height, self.size.height))
         self.scroll_to_region(region, animate=False, force=True, immediate=True)
 
+    def _keep_cursor(self) -> None:
+        """Show the row under the cursor, but not from its start while a tall one is being read."""
+        seen = self._start(self.cursor) < self.scroll_y + self.size.height
+        if not (self._is_tall() and seen and self._start(self.cursor + 1) > self.scroll_y):
+            self._show_cursor()
+
     def action_up(self) -> None:
         """Go one row up, or one line where the row is taller than the view."""
-        if not self._has_cursor or (self._start(self.cursor) < self.scroll_y and self._is_tall()):
+        if not self._has_cursor or self._goes_on(-1):
             self.scroll_relative(y=-1, animate=False, immediate=True)
         elif self.cursor == 0:
             self.post_message(self.Top(self))  # type: ignore[arg-type]  # Generic view
@@ -329,14 +336,21 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
 
     def action_down(self) -> None:
         """Go one row down, or one line where the row is taller than the view."""
-        end = self._start(self.cursor + 1)
-        if not self._has_cursor or (self._is_tall() and end > self.scroll_y + self.size.height):
+        if not self._has_cursor or self._goes_on(1):
             self.scroll_relative(y=1, animate=False, immediate=True)
         else:
             self._move(self.cursor + 1)
 
     def _is_tall(self) -> bool:
         return self._start(self.cursor + 1) - self._start(self.cursor) > self.size.height
+
+    def _goes_on(self, direction: int) -> bool:
+        """Whether the row under the cursor is taller than the view and goes on that way."""
+        if direction < 0:
+            beyond = self._start(self.cursor) < self.scroll_y
+        else:
+            beyond = self._start(self.cursor + 1) > self.scroll_y + self.size.height
+        return beyond and self._is_tall()
 
     def action_page_up(self) -> None:
         """Go a page up."""
@@ -348,7 +362,7 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
 
     def _page(self, direction: int) -> None:
         step = max(1, self.size.height - 1)
-        if not self._has_cursor:
+        if not self._has_cursor or self._goes_on(direction):
             self.scroll_relative(y=direction * step, animate=False, immediate=True)
             return
         target = self._start(self.cursor) + direction * step

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from textual.app import App
@@ -36,6 +37,14 @@ class ListApp(App):
 
 def shown(view) -> list[str]:
     return [view.render_line(y).text.strip() for y in range(view.size.height)]
+
+
+async def make_room(pilot, view, height: int) -> None:
+    await pilot.resize_terminal(40, height)
+    async with asyncio.timeout(5):
+        while view.size.height != height:
+            await pilot.pause()
+    await pilot.pause()
 
 
 async def test_a_hundred_thousand_rows_draw_only_what_is_visible():
@@ -96,6 +105,61 @@ async def test_a_row_taller_than_the_view_can_be_read_line_by_line():
         assert "a.11" in shown(view)[-1]
         await pilot.press("down")
         assert view.current.key == "b"
+
+
+async def test_down_at_the_end_of_a_tall_last_row_stays_there():
+    view = RowsView(Counting(), tail=True)
+    async with ListApp(view).run_test(size=(40, 5)) as pilot:
+        view.set_rows([Plain("a"), Plain("b", 12)])
+        view.focus()
+        await pilot.pause()
+        await pilot.press("down")
+        assert "b.11" in shown(view)[-1]
+        view.set_rows([Plain("a"), Plain("b", 12), Plain("c")])
+        assert "c.0" in shown(view)[-1]
+
+
+async def test_a_list_that_follows_its_end_still_does_after_the_room_for_it_has_changed():
+    view = RowsView(Counting(), tail=True)
+    async with ListApp(view).run_test(size=(40, 10)) as pilot:
+        view.set_rows([Plain("a"), Plain("b", 30)])
+        await pilot.pause()
+        for height in (6, 9):
+            await make_room(pilot, view, height)
+            assert "b.29" in shown(view)[-1]
+        view.set_rows([Plain("a"), Plain("b", 30), Plain("c", 2)])
+        assert "c.1" in shown(view)[-1]
+        assert view.current.key == "c"
+
+
+async def test_a_tall_row_that_is_being_read_stays_where_it_is_when_the_room_for_it_changes():
+    view = RowsView(Counting())
+    async with ListApp(view).run_test(size=(40, 10)) as pilot:
+        view.set_rows([Plain("a", 30), Plain("b")])
+        view.focus()
+        await pilot.pause()
+        await pilot.press(*["down"] * 7)
+        await make_room(pilot, view, 6)
+        assert "a.7" in shown(view)[0]
+        await pilot.click(view, offset=(3, 2))
+        assert "a.7" in shown(view)[0]
+
+
+async def test_a_page_key_does_not_skip_the_rest_of_a_tall_row():
+    view = RowsView(Counting())
+    async with ListApp(view).run_test(size=(40, 5)) as pilot:
+        view.set_rows([Plain("a", 12), Plain("b", 2), Plain("c", 9)])
+        view.focus()
+        await pilot.pause()
+        await pilot.press("pagedown")
+        assert (view.current.key, shown(view)[0]) == ("a", "▌a.4")
+        await pilot.press("pagedown")
+        assert (view.current.key, shown(view)[0]) == ("a", "▌a.8")
+        await pilot.press("pagedown")
+        assert view.current.key == "b"
+        view.action_last()
+        await pilot.press("pageup")
+        assert (view.current.key, shown(view)[0]) == ("c", "▌c.0")
 
 
 async def test_a_click_selects_and_a_double_click_opens():
