@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -173,6 +174,15 @@ async def test_a_turn_that_has_not_ended_cannot_be_settled(people: Society) -> N
     assert await people.to(OWNER) == []
 
 
+async def test_what_a_crash_has_cut_is_not_settled_as_stopped_on_purpose(people: Society) -> None:
+    posted = await people.post(OWNER, MANAGER0)
+    turning = await begun(people, MANAGER0)
+    cut = replace(turning.turn, status=TurnStatus.INTERRUPTED, completed_at=None)
+    with pytest.raises(Conflict):
+        await people.settle(turning, cut)
+    assert (await people.input(posted)).status is InputStatus.SEEN
+
+
 async def test_a_turn_that_netsky_did_not_cause_is_only_recorded(people: Society) -> None:
     await people.post(OWNER, MANAGER0)
     turning = await begun(people, MANAGER0)
@@ -215,6 +225,19 @@ async def test_the_end_of_a_turn_that_asked_is_no_report(people: Society) -> Non
     [row] = turning.inputs
     settled = await people.database.read(lambda tx: inputs.require(tx, row.id))
     assert (settled.status, settled.reply_id) == (InputStatus.ANSWERED, asked.message.id)
+
+
+async def test_a_turn_that_failed_after_it_had_asked_is_told_all_the_same(people: Society) -> None:
+    task = await people.give("worker1", "manager1")
+    turning = await begun(people, "worker1")
+    await people.post(
+        "worker1", "manager1", "red or green?", kind=MessageKind.QUESTION, turn=turning.turn
+    )
+    woken = await people.end(turning, "half a", status=TurnStatus.FAILED, error="overloaded")
+    assert woken == {"manager1"}
+    [_, report] = await people.to("manager1")
+    assert (report.kind, report.body) == (MessageKind.REPORT, "The turn failed: overloaded")
+    assert (await people.task(task.id)).status is TaskStatus.REPORTED
 
 
 async def test_a_question_whose_answer_was_read_early_still_keeps_its_turn_from_reporting(

@@ -190,8 +190,12 @@ class Society:
         """End the turn and settle it; return who is woken."""
         if text is not None:
             turning.say(text)
-        actor = await self.actor(turning.turn.actor_id)
         turn = replace(turning.turn, status=status, error=error, completed_at=self.clock.now())
+        return await self.settle(turning, turn)
+
+    async def settle(self, turning: Turning, turn: Turn) -> frozenset[str]:
+        """Settle what the turn consumed, the turn being as given; return who is woken."""
+        actor = await self.actor(turn.actor_id)
 
         async def body(tx: Tx) -> frozenset[str]:
             found = {i.message_id: await messages.require(tx, i.message_id) for i in turning.inputs}
