@@ -6,6 +6,7 @@ import pytest
 
 from netsky_runtime.db import actors, approvals, inputs, messages, sessions, tasks, turns
 from netsky_runtime.errors import Conflict
+from netsky_runtime.records import OWNER
 from netsky_runtime.states import (
     ActorStatus,
     ApprovalStatus,
@@ -148,6 +149,8 @@ async def test_an_input_that_codex_rejects_is_cancelled_with_the_reason(tmp_path
         row = await fleet.settled(await fleet.send("ERR[reject]"))
         assert row.status is InputStatus.CANCELLED
         assert "refused" in row.reason
+        told = await fleet.database.read(lambda tx: messages.require(tx, row.reply_id))
+        assert (told.target, told.metadata["answers"]) == (OWNER, [row.id])
         assert (await fleet.reply_to(await fleet.send("SAY[next]"))).body == "next"
 
 

@@ -358,6 +358,23 @@ async def test_each_input_of_a_mixed_turn_is_answered_where_it_came_from(bus: Bu
     assert (await bus.people.task(task.id)).status is TaskStatus.REPORTED
 
 
+async def test_senders_of_one_turn_that_failed_hear_of_it_each_by_an_answer_of_his_own(
+    bus: Bus,
+) -> None:
+    bus.put("agent1", "1.json")
+    bus.put("agent1", "2.json", **{"from": "agentcd"})
+    await bus.office.collect()
+    turning = await bus.take("worker1")
+    await bus.people.steer(turning)
+    await bus.people.end(turning, status=TurnStatus.FAILED, error="model overloaded")
+    await bus.office.answer()
+    assert [a["in_reply_to"] for a in bus.got("agentci")] == ["1.json"]
+    assert [a["in_reply_to"] for a in bus.got("agentcd")] == ["2.json"]
+    for sender in ("agentci", "agentcd"):
+        [reply] = await bus.people.to(sender)
+        assert reply.body == "The turn failed: model overloaded"
+
+
 async def test_a_question_that_is_open_does_not_keep_the_sender_waiting(bus: Bus) -> None:
     bus.put("agent1")
     await bus.office.collect()
@@ -502,6 +519,8 @@ async def test_senders_who_cannot_be_reached_keep_nobody_waiting_for_an_answer(
     monkeypatch.setattr(bus_answering, "AT_ONCE", 2)
     for number in range(5):
         bus.put("agent1", f"{number}.json", id=str(number), **{"from": "agentevil"})
+    await bus.office.collect()
+    await bus.clock.advance(1)  # whoever came later is answered later
     bus.put("agent1", "9.json")
     await bus.office.collect()
     (bus.root / "agentevil").symlink_to(tmp_path)

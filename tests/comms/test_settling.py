@@ -174,6 +174,19 @@ async def test_a_turn_that_has_not_ended_cannot_be_settled(people: Society) -> N
     assert await people.to(OWNER) == []
 
 
+async def test_a_worker_that_was_taken_over_reports_only_when_nothing_more_waits_for_it(
+    people: Society,
+) -> None:
+    task = await people.give("worker1", "manager1")
+    await people.end(await begun(people, "worker1"), status=TurnStatus.INTERRUPTED)
+    await people.post(OWNER, "worker1", "blue")
+    await people.post("manager1", "worker1", "go on")
+    assert await people.end(await begun(people, "worker1"), "blue it is") == frozenset()
+    assert (await people.task(task.id)).status is TaskStatus.IN_PROGRESS
+    assert await people.end(await begun(people, "worker1"), "painted") == {"manager1"}
+    assert [message.body for message in await people.to("manager1")] == ["painted"]
+
+
 async def test_what_a_crash_has_cut_is_not_settled_as_stopped_on_purpose(people: Society) -> None:
     posted = await people.post(OWNER, MANAGER0)
     turning = await begun(people, MANAGER0)

@@ -115,6 +115,24 @@ async def test_every_row_of_the_table_holds(making, before, event):
     assert bool(row.lost_reason) == (expected in {"lost", "unconfirmed"})
 
 
+@pytest.mark.parametrize("event", [each for each in SEEN if each != "asked"])
+@pytest.mark.parametrize("decided", [False, True])
+async def test_what_becomes_of_a_question_leaves_its_like_elsewhere_alone(making, event, decided):
+    """Of another process, of another thread and of another actor, under the same ids."""
+
+    async def body(tx):
+        for engine_id, actor_id in (("e", "worker1"), ("f", "manager0")):
+            one, _ = await approvals.store(tx, **{**asked(engine_id), "actor_id": actor_id})
+            if decided:
+                await apply(tx, "decided", engine_id, one.id)
+        before = await approvals.require(tx, "a2")
+        await apply(tx, event, "e", "a1")
+        return before, await approvals.require(tx, "a2")
+
+    before, after = await making.write(body)
+    assert after == before
+
+
 EVENTS = st.lists(
     st.sampled_from([*SEEN, "decided", "decided twice", "sent", "came too late"]), max_size=8
 )
@@ -190,6 +208,21 @@ async def test_what_codex_has_heard_cannot_be_made_to_wait_again(making):
         return await approvals.require(tx, "a1")
 
     assert (await making.write(body)).status is ApprovalStatus.ACCEPTED
+
+
+async def test_a_decision_that_was_on_its_way_when_its_process_went_stays_lost(making):
+    async def body(tx):
+        await approvals.store(tx, **asked("e"))
+        for event in ("decided", "process gone"):
+            await apply(tx, event, "e", "a1")
+        await approvals.sent(tx, "a1", now=4)  # whoever sent it notes so only now
+        row = await approvals.require(tx, "a1")
+        await approvals.reopen(tx, "a1", why="Codex asks it again", now=5)
+        return row, await approvals.require(tx, "a1")
+
+    row, reopened = await making.write(body)
+    assert (row.status, row.sent_at, row.lost_reason) == (ApprovalStatus.LOST, None, "gone")
+    assert reopened.status is ApprovalStatus.PENDING
 
 
 async def lose(making, engine_id: str, **fields) -> str:
