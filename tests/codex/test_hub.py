@@ -7,6 +7,7 @@ import pytest
 
 from netsky_runtime.codex.app_server import approvals
 from netsky_runtime.codex.app_server.hub import (
+    MISSED_KEPT,
     NOT_SERVED,
     NOT_UNDERSTOOD,
     STRAYS_KEPT,
@@ -189,6 +190,36 @@ async def test_a_sub_agent_is_looked_up_as_soon_as_it_is_made(desk: Desk) -> Non
     started, asked = (await told(link))[-2:]
     assert (started.kind, started.thread_id) == (EventKind.THREAD_STARTED, "child")
     assert asked.data["request_id"] == "4"
+
+
+async def test_what_a_sub_agent_does_while_it_is_looked_up_comes_before_what_it_asks(
+    desk: Desk,
+) -> None:
+    link = desk.link("one")
+    desk.hub.hold("child")
+    item = {"id": "i", "type": "fileChange", "changes": CHANGES, "status": "inProgress"}
+    params = {"threadId": "child", "turnId": "u", "item": item}
+    desk.hub.on_notification("item/started", params)
+    desk.ask("child", 4, approvals.FILE_CHANGE)
+
+    desk.hub.adopt("child", "one", [{"id": "u", "items": []}])
+
+    made, began, asked = await told(link)
+    assert made.kind is EventKind.THREAD_STARTED
+    assert (began.kind, began.item_id) == (EventKind.ITEM_STARTED, "i")
+    assert "+one\n" in asked.data["patch"]
+
+
+async def test_what_is_kept_of_a_thread_that_is_looked_up_is_bounded(desk: Desk) -> None:
+    link = desk.link("one")
+    desk.hub.hold("child")
+    for number in range(MISSED_KEPT + 10):
+        desk.turn("child", f"u{number}")
+
+    desk.hub.adopt("child", "one")
+
+    _, *kept = await told(link)
+    assert [event.turn_id for event in kept] == [f"u{n}" for n in range(10, MISSED_KEPT + 10)]
 
 
 async def test_a_request_netsky_does_not_serve_is_refused(desk: Desk) -> None:

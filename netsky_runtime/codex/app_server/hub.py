@@ -6,6 +6,7 @@ The reader calls in here and waits for nobody: no database, no screen, no lock.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.app_server import approvals
@@ -25,10 +26,21 @@ STRAYS_KEPT: Final = 2000
 NOTICES_KEPT: Final = 10
 WAITING_KEPT: Final = 500
 """Threads whose questions wait for a parent that is not attached, and perhaps never will be."""
+MISSED_KEPT: Final = 200
+"""Events of each such thread: the newest."""
 GENERATIONS: Final = 64
 """Sub-agents of sub-agents: deeper than that only a circle goes."""
 NOT_SERVED: Final = -32601
 NOT_UNDERSTOOD: Final = -32602
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What came of a thread before it was known whose it is."""
+
+    questions: list[Question] = field(default_factory=list)
+    events: deque[CodexEvent] = field(default_factory=lambda: deque(maxlen=MISSED_KEPT))
+    """They follow the answer to its ``thread/resume``, which may not have been handled yet."""
 
 
 class Hub:
@@ -58,8 +70,8 @@ class Hub:
         self._parents: dict[str, str] = {}
         self._starting = 0
         self._strays: deque[CodexEvent | Question] = deque(maxlen=STRAYS_KEPT)
-        # Questions of threads that are being looked up or resumed, or whose parent is not attached.
-        self._waiting: dict[str, list[Question]] = {}
+        # Threads that are being looked up or resumed, or whose parent is not attached.
+        self._waiting: dict[str, Waiting] = {}
         self._unloaded: set[str] = set()
         self._unreadable: set[str] = set()
         self._rate_limits: Any = None
@@ -89,7 +101,7 @@ class Hub:
         for stray in [s for s in self._strays if s.thread_id == link.thread_id]:
             self._strays.remove(stray)
             self._deliver(link, stray)
-        for question in self._waiting.pop(link.thread_id, ()):
+        for question in self._waiting.pop(link.thread_id, Waiting()).questions:
             self._ask(link, question)
 
     def remove(self, link: ThreadLink) -> None:
@@ -98,18 +110,18 @@ class Hub:
             del self._links[link.thread_id]
 
     def hold(self, thread_id: str) -> None:
-        """Keep the questions of a sub-agent's thread until it is adopted.
+        """Keep the questions of a sub-agent's thread, and what nobody hears yet, for ``adopt``.
 
         Repeated ones come before the answer to ``thread/resume``, which brings their patches.
         """
-        self._waiting.setdefault(thread_id, [])
+        self._waiting.setdefault(thread_id, Waiting())
 
     def adopt(self, child: str, parent: str, turns: Any = ()) -> None:
-        """Route a sub-agent's thread to the thread that made it, with the questions it had.
+        """Route a sub-agent's thread to the thread that made it, with all that was kept of it.
 
         ``turns`` are those that came with the answer to the child's ``thread/resume``. While
-        the thread that made it is not attached, the questions are kept: when it is, its
-        sub-agents' threads are adopted anew.
+        the thread that made it is not attached, that stays kept: when it is, its sub-agents'
+        threads are adopted anew.
         """
         self._parents[child] = parent
         self._unloaded.discard(child)
@@ -119,16 +131,18 @@ class Hub:
                 self.forsake(next(iter(self._waiting)))
             return
         link.keep_patches(turns)
-        held = {str(question.id): question for question in self._waiting.pop(child, ())}
+        kept = self._waiting.pop(child, Waiting())
         if child not in link.children:
             at = self._clock.now()
             link.take(CodexEvent(EventKind.THREAD_STARTED, child, at, data={"parent_id": parent}))
-        for question in held.values():
+        for event in kept.events:
+            link.take(event)  # before the questions: it may be the patch that one is about
+        for question in {str(question.id): question for question in kept.questions}.values():
             self._ask(link, question)
 
     def forsake(self, thread_id: str) -> None:
         """Note that nobody knows this thread; its questions stay for other clients."""
-        for question in self._waiting.pop(thread_id, ()):
+        for question in self._waiting.pop(thread_id, Waiting()).questions:
             message = "a question of a thread that is not netsky's is left to others"
             fields = {"thread": thread_id, "method": question.method}
             self._log("warning", message, fields)
@@ -177,7 +191,7 @@ class Hub:
         thread_id = question.thread_id
         link = self.link(thread_id)
         if thread_id in self._waiting and thread_id not in self._links:
-            self._waiting[thread_id].append(question)
+            self._waiting[thread_id].questions.append(question)
         elif link is not None:
             self._ask(link, question)
         elif self._starting:
@@ -238,8 +252,8 @@ class Hub:
                 self.notices.append(notice)
 
     def _resolved(self, thread_id: str, request_id: str, at: int) -> None:
-        kept = self._waiting.get(thread_id)
-        if kept is not None:
+        if thread_id in self._waiting:
+            kept = self._waiting[thread_id].questions
             kept[:] = [question for question in kept if str(question.id) != request_id]
         link = self.link(thread_id)
         if link is not None:
@@ -252,13 +266,15 @@ class Hub:
             unloaded = event.data["status"] == "not_loaded"
             (self._unloaded.add if unloaded else self._unloaded.discard)(event.thread_id)
         elif event.kind is EventKind.TURN_COMPLETED and event.thread_id in self._waiting:
-            kept = self._waiting[event.thread_id]
+            kept = self._waiting[event.thread_id].questions
             kept[:] = [question for question in kept if question.turn_id != event.turn_id]
         link = self.link(event.thread_id)
         if link is not None:
             link.take(event)
         elif event.kind is EventKind.RATE_LIMITS:
             self._account_wide(event)
+        elif event.thread_id in self._waiting:
+            self._waiting[event.thread_id].events.append(event)
         elif self._starting and event.thread_id:
             self._strays.append(event)
 
@@ -271,7 +287,7 @@ class Hub:
             if not isinstance(child, str) or not child or child in self._waiting:
                 continue
             if self.link(child) is None:
-                self._waiting[child] = []
+                self.hold(child)
                 self._look_up(child)
 
     def _account_wide(self, event: CodexEvent) -> None:
@@ -284,9 +300,9 @@ class Hub:
 
     def _strange(self, question: Question) -> None:
         if question.thread_id in self._waiting:
-            self._waiting[question.thread_id].append(question)
+            self._waiting[question.thread_id].questions.append(question)
             return
-        self._waiting[question.thread_id] = [question]
+        self._waiting[question.thread_id] = Waiting([question])
         self._look_up(question.thread_id)
 
     def _deliver(self, link: ThreadLink, stray: CodexEvent | Question) -> None:
