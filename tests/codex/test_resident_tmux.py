@@ -73,8 +73,15 @@ def ignored(_: Capture) -> None:
 
 def clients(inn: Inn) -> int:
     """Return how many connections of ours live."""
-    mine = (child for child in psutil.Process().children() if str(inn.socket) in child.cmdline())
-    return sum("-C" in child.cmdline() for child in mine)
+
+    def lives(child: psutil.Process) -> bool:
+        try:
+            command = child.cmdline()
+        except psutil.Error:  # it is ending just now
+            return False
+        return str(inn.socket) in command and "-C" in command
+
+    return sum(map(lives, psutil.Process().children()))
 
 
 def refused(*_: Any, **__: Any) -> Any:
