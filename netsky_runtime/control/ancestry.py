@@ -94,9 +94,7 @@ class _Relative:
     session: int
 
     def belongs_to(self, carrier: Carrier) -> bool:
-        if self.process.pid == carrier.pid:
-            return started_then(self.process, carrier.started)
-        return carrier.pid in {self.group, self.session}
+        return carrier.pid in {self.process.pid, self.group, self.session}
 
     def bears(self, variable: str, value: str) -> bool:
         try:

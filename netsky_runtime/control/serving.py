@@ -180,9 +180,7 @@ class ServedClient:
     async def _admit(self, method: str, params: Mapping[str, Any]) -> None:
         if self._who is None:
             raise AssertionError
-        # Of all his requests: one that is cancelled takes the answer from none.
-        who = await asyncio.shield(self._who)
-        await self._gate.check(who, method, params)
+        await self._gate.check(await self._who, method, params)
 
     async def _answer(self, request_id: RequestId, outcome: dict[str, Any] | NetskyError) -> None:
         with suppress(PeerClosed):

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from netsky_runtime.errors import DeadlineExceeded, UsageError
+from netsky_runtime.wire import peer as peer_module
 from netsky_runtime.wire.errors import PeerClosed, RequestTimedOut, RpcError, WireError
 from netsky_runtime.wire.peer import Peer
-from tests.wire.pipes import Talk, talk, wire
+from tests.wire.pipes import Heard, Talk, talk, wire
 
 
 async def outcome(work: Any) -> Any:
@@ -294,6 +295,30 @@ async def test_a_request_stuck_behind_a_stalled_one_knows_that_it_was_not_sent()
         assert not behind.sent
         await pair.peer.close()
         assert isinstance(await stalled, PeerClosed)
+
+
+class Broken:
+    """A framing whose writes fail, and whose reader has not heard why."""
+
+    async def send(self, data: bytes) -> None:
+        raise WireError("The pipe is broken.")
+
+    async def receive(self) -> bytes | None:
+        await asyncio.Event().wait()
+        return None
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+async def test_what_a_failed_write_has_sent_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Part of it, or all, may have been read: who may not send it twice has to look."""
+    monkeypatch.setattr(peer_module, "REASON_SECONDS", 0.01)
+    peer = Heard().peer(Broken())
+    for work in (peer.request("ask", deadline=5), peer.notify("tell"), peer.reply(1, {})):
+        error = await outcome(work)
+        assert isinstance(error, PeerClosed)
+        assert error.sent
 
 
 async def test_a_stalled_writer_wakes_when_the_conversation_is_closed() -> None:
