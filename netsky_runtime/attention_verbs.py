@@ -43,7 +43,7 @@ class AttentionVerbs:
         now = self._clock.now()
 
         async def body(tx: Tx) -> Posted:
-            item = await attention.require(tx, request.key)
+            item = await attention.require(tx, request.key, now=now)
             if item.kind is not AttentionKind.FAILED:
                 msg = f"{request.key} is no message that came to nothing."
                 raise Conflict(msg, hint="`netsky attention` says what can be done about it.")

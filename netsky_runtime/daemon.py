@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from netsky_runtime.codex.probe import Doors
     from netsky_runtime.control import protocol
+    from netsky_runtime.db.connection import Tx
     from netsky_runtime.options import Options
     from netsky_runtime.records import DoorResult, LogRow
     from netsky_runtime.settings import Settings
@@ -109,7 +110,7 @@ class Daemon:
         options.progress("opening the database")
         self.database = await Database.open(home.database, backups=home.backups, clock=clock)
         stack.push_async_callback(self.database.close)
-        self._numbers = await self.database.read(counts.status_counts)
+        self._numbers = await self.database.read(self._count)
         stored = await self.database.read(setting_rows.get_all)
         self.settings = settings.load(stored, options.environ, **options.flags)
         check_start(home, self.settings, options.cwd)
@@ -277,10 +278,13 @@ class Daemon:
         others = [session for session in current if session.actor_id != actor_id]
         return engine is not None and any(each.engine_id == engine.id for each in others)
 
+    async def _count(self, tx: Tx) -> counts.Counts:
+        return await counts.status_counts(tx, now=self.clock.now())
+
     async def status(self, _request: protocol.Empty) -> dict[str, Any]:
         """Say how the daemon is, what it runs on and how much there is."""
         with suppress(DatabaseError):  # else what was last known
-            self._numbers = await self.database.read(counts.status_counts)
+            self._numbers = await self.database.read(self._count)
         numbers = self._numbers
         info = await self.services.runtimes.info()
         return {

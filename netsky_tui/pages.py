@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from netsky_runtime.attention.items import EVERYBODY
 from netsky_runtime.states import AttentionKind, InputStatus
 from netsky_tui.drawing import attention, details
 from netsky_tui.drawing.paragraphs import approval_document, offered
@@ -15,6 +16,16 @@ from netsky_tui.screens.page import PageScreen
 if TYPE_CHECKING:
     from netsky_runtime.clock import Clock
     from netsky_tui.app import RoomApp
+
+_OF_ACTORS: Final = frozenset(
+    {
+        AttentionKind.BLOCKED,
+        AttentionKind.PARKED,
+        AttentionKind.CRASH_LOOP,
+        AttentionKind.BUDGET,
+    }
+)
+"""Things of which the actor's own page, and its thread's way, say most."""
 
 
 class Pages:
@@ -101,8 +112,10 @@ class Pages:
             return
         elif item.about.message_id:
             self.message(item.about.message_id)
-        elif kind in {AttentionKind.BLOCKED, AttentionKind.PARKED, AttentionKind.CRASH_LOOP}:
+        elif kind in _OF_ACTORS and item.actor != EVERYBODY:
             self.actor(ref)
+        elif kind == AttentionKind.STUCK:
+            self.task(ref)
         elif kind == AttentionKind.LOST:
             self._lost_approval(ref)
         else:
@@ -119,10 +132,12 @@ class Pages:
     def trace_waiting(self, key: str) -> None:
         """Show the way through netsky of something that waits."""
         kind, _, ref = key.partition(":")
-        if kind in {AttentionKind.BLOCKED, AttentionKind.PARKED, AttentionKind.CRASH_LOOP}:
+        item = self._app.store.item(key)
+        if item is not None and item.actor == EVERYBODY:
+            self._app.say("That holds everybody: there is nothing to trace.", bad=True)
+        elif kind in _OF_ACTORS:
             self.trace_thread(ref)
         elif kind == AttentionKind.UNATTACHED:
-            item = self._app.store.item(key)
             self.trace_thread(item.actor if item is not None else "")
         elif kind == AttentionKind.QUARANTINED:
             self._app.say("Nobody was given that file: there is nothing to trace.", bad=True)

@@ -78,7 +78,7 @@ class DatabaseSource:
         seen = await views.actor_views(tx)
         held = await holds.look(tx, now=now)
         said = await messages.recent(tx, limit=ask.messages)
-        numbers = await counts.status_counts(tx)
+        numbers = await counts.status_counts(tx, now=now)
         found = await self._all_tasks(tx, ask)
         return Snapshot(
             actors=tuple(_facts(view, held.waiting.get(view.actor.id)) for view in seen),
@@ -91,7 +91,7 @@ class DatabaseSource:
             ),
             events_of=ask.actor_id,
             approvals=await _approvals(tx, ask.approvals_known),
-            attention=await attention.list_(tx, limit=_WAITING),
+            attention=await attention.list_(tx, now=now, limit=_WAITING),
             totals=Totals(
                 tasks=numbers.tasks,
                 tasks_open=sum(not fact.task.status.closed for fact in found),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime import settings
@@ -124,7 +125,7 @@ class Herald:
         return again
 
     async def _ring_if_due(self) -> float | None:
-        chosen, waiting, gone = await self._database.read(_state)
+        chosen, waiting, gone = await self._database.read(partial(_state, now=self._clock.now()))
         untold = [each for each in waiting if each.key not in self._unnoted]
         forgetting = await self._forget(gone)
         if chosen.ring == "none":
@@ -185,9 +186,9 @@ class Herald:
         return GONE_SECONDS if self._gone else None
 
 
-async def _state(tx: Tx) -> tuple[Settings, Sequence[Waiting], frozenset[str]]:
+async def _state(tx: Tx, *, now: int) -> tuple[Settings, Sequence[Waiting], frozenset[str]]:
     """Return what is set, what the owner was not told of, and what of the rest has gone."""
     stored = await setting_rows.get_all(tx)
     chosen = settings.load({key: stored[key] for key in _SET if key in stored}, environ={})
-    waiting = await attention.waiting(tx, limit=MOST)
-    return chosen, [each for each in waiting if not each.told], await attention.gone(tx)
+    waiting = await attention.waiting(tx, now=now, limit=MOST)
+    return chosen, [each for each in waiting if not each.told], await attention.gone(tx, now=now)

@@ -12,19 +12,27 @@ from netsky_runtime.records import CRASH_LOOP
 from netsky_runtime.states import (
     ApprovalKind,
     AttentionKind,
+    BudgetScope,
     DecisionWord,
     InputMode,
+    TaskStatus,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from netsky_runtime.records import Actor, ActorInput, Approval, Message
+    from netsky_runtime.budgets import Gauge
+    from netsky_runtime.records import Actor, ActorInput, Approval, Message, Task
     from netsky_runtime.states import RuntimeName
 
+DAY: Final = "day"
+"""What the item of the day's budget has in place of an actor's id."""
+EVERYBODY: Final = "everybody"
+"""Whose work is held by what holds the fleet."""
 PUT_AWAY: Final = "attention.put_away"
 SEND_AGAIN: Final = "attention.send_again"
 ASK_AGAIN: Final = "approvals.ask_again"
+RESUME: Final = "actors.resume"
 
 
 class Urgency(IntEnum):
@@ -46,7 +54,10 @@ URGENCY: Final[Mapping[AttentionKind, Urgency]] = MappingProxyType(
         AttentionKind.UNCERTAIN: Urgency.NOW,
         AttentionKind.CRASH_LOOP: Urgency.SOON,
         AttentionKind.PARKED: Urgency.SOON,
+        AttentionKind.BUDGET: Urgency.SOON,
+        AttentionKind.PAUSED: Urgency.SOON,
         AttentionKind.UNATTACHED: Urgency.SOON,
+        AttentionKind.STUCK: Urgency.SOON,
         AttentionKind.LOST: Urgency.LATER,
         AttentionKind.FAILED: Urgency.LATER,
         AttentionKind.QUARANTINED: Urgency.LATER,
@@ -109,7 +120,7 @@ class AttentionItem:
     """The kind and the id of what waits: ``approval:a3``, ``parked:worker1``."""
     kind: AttentionKind
     ref: str
-    """The id alone: of the approval, message, input or actor; or the address or the door."""
+    """The id alone: of the approval, message, input, task or actor; or the address or the door."""
     actor: str
     since: int
     """Milliseconds since the epoch."""
@@ -196,11 +207,62 @@ def about_blocked(actor_id: str, why: str) -> About:
 
 def about_parked(actor: Actor) -> About:
     """Say what there is to say of an actor that takes no work until the owner says so."""
-    resume = Action(
-        name="resume", label="resume", method="actors.resume", params={"actor_id": actor.id}
-    )
+    resume = Action(name="resume", label="resume", method=RESUME, params={"actor_id": actor.id})
     why = actor.park_reason.removeprefix(f"{CRASH_LOOP}: ") or "no reason is known"
     return About(why, "", (resume,))
+
+
+def about_budget(ref: str, gauge: Gauge | None, reason: str) -> About:
+    """Say what there is to say of work that a budget holds; ``gauge`` is the one that is used up.
+
+    Without one, ``ref`` is an actor that was parked for this ``reason``, which holds no more.
+    """
+    if gauge is None:
+        resume = Action(name="resume", label="resume", method=RESUME, params={"actor_id": ref})
+        return About(reason, "", (resume,))
+    again = Action(
+        name="more",
+        label=f"{gauge.limit:,} tokens more",
+        method="budgets.set",
+        params={
+            "scope": gauge.scope.value,
+            "subject": gauge.subject,
+            "tokens": gauge.limit,
+            "more": True,
+        },
+        sure=f"{gauge.used:,} tokens are used. Shall it be {gauge.limit:,} more?",
+    )
+    other = " ".join(filter(None, ("netsky budgets set", gauge.scope.value, gauge.subject)))
+    ends = " It is over at midnight by itself." if gauge.scope is BudgetScope.DAY else ""
+    return About(gauge.reason, f"Another number: {other} N.{ends}", (again,))
+
+
+def about_paused() -> About:
+    """Say what there is to say of the owner's pause while something waits for its end."""
+    unpause = Action(name="unpause", label="go on", method="unpause", params={})
+    return About("your pause has no end: what waits is not sent", "", (unpause,))
+
+
+def about_stuck(task: Task, vain: Sequence[Task]) -> About:
+    """Say what there is to say of a task that waits for ``vain``, which will not be done."""
+    first = vain[0].id
+    free = Action(
+        name="free",
+        label=f"wait for {first} no more",
+        method="tasks.depend",
+        params={"id": task.id, "on": first, "remove": True},
+        sure=f"It can begin then without {first} ever being done. Shall it?",
+    )
+    cancel = Action(
+        name="drop",
+        label="cancel it",
+        method="tasks.cancel",
+        params={"id": task.id},
+        sure=f"{task.id} will not be done then. Cancel it?",
+    )
+    said = {TaskStatus.FAILED: "which failed", TaskStatus.CANCELLED: "which was cancelled"}
+    why = ", and for ".join(f"{each.id}, {said[each.status]}" for each in vain)
+    return About(f"{task.id} {task.title}", f"It waits for {why}.", (free, cancel))
 
 
 def about_unattached(runtime: RuntimeName, actors: Sequence[str], reason: str) -> About:
@@ -208,9 +270,7 @@ def about_unattached(runtime: RuntimeName, actors: Sequence[str], reason: str) -
 
     ``reason`` is why it does not attach that of the first of them.
     """
-    resume = Action(
-        name="resume", label="try now", method="actors.resume", params={"actor_id": actors[0]}
-    )
+    resume = Action(name="resume", label="try now", method=RESUME, params={"actor_id": actors[0]})
     named = ", ".join(actors[:_NAMED])
     more = f" and {len(actors) - _NAMED} more" if len(actors) > _NAMED else ""
     whose = f"Without a thread at {runtime.value}: {named}{more}."

@@ -7,13 +7,24 @@ was told of an item, and that he has put one away that has no other end.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from netsky_runtime.attention import items
-from netsky_runtime.attention.items import PUTS_AWAY, URGENCY, AttentionItem, Waiting
-from netsky_runtime.db import actors, approvals, inputs, messages, rows
+from netsky_runtime.attention.items import DAY, PUTS_AWAY, AttentionItem, Waiting
+from netsky_runtime.budgets import PARKED, midnight
+from netsky_runtime.db import (
+    actors,
+    approvals,
+    budgets,
+    inputs,
+    messages,
+    readiness,
+    rows,
+    tasks,
+)
+from netsky_runtime.db.attention_sources import NOT_SEEN, WAITING
 from netsky_runtime.errors import Conflict, NotFound
-from netsky_runtime.records import CRASH_LOOP
 from netsky_runtime.states import AttentionKind, RuntimeName
 
 if TYPE_CHECKING:
@@ -23,104 +34,20 @@ if TYPE_CHECKING:
     from netsky_runtime.db.rows import Row, Tx
     from netsky_runtime.records import ActorInput, Message
 
-LOOKED_AT: Final = 500
-"""Of messages that came to nothing and of questions that were lost, the newest so many that were
-not put away are looked at: they are rows for ever."""
+_Reader: TypeAlias = "Callable[[Tx, Sequence[str]], Awaitable[dict[str, About]]]"
 
-_APPROVALS = """
-    SELECT 'approval' AS kind, id AS ref, actor_id AS actor, created_at AS since
-    FROM approvals INDEXED BY approvals_pending WHERE status = 'pending'
-"""
-# Who is stopped takes no answer.
-_QUESTIONS = """
-    SELECT 'question', id, sender, created_at FROM messages INDEXED BY messages_questions
-    WHERE kind = 'question' AND status = 'routed' AND target = 'owner'
-        AND NOT EXISTS (SELECT 1 FROM actors AS a WHERE a.id = sender AND a.status = 'stopped')
-"""
-_UNCERTAIN = """
-    SELECT 'uncertain', id, actor_id, coalesce(settled_at, created_at)
-    FROM actor_inputs INDEXED BY actor_inputs_uncertain WHERE status = 'uncertain'
-"""
-# A parked or stopped actor's screen is nobody's concern before it is resumed.
-_BLOCKED = """
-    SELECT 'blocked', s.actor_id, s.actor_id, coalesce(s.blocked_at, s.started_at)
-    FROM sessions AS s INDEXED BY sessions_blocked JOIN actors AS a ON a.id = s.actor_id
-    WHERE s.ended_at IS NULL AND s.blocked <> '' AND a.status = 'active'
-"""
-_PARKED = f"""
-    SELECT iif(substr(park_reason, 1, {len(CRASH_LOOP)}) = '{CRASH_LOOP}', 'crash_loop', 'parked'),
-        id, id, updated_at
-    FROM actors INDEXED BY actors_parked WHERE status = 'parked'
+_LIST = f"""{WAITING}
+SELECT * FROM waiting WHERE (urgency, since, key) > (?2, ?3, ?4)
+ORDER BY urgency, since, key LIMIT ?5
 """  # noqa: S608 - constants only
-# One item of a door, however many threads it cannot attach: its cause is mostly one, too.
-_UNATTACHED = """
-    SELECT 'unattached', s.runtime, min(s.actor_id), min(s.unattached_at)
-    FROM sessions AS s INDEXED BY sessions_unattached JOIN actors AS a ON a.id = s.actor_id
-    WHERE s.ended_at IS NULL AND s.unattached_at IS NOT NULL AND a.status = 'active'
-    GROUP BY s.runtime
-"""
-# Who is stopped asks nothing again; what was asked again, or came again by itself, has an heir.
-_LOST = f"""
-    SELECT 'lost', lost.id, actor_id, lost.created_at FROM (
-        SELECT * FROM approvals INDEXED BY approvals_lost_open
-        WHERE status = 'lost' AND asked_again_input = ''
-            AND NOT EXISTS (SELECT 1 FROM attention
-                WHERE key = 'lost:' || approvals.id AND put_away_at IS NOT NULL)
-        ORDER BY number DESC LIMIT {LOOKED_AT}
-    ) AS lost JOIN actors AS a ON a.id = lost.actor_id
-    WHERE a.status <> 'stopped'
-        AND NOT EXISTS (SELECT 1 FROM approvals AS later
-            WHERE later.repeats_id = lost.id AND later.repeats_id <> '')
-"""  # noqa: S608 - constants only
-# A refusal has a reply that tells of it; what somebody took back has none.
-_FAILED = f"""
-    SELECT 'failed', i.id, i.actor_id, coalesce(i.settled_at, i.created_at) FROM (
-        SELECT * FROM actor_inputs INDEXED BY actor_inputs_not_taken
-        WHERE (status = 'failed' OR (status = 'cancelled' AND reply_id IS NOT NULL))
-            AND NOT EXISTS (SELECT 1 FROM attention
-                WHERE key = 'failed:' || actor_inputs.id AND put_away_at IS NOT NULL)
-        ORDER BY seq DESC LIMIT {LOOKED_AT}
-    ) AS i JOIN messages AS m ON m.id = i.message_id WHERE m.sender = 'owner'
-"""  # noqa: S608 - constants only
-# A broken program can leave a thousand: an address is one item, again when a file comes later.
-_NOT_SEEN = """
-    FROM bus_poison AS p LEFT JOIN attention AS seen ON seen.key = 'quarantined:' || p.address
-    WHERE p.at > coalesce(seen.put_away_at, -1)
-"""
-_QUARANTINED = f"""
-    SELECT 'quarantined', p.address, p.address, min(p.at) {_NOT_SEEN} GROUP BY p.address
-"""
-_SOURCES = " UNION ALL ".join(
-    (
-        _APPROVALS,
-        _QUESTIONS,
-        _UNCERTAIN,
-        _BLOCKED,
-        _PARKED,
-        _UNATTACHED,
-        _LOST,
-        _FAILED,
-        _QUARANTINED,
-    )
-)
-_RANKS = " ".join(f"WHEN '{kind.value}' THEN {int(rank)}" for kind, rank in URGENCY.items())
-_WAITING = f"""
-WITH source AS ({_SOURCES}), waiting AS (
-    SELECT kind || ':' || ref AS key, kind, ref, actor, since, CASE kind {_RANKS} END AS urgency
-    FROM source)
-"""  # noqa: S608 - constants only
-_LIST = f"""{_WAITING}
-SELECT * FROM waiting WHERE (urgency, since, key) > (?, ?, ?)
-ORDER BY urgency, since, key LIMIT ?
-"""  # noqa: S608 - constants only
-_COUNT = f"{_WAITING} SELECT kind, count(*) AS count FROM waiting GROUP BY kind"  # noqa: S608 - constants only
-_ONE = f"{_WAITING} SELECT * FROM waiting WHERE key = ?"  # noqa: S608 - constants only
-_TOLD = f"""{_WAITING}
-SELECT waiting.key, kind, actor, a.told_at IS NOT NULL AS told
+_COUNT = f"{WAITING} SELECT kind, count(*) AS count FROM waiting GROUP BY kind"  # noqa: S608 - constants only
+_ONE = f"{WAITING} SELECT * FROM waiting WHERE key = ?2"  # noqa: S608 - constants only
+_TOLD = f"""{WAITING}
+SELECT waiting.key, kind, actor, a.told_at IS NOT NULL OR kind = 'paused' AS told
 FROM waiting LEFT JOIN attention AS a ON a.key = waiting.key
-ORDER BY urgency, since, waiting.key LIMIT ?
+ORDER BY urgency, since, waiting.key LIMIT ?2
 """  # noqa: S608 - constants only
-_GONE = f"""{_WAITING}
+_GONE = f"""{WAITING}
 SELECT key FROM attention
 WHERE put_away_at IS NULL AND key NOT IN (SELECT key FROM waiting)
 """  # noqa: S608 - constants only
@@ -148,30 +75,31 @@ ORDER BY s.actor_id
 """
 # Beside max() SQLite gives the other columns of the same row.
 _POISON = f"""
-SELECT p.address, count(*) AS files, max(p.at) AS at, p.file, p.reason {_NOT_SEEN}
+SELECT p.address, count(*) AS files, max(p.at) AS at, p.file, p.reason {NOT_SEEN}
     AND p.address IN (SELECT value FROM json_each(?)) GROUP BY p.address
 """  # noqa: S608 - constants only
 
 
 async def list_(
-    tx: Tx, *, limit: int = 200, after: AttentionItem | None = None
+    tx: Tx, *, now: int, limit: int = 200, after: AttentionItem | None = None
 ) -> tuple[AttentionItem, ...]:
     """Return what waits, the most urgent first and of those the oldest.
 
     ``after`` is the last one of the page before.
     """
     place = (-1, -1, "") if after is None else (int(after.urgency), after.since, after.key)
-    return await _items(tx, await rows.many(tx, _LIST, *place, limit))
+    return await _items(tx, await rows.many(tx, _LIST, midnight(now), *place, limit), now=now)
 
 
-async def counts(tx: Tx) -> Mapping[AttentionKind, int]:
+async def counts(tx: Tx, *, now: int) -> Mapping[AttentionKind, int]:
     """Return how many of each kind wait; kinds of which none does are not named."""
-    return {AttentionKind(row["kind"]): row["count"] for row in await rows.many(tx, _COUNT)}
+    found = await rows.many(tx, _COUNT, midnight(now))
+    return {AttentionKind(row["kind"]): row["count"] for row in found}
 
 
-async def require(tx: Tx, key: str) -> AttentionItem:
+async def require(tx: Tx, key: str, *, now: int) -> AttentionItem:
     """Return the item; raises ``NotFound``."""
-    found = await _items(tx, await rows.many(tx, _ONE, key))
+    found = await _items(tx, await rows.many(tx, _ONE, midnight(now), key), now=now)
     if not found:
         msg = f"Nothing waits under the name {key!r}."
         raise NotFound(msg, hint="`netsky attention` lists what waits.")
@@ -183,7 +111,7 @@ async def put_away(tx: Tx, key: str, *, now: int) -> AttentionItem:
 
     Raises ``NotFound``, and ``Conflict`` for what ends by its own action.
     """
-    item = await require(tx, key)
+    item = await require(tx, key, now=now)
     if item.kind not in PUTS_AWAY:
         msg = f"{key} cannot be put away: it waits until somebody acts on it."
         raise Conflict(msg, hint=f"It can: {', '.join(each.label for each in item.about.actions)}.")
@@ -191,8 +119,8 @@ async def put_away(tx: Tx, key: str, *, now: int) -> AttentionItem:
     return item
 
 
-async def waiting(tx: Tx, *, limit: int) -> tuple[Waiting, ...]:
-    """Return what waits, and whether the owner was told of it."""
+async def waiting(tx: Tx, *, now: int, limit: int) -> tuple[Waiting, ...]:
+    """Return what waits, and whether the owner knows of it: he was told, or did it himself."""
     return tuple(
         Waiting(
             key=row["key"],
@@ -200,13 +128,13 @@ async def waiting(tx: Tx, *, limit: int) -> tuple[Waiting, ...]:
             actor=row["actor"],
             told=bool(row["told"]),
         )
-        for row in await rows.many(tx, _TOLD, limit)
+        for row in await rows.many(tx, _TOLD, midnight(now), limit)
     )
 
 
-async def gone(tx: Tx) -> frozenset[str]:
+async def gone(tx: Tx, *, now: int) -> frozenset[str]:
     """Return the keys of which the owner was told and that wait no more."""
-    return frozenset(row["key"] for row in await rows.many(tx, _GONE))
+    return frozenset(row["key"] for row in await rows.many(tx, _GONE, midnight(now)))
 
 
 async def tell(tx: Tx, keys: Iterable[str], *, now: int) -> None:
@@ -220,11 +148,15 @@ async def forget(tx: Tx, keys: Iterable[str]) -> None:
     await rows.many(tx, _FORGET, rows.words(keys))
 
 
-async def _items(tx: Tx, found: Sequence[Row]) -> tuple[AttentionItem, ...]:
+async def _items(tx: Tx, found: Sequence[Row], *, now: int) -> tuple[AttentionItem, ...]:
     refs: dict[AttentionKind, list[str]] = {}
     for row in found:
         refs.setdefault(AttentionKind(row["kind"]), []).append(row["ref"])
-    about = {kind: await _ABOUT[kind](tx, wanted) for kind, wanted in refs.items()}
+    readers: dict[AttentionKind, _Reader] = {
+        **_ABOUT,
+        AttentionKind.BUDGET: partial(_budgets, now=now),
+    }
+    about = {kind: await readers[kind](tx, wanted) for kind, wanted in refs.items()}
     out = []
     for row in found:
         kind = AttentionKind(row["kind"])
@@ -277,6 +209,31 @@ async def _parked(tx: Tx, refs: Sequence[str]) -> dict[str, About]:
     return {row["id"]: items.about_parked(actors.row_to_actor(row)) for row in found}
 
 
+async def _budgets(tx: Tx, refs: Sequence[str], *, now: int) -> dict[str, About]:
+    found = await rows.many(tx, _ACTORS, rows.words(refs))
+    parked = {row["id"]: row["park_reason"].removeprefix(PARKED) for row in found}
+    out = {}
+    for ref in refs:
+        day = await budgets.of_day(tx, now=now) if ref == DAY else None
+        own = (day,) if day is not None else await budgets.of_subject(tx, ref)
+        spent = next((gauge for gauge in own if gauge.spent), None)
+        out[ref] = items.about_budget(ref, spent, parked.get(ref, ""))
+    return out
+
+
+async def _paused(_tx: Tx, refs: Sequence[str]) -> dict[str, About]:
+    return dict.fromkeys(refs, items.about_paused())
+
+
+async def _stuck(tx: Tx, refs: Sequence[str]) -> dict[str, About]:
+    out = {}
+    for ref in refs:
+        task = await tasks.require(tx, ref)
+        vain = [await tasks.require(tx, each) for each in await readiness.in_vain_of(tx, ref)]
+        out[ref] = items.about_stuck(task, vain)
+    return out
+
+
 async def _unattached(tx: Tx, refs: Sequence[str]) -> dict[str, About]:
     found = await rows.many(tx, _WITHOUT_THREAD, rows.words(refs))
     out = {}
@@ -301,16 +258,16 @@ async def _quarantined(tx: Tx, refs: Sequence[str]) -> dict[str, About]:
     }
 
 
-_ABOUT: Final[
-    Mapping[AttentionKind, Callable[[Tx, Sequence[str]], Awaitable[dict[str, About]]]]
-] = {
+_ABOUT: Final[Mapping[AttentionKind, _Reader]] = {
     AttentionKind.APPROVAL: _approvals,
     AttentionKind.QUESTION: _questions,
     AttentionKind.BLOCKED: _blocked,
     AttentionKind.UNCERTAIN: _uncertain,
     AttentionKind.CRASH_LOOP: _parked,
     AttentionKind.PARKED: _parked,
+    AttentionKind.PAUSED: _paused,
     AttentionKind.UNATTACHED: _unattached,
+    AttentionKind.STUCK: _stuck,
     AttentionKind.LOST: _lost,
     AttentionKind.FAILED: _failed,
     AttentionKind.QUARANTINED: _quarantined,

@@ -5,7 +5,7 @@ What was not set for a subject has the default of the settings table; 0 is no bu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.budgets import Gauge, midnight
 from netsky_runtime.db import rows, spending
@@ -47,16 +47,24 @@ SELECT scope, subject, own, tokens, CASE scope
 FROM ({}) AS bound WHERE tokens > 0
 """
 _OWN = (
-    f"{_ACTOR} WHERE actors.id = ?2 UNION ALL {_TASK}"
-    " WHERE tasks.owner_id = ?2 AND tasks.status IN ('in_progress', 'reported')"
+    f"{_ACTOR} WHERE actors.id = {{0}} UNION ALL {_TASK}"
+    " WHERE tasks.owner_id = {0} AND tasks.status IN ('in_progress', 'reported')"
 )
-_OF = _GAUGES.format(f"{_DAY} UNION ALL {_OWN}")
-_OF_SUBJECT = _GAUGES.format(_OWN)
+_OF = _GAUGES.format(f"{_DAY} UNION ALL {_OWN.format('?2')}")
+_OF_SUBJECT = _GAUGES.format(_OWN.format("?2"))
 _EVERY = _GAUGES.format(
     f"{_DAY} UNION ALL {_ACTOR} WHERE actors.status <> 'stopped' OR own.tokens IS NOT NULL"
     f" UNION ALL {_TASK} WHERE tasks.closed_at IS NULL OR own.tokens IS NOT NULL"
 )
 _THE_DAY = _GAUGES.format(_DAY)
+_USED_UP = "EXISTS (SELECT 1 FROM ({}) WHERE used >= tokens)"
+DAY_USED_UP: Final = _USED_UP.format(_THE_DAY)
+"""A condition for a statement of which ``?1`` is midnight."""
+
+
+def used_up_of(actor: str) -> str:
+    """Return the condition that a budget of ``actor``, a column, or of its tasks is used up."""
+    return _USED_UP.format(_GAUGES.format(_OWN.format(actor)))
 
 
 async def set_(tx: Tx, scope: BudgetScope, subject: str, tokens: int, *, now: int) -> None:

@@ -66,10 +66,10 @@ class Counts:
         return sum(self.waiting.values())
 
 
-async def status_counts(tx: Tx) -> Counts:
+async def status_counts(tx: Tx, *, now: int) -> Counts:
     """Return the counts; the time it takes depends on what is open, not on what there has been."""
     row = (await rows.many(tx, STATUS_COUNTS))[0]
-    waiting = await attention.counts(tx)
+    waiting = await attention.counts(tx, now=now)
     return Counts(
         actors=row["actors"],
         tasks=row["tasks"],

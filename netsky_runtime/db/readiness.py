@@ -32,6 +32,11 @@ JOIN tasks AS waiting ON waiting.id = task_id AND waiting.status = 'blocked'
 JOIN tasks AS needed ON needed.id = depends_on_id AND needed.status IN ('failed', 'cancelled')
 ORDER BY waiting.number, needed.number
 """
+_IN_VAIN_OF = """
+SELECT depends_on_id FROM task_dependencies
+JOIN tasks AS needed ON needed.id = depends_on_id AND needed.status IN ('failed', 'cancelled')
+WHERE task_id = ? ORDER BY needed.number
+"""
 _LIVE_WORKERS = """
 SELECT count(DISTINCT actors.id) FROM tasks JOIN actors ON actors.id = tasks.owner_id
 WHERE tasks.status = 'in_progress' AND actors.status = 'active' AND actors.kind = 'worker'
@@ -59,6 +64,11 @@ async def in_vain(tx: Tx) -> dict[str, tuple[str, ...]]:
     for row in await rows.many(tx, _IN_VAIN):
         found[row["task_id"]] = (*found.get(row["task_id"], ()), row["depends_on_id"])
     return found
+
+
+async def in_vain_of(tx: Tx, task_id: str) -> tuple[str, ...]:
+    """Return what this task waits for that failed or was cancelled."""
+    return tuple(row["depends_on_id"] for row in await rows.many(tx, _IN_VAIN_OF, task_id))
 
 
 async def live_workers(tx: Tx) -> int:

@@ -29,7 +29,7 @@ Key = Annotated[str, typer.Argument(metavar="KEY", help="As `netsky attention` l
 _AGE, _MARGIN = 7, "  "
 _HEADING: Mapping[str, str] = {
     "NOW": "Somebody stands still until you act",
-    "SOON": "Takes no work until you resume it",
+    "SOON": "Does no work until you act",
     "LATER": "Came to nothing",
 }
 _COLOUR: Mapping[str, str] = {"NOW": "failed", "SOON": "blocked", "LATER": "idle"}
@@ -51,8 +51,9 @@ def attention(
     async def body(tx: Tx) -> tuple[Sequence[AttentionItem], int]:
         from netsky_runtime.db import attention as queue
 
-        counted = await queue.counts(tx)
-        return await queue.list_(tx, limit=limit), sum(counted.values())
+        now = SystemClock().now()
+        counted = await queue.counts(tx, now=now)
+        return await queue.list_(tx, now=now, limit=limit), sum(counted.values())
 
     found, total = run(read(Invocation.of(ctx).home, body, empty=((), 0)))
     if as_json:
@@ -104,11 +105,16 @@ def command(action: Action) -> str:
             ending = f" TEXT --answers {shlex.quote(params['in_reply_to'])}"
         case "inputs.resolve":
             words, ending = ("inputs", "resolve", params["input_id"], params["action"]), ""
+        case "budgets.set":
+            subject = (params["subject"],) if params["subject"] else ()
+            words = ("budgets", "set", params["scope"], *subject, f"+{params['tokens']}")
+            ending = ""
+        case "tasks.depend":
+            words, ending = ("tasks", "depend", params["id"], params["on"], "--remove"), ""
         case "actors.terminal":
             words, ending = ("actors", "attach", params["actor_id"]), ""
         case method:
-            noun, _, verb = method.partition(".")
-            words, ending = (noun, verb.replace("_", "-"), *map(str, params.values())), ""
+            words, ending = (*method.replace("_", "-").split("."), *map(str, params.values())), ""
     return shlex.join(("netsky", *words)) + ending
 
 

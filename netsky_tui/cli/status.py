@@ -100,7 +100,7 @@ async def _stored(here: Invocation, state: str) -> dict[str, Any]:
         from netsky_runtime.db import counts, settings
 
         stored = (await settings.get_all(tx)).get("runtime", "")
-        numbers = await counts.status_counts(tx)
+        numbers = await counts.status_counts(tx, now=SystemClock().now())
         return {name: getattr(numbers, name) for name in _COUNTED}, stored
 
     counted, stored = await read(here.home, body, empty=(dict.fromkeys(_COUNTED, 0), ""))

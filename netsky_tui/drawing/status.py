@@ -79,7 +79,7 @@ def _waiting(store: Store, urgency: Urgency) -> int:
 def _less_urgent(store: Store) -> list[tuple[str, int, str, str]]:
     """Return what waits and keeps nobody from going on, if anything does."""
     found = (
-        ("◇", _waiting(store, Urgency.SOON), "parked", "warn"),
+        ("◇", _waiting(store, Urgency.SOON), "held", "warn"),
         ("✗", _waiting(store, Urgency.LATER), "failed", "bad"),
     )
     return [words for words in found if words[1]]

@@ -140,7 +140,7 @@ async def test_a_thread_that_cannot_be_attached_for_long_waits_for_a_human_and_i
         raise ThreadUnavailable("config.toml is broken")
 
     async def waiting(tx):
-        found = await attention.list_(tx)
+        found = await attention.list_(tx, now=0)
         return [(item.key, item.since, item.about.text) for item in found]
 
     runtime, clock = scripted(tmp_path), ManualClock()

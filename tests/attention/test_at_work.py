@@ -16,8 +16,14 @@ from netsky_runtime.states import AttentionKind
 from tests.support.fakes import ManualClock
 from tests.test_daemon import ask, daemon, until
 
+NOW = 9
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+async def queue(tx):
+    return await attention.list_(tx, now=NOW)
 
 
 async def rung(handle: LocalHandle) -> str:
@@ -35,11 +41,11 @@ async def test_a_room_is_rung_for_and_a_failed_message_is_put_away(tmp_path):
         await handle.call("watch", {"actor_id": "manager0"})
         await ask(handle, "FAIL")
         assert await rung(handle) == "A message to manager0 failed."
-        (item,) = await running.database.read(attention.list_)
+        (item,) = await running.database.read(queue)
         assert (await handle.call("status"))["counts"]["attention"] == 1
         away = item.about.actions[-1]
         await handle.call(away.method, away.params)
-        assert await running.database.read(attention.list_) == ()
+        assert await running.database.read(queue) == ()
         await handle.close()
 
 
@@ -47,16 +53,16 @@ async def test_a_failed_message_that_is_sent_again_reaches_its_actor(tmp_path):
     async with daemon(tmp_path) as running:
         handle = running.handle()
         await ask(handle, "FAIL")
-        (item,) = await running.database.read(attention.list_)
+        (item,) = await running.database.read(queue)
         again = item.about.actions[0]
         await handle.call(again.method, again.params)
 
         async def failed_again() -> bool:
-            found = await running.database.read(attention.list_)
+            found = await running.database.read(queue)
             return [each.key for each in found] not in ([], [item.key])
 
         await until(running, failed_again)
-        (second,) = await running.database.read(attention.list_)
+        (second,) = await running.database.read(queue)
         assert (second.kind, second.about.text) == (AttentionKind.FAILED, "FAIL")
         await handle.close()
 
@@ -82,7 +88,9 @@ async def test_a_daemon_without_a_room_tells_the_desktop(tmp_path):
         await ask(handle, "FAIL")
 
         async def told() -> bool:
-            waiting = await running.database.read(lambda tx: attention.waiting(tx, limit=5))
+            waiting = await running.database.read(
+                lambda tx: attention.waiting(tx, now=NOW, limit=5)
+            )
             return any(each.told for each in waiting)
 
         await until(running, told)
@@ -111,6 +119,6 @@ async def test_what_had_come_to_nothing_before_there_was_a_queue_is_no_news(tmp_
         raw.executescript(BEFORE)
         raw.commit()
     database = await Database.open(path, backups=tmp_path / "backups", clock=ManualClock())
-    found = await database.read(attention.list_)
+    found = await database.read(queue)
     await database.close()
     assert [item.key for item in found] == ["uncertain:i-2"]

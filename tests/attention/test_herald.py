@@ -278,10 +278,10 @@ async def test_a_database_that_fails_is_told_once_and_looked_at_again(stage, mon
     failing = True
     whole = herald._state
 
-    async def state(tx):
+    async def state(tx, *, now):
         if failing:
             raise herald.sqlite3.OperationalError("disk I/O error")
-        return await whole(tx)
+        return await whole(tx, now=now)
 
     monkeypatch.setattr(herald, "_state", state)
     await stage.park("worker1")

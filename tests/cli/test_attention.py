@@ -8,20 +8,32 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 
-from netsky_runtime.db import actors, attention, bus_poison, inputs, posting, sessions
+from netsky_runtime.db import (
+    actors,
+    attention,
+    budgets,
+    bus_poison,
+    inputs,
+    pauses,
+    posting,
+    sessions,
+)
 from netsky_runtime.db.bus_poison import PoisonedFile
 from netsky_runtime.records import OWNER
 from netsky_runtime.states import (
     ActorStatus,
     AttentionKind,
+    BudgetScope,
     InputStatus,
     MessageKind,
+    PauseKind,
     Source,
 )
 from netsky_tui.cli import root
 from netsky_tui.cli.attention import command
 from tests.cli import world
 from tests.cli.world import NOW, CountedIds
+from tests.support.holding import spend, stick, use_up_the_day
 
 if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx
@@ -53,6 +65,11 @@ async def one_of_each(tx: Tx) -> None:
     await actors.set_status(tx, "manager0", ActorStatus.PARKED, reason="thread gone", now=NOW)
     bad = PoisonedFile(address="worker1", file="bad.json", reason="not JSON", at=NOW)
     await bus_poison.update(tx, added=[bad], removed=())
+    await post(OWNER, "worker1", MessageKind.TEXT, "Test it")
+    await budgets.set_(tx, BudgetScope.ACTOR, "worker1", 1_000, now=NOW)
+    await spend(tx, "worker1", 1_000, now=NOW)
+    await pauses.begin(tx, PauseKind.OWNER, "x", resumes_at=None, now=NOW)
+    await stick(tx, now=NOW)
 
 
 class Prefixed:
@@ -80,7 +97,7 @@ def test_what_waits_is_listed_by_urgency_with_the_command_for_each_way_out(
     headings = [line for line in ran.out.splitlines() if line and not line.startswith(" ")]
     assert headings == [
         "Somebody stands still until you act",
-        "Takes no work until you resume it",
+        "Does no work until you act",
         "Came to nothing",
     ]
     for line in (
@@ -89,6 +106,9 @@ def test_what_waits_is_listed_by_urgency_with_the_command_for_each_way_out(
         "netsky actors attach worker1",
         "model down",
         "netsky actors resume manager0",
+        "netsky budgets set actor worker1 +1000",
+        "netsky unpause",
+        "netsky tasks depend t4 t3 --remove",
         "netsky attention put-away quarantined:worker1",
     ):
         assert line in ran.out
@@ -110,7 +130,8 @@ def test_every_command_that_is_named_is_one_that_netsky_takes(seed: Seed) -> Non
 
 async def list_after(tx: Tx) -> tuple[attention.AttentionItem, ...]:
     await one_of_each(tx)
-    return await attention.list_(tx)
+    await use_up_the_day(tx, now=NOW)
+    return await attention.list_(tx, now=NOW)
 
 
 def test_the_list_is_json_for_scripts(netsky: Netsky, seed: Seed) -> None:
@@ -141,7 +162,7 @@ def test_a_bound_says_how_much_there_is(netsky: Netsky, seed: Seed) -> None:
     ran = netsky("attention", "--limit", "2")
     assert "actors attach" in ran.out
     assert "actors resume" not in ran.out
-    assert "2 of 8: --limit shows more." in ran.err
+    assert "2 of 11: --limit shows more." in ran.err
     assert len(netsky("attention", "--limit", "2", "--json").data) == 2
 
 

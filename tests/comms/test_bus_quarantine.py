@@ -28,7 +28,7 @@ async def test_a_bad_envelope_waits_for_the_owner_with_its_reason(bus: Bus) -> N
     await bus.office.quarantine()
     (name,) = Channel(bus.root, "worker1").pending(POISON)
     assert (await known(bus)).keys() == {("worker1", name)}
-    (item,) = await bus.people.database.read(attention.list_)
+    (item,) = await bus.people.database.read(lambda tx: attention.list_(tx, now=0))
     assert (item.kind, item.actor) == (AttentionKind.QUARANTINED, "worker1")
     assert "text" in item.about.text
     assert item.about.detail == f"channels/worker1/poison/{name}"

@@ -11,9 +11,11 @@ from netsky_runtime.db import (
     actors,
     approvals,
     attention,
+    attention_sources,
     bus_poison,
     counts,
     inputs,
+    pauses,
     sessions,
 )
 from netsky_runtime.db.bus_poison import PoisonedFile
@@ -26,12 +28,17 @@ from netsky_runtime.states import (
     AttentionKind,
     InputStatus,
     MessageKind,
+    PauseKind,
     SessionState,
 )
 from tests.db.making import session
+from tests.support.holding import stick, use_up_the_day
 
 if TYPE_CHECKING:
     from netsky_runtime.attention.items import AttentionItem
+
+
+NOW = 100
 
 
 async def ask(making, request_id: str = "1", *, now: int = 5, **fields) -> str:
@@ -53,7 +60,7 @@ async def ask(making, request_id: str = "1", *, now: int = 5, **fields) -> str:
 
 
 async def waits(making) -> tuple[AttentionItem, ...]:
-    return await making.read(attention.list_)
+    return await making.read(lambda tx: attention.list_(tx, now=NOW))
 
 
 async def keys(making) -> list[str]:
@@ -308,7 +315,7 @@ async def test_a_bad_file_that_comes_after_the_others_were_put_away_is_news_agai
     await poison(making, "2.json", at=11)
     (item,) = await waits(making)
     assert (item.since, item.about.text) == (11, "not JSON")
-    (told,) = await making.read(lambda tx: attention.waiting(tx, limit=5))
+    (told,) = await making.read(lambda tx: attention.waiting(tx, now=NOW, limit=5))
     assert not told.told
 
 
@@ -326,6 +333,10 @@ async def everything(making) -> None:
     await settle(making, doubtful, InputStatus.UNCERTAIN)
     await refused(making)
     await poison(making, "1.json", at=3)
+    await making.input(target=MANAGER0)
+    await making.write(lambda tx: use_up_the_day(tx, now=NOW))
+    await making.write(lambda tx: pauses.begin(tx, PauseKind.OWNER, "x", resumes_at=None, now=NOW))
+    await making.write(lambda tx: stick(tx, now=NOW))
     await park(making, "x")
 
 
@@ -345,7 +356,7 @@ async def test_pages_add_up_to_the_whole_queue_without_a_gap(making, size):
     found: list[AttentionItem] = []
     after = None
     while page := await making.read(
-        lambda tx, after=after: attention.list_(tx, limit=size, after=after)
+        lambda tx, after=after: attention.list_(tx, now=NOW, limit=size, after=after)
     ):
         assert len(page) <= size
         found += page
@@ -356,10 +367,10 @@ async def test_pages_add_up_to_the_whole_queue_without_a_gap(making, size):
 async def test_the_counts_are_those_of_the_list(making):
     await everything(making)
     found = await waits(making)
-    told = await making.read(attention.counts)
+    told = await making.read(lambda tx: attention.counts(tx, now=NOW))
     assert sum(told.values()) == len(found)
     assert all(told[kind] == sum(item.kind is kind for item in found) for kind in told)
-    status = await making.read(counts.status_counts)
+    status = await making.read(lambda tx: counts.status_counts(tx, now=NOW))
     assert (status.attention, status.approvals_pending, status.screens_blocked) == (
         len(found),
         2,
@@ -368,11 +379,11 @@ async def test_the_counts_are_those_of_the_list(making):
 
 
 async def test_only_the_newest_of_what_came_to_nothing_are_looked_at(making, monkeypatch):
-    for number in range(attention.LOOKED_AT + 3):
+    for number in range(attention_sources.LOOKED_AT + 3):
         await ask(making, f"r{number}", now=number)
     await lose(making)
-    found = await making.read(lambda tx: attention.list_(tx, limit=10_000))
-    assert len(found) == attention.LOOKED_AT
+    found = await making.read(lambda tx: attention.list_(tx, now=NOW, limit=10_000))
+    assert len(found) == attention_sources.LOOKED_AT
     assert found[0].ref == "a4"
 
 
@@ -386,17 +397,17 @@ async def test_what_ends_by_its_own_action_cannot_be_put_away(making):
 
 async def test_the_owner_is_told_of_a_key_once_until_it_has_gone_and_was_forgotten(making):
     await park(making, "x")
-    (before,) = await making.read(lambda tx: attention.waiting(tx, limit=10))
+    (before,) = await making.read(lambda tx: attention.waiting(tx, now=NOW, limit=10))
     assert (before.key, before.told) == ("parked:worker1", False)
     await making.write(lambda tx: attention.tell(tx, [before.key], now=9))
-    (after,) = await making.read(lambda tx: attention.waiting(tx, limit=10))
+    (after,) = await making.read(lambda tx: attention.waiting(tx, now=NOW, limit=10))
     assert after.told
-    assert await making.read(attention.gone) == frozenset()
+    assert await making.read(lambda tx: attention.gone(tx, now=NOW)) == frozenset()
     await making.write(lambda tx: actors.set_status(tx, "worker1", ActorStatus.ACTIVE, now=7))
-    assert await making.read(attention.gone) == {"parked:worker1"}
+    assert await making.read(lambda tx: attention.gone(tx, now=NOW)) == {"parked:worker1"}
     await making.write(lambda tx: attention.forget(tx, {"parked:worker1"}))
     await park(making, "y")
-    (again,) = await making.read(lambda tx: attention.waiting(tx, limit=10))
+    (again,) = await making.read(lambda tx: attention.waiting(tx, now=NOW, limit=10))
     assert not again.told
 
 
@@ -404,7 +415,7 @@ async def test_what_was_put_away_is_not_gone_and_stays_away(making):
     failed = await refused(making, target="worker1")
     await making.write(lambda tx: attention.tell(tx, [f"failed:{failed}"], now=8))
     await making.write(lambda tx: attention.put_away(tx, f"failed:{failed}", now=9))
-    assert await making.read(attention.gone) == frozenset()
+    assert await making.read(lambda tx: attention.gone(tx, now=NOW)) == frozenset()
     assert await keys(making) == []
 
 

@@ -140,7 +140,7 @@ async def test_open_tasks_are_paged_urgent_first_and_closed_ones_last_closed_fir
 async def test_counts_are_right(making):
     await busy_worker(making)
     await making.write(lambda tx: tasks.insert(tx, title="x", now=1))
-    assert await making.read(counts.status_counts) == counts.Counts(
+    assert await making.read(lambda tx: counts.status_counts(tx, now=9)) == counts.Counts(
         actors=2,
         tasks=1,
         messages=3,
@@ -157,10 +157,10 @@ async def test_counts_are_right(making):
     )
     session = await making.read(lambda tx: sessions.current(tx, "worker1"))
     await making.write(lambda tx: sessions.set_blocked(tx, session.id, "A dialog.", now=1))
-    after = await making.read(counts.status_counts)
+    after = await making.read(lambda tx: counts.status_counts(tx, now=9))
     assert (after.approvals_pending, after.screens_blocked) == (1, 1)
     await making.write(lambda tx: sessions.end(tx, session.id, reason="over", now=1))
-    assert (await making.read(counts.status_counts)).screens_blocked == 0
+    assert (await making.read(lambda tx: counts.status_counts(tx, now=9))).screens_blocked == 0
 
 
 SMALL = (
@@ -173,13 +173,14 @@ SMALL = (
     "actor_inputs_open",
     "actor_inputs_uncertain",
     "actor_inputs_not_taken",
+    "actors_live",
     "actors_parked",
     "approvals_lost_open",
     "sessions_blocked",
     "sessions_unattached",
 )
 DRAWN: dict[str, Callable[[Tx], Awaitable[Any]]] = {
-    "counts": counts.status_counts,
+    "counts": lambda tx: counts.status_counts(tx, now=9),
     "what is behind each door": counts.by_door,
     "all actors": views.actor_views,
     "a page of actors": lambda tx: views.actor_views(tx, limit=5, after=actor("worker1")),
@@ -187,8 +188,8 @@ DRAWN: dict[str, Callable[[Tx], Awaitable[Any]]] = {
     "open tasks": views.open_tasks,
     "closed tasks": views.closed_tasks,
     "failed reports": views.failed_reports,
-    "attention": attention.list_,
-    "what of it was told": lambda tx: attention.waiting(tx, limit=10),
+    "attention": lambda tx: attention.list_(tx, now=9),
+    "what of it was told": lambda tx: attention.waiting(tx, now=9, limit=10),
     "messages": lambda tx: messages.recent(tx, before_seq=50),
     "an actor's messages": lambda tx: messages.recent(tx, actor_id="worker1"),
     "events after": lambda tx: events.after(tx, 5, limit=10),

@@ -6,12 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 from netsky_runtime.attention.items import (
+    DAY,
+    EVERYBODY,
     AttentionItem,
+    about_budget,
     about_failed,
     about_lost,
     about_parked,
+    about_paused,
     about_quarantined,
     about_question,
+    about_stuck,
     about_uncertain,
 )
 from netsky_runtime.budgets import Gauge, Hold
@@ -560,4 +565,16 @@ def queue() -> tuple[AttentionItem, ...]:
         waits(kinds.LOST, lost.id, "worker3", ago(40), about_lost(lost)),
         waits(kinds.FAILED, failed.id, "worker2", ago(30), about_failed(failed, words)),
         waits(kinds.QUARANTINED, "agentci", "agentci", ago(600), bad),
+    )
+
+
+def holds() -> tuple[AttentionItem, ...]:
+    """What holds work until the owner does something about it."""
+    found = {fact.task.id: fact.task for fact in tasks()}
+    spent = Gauge(scope=BudgetScope.DAY, subject="", limit=5_000_000, used=5_010_200)
+    since = NOW - 20 * MINUTE
+    return (
+        waits(AttentionKind.BUDGET, DAY, EVERYBODY, since, about_budget(DAY, spent, "")),
+        waits(AttentionKind.PAUSED, OWNER, EVERYBODY, since, about_paused()),
+        waits(AttentionKind.STUCK, "t4", OWNER, since, about_stuck(found["t4"], (found["t8"],))),
     )

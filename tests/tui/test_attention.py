@@ -17,7 +17,7 @@ from tests.tui import story
 from tests.tui.fakes import waits
 from tests.tui.rooms import NARROW, WIDE, Room, open_room
 
-KINDS = {item.kind: item for item in story.queue()}
+KINDS = {item.kind: item for item in (*story.queue(), *story.holds())}
 
 
 def queue(*kinds: AttentionKind):
@@ -54,7 +54,7 @@ async def test_everything_that_waits_is_in_one_list_the_most_urgent_first(size):
             ("worker3", "approval lost"),
             ("worker2", "message failed"),
         ]
-        for told in ("▲ 5 waiting", "◇ 2 parked", "✗ 3 failed"):
+        for told in ("▲ 5 waiting", "◇ 2 held", "✗ 3 failed"):
             assert told in room.text()
 
 
@@ -66,6 +66,9 @@ async def test_everything_that_waits_is_in_one_list_the_most_urgent_first(size):
         (AttentionKind.UNCERTAIN, ["a send again", "d let it go"]),
         (AttentionKind.PARKED, ["a resume"]),
         (AttentionKind.CRASH_LOOP, ["a resume"]),
+        (AttentionKind.BUDGET, ["a 5,000,000 tokens more"]),
+        (AttentionKind.PAUSED, ["a go on"]),
+        (AttentionKind.STUCK, ["a wait for t8 no more", "d cancel it"]),
         (AttentionKind.LOST, ["a ask again", "d put away"]),
         (AttentionKind.FAILED, ["a send again", "d put away"]),
         (AttentionKind.QUARANTINED, ["d put away"]),
@@ -115,6 +118,36 @@ async def test_a_parked_actor_is_resumed(kind):
         await room.settle()
         await room.press("a")
         assert await called(room, "actors.resume") == [{"actor_id": KINDS[kind].ref}]
+
+
+async def test_a_pause_is_ended_at_once_and_a_budget_raised_after_a_second_look():
+    async with open_room(queue(AttentionKind.PAUSED)) as room:
+        await room.press("f5")
+        await room.settle()
+        await room.press("a")
+        assert await called(room, "unpause") == [{}]
+    async with open_room(queue(AttentionKind.BUDGET)) as room:
+        await room.press("f5")
+        await room.settle()
+        await room.press("a")
+        await room.until(lambda: isinstance(room.app.screen, ChoiceScreen))
+        assert room.connector.handle.asked("budgets.set") == []
+        await room.press("y")
+        (wanted,) = await called(room, "budgets.set")
+        assert (wanted["scope"], wanted["tokens"], wanted["more"]) == ("day", 5_000_000, True)
+
+
+@pytest.mark.parametrize(("key", "method"), [("a", "tasks.depend"), ("d", "tasks.cancel")])
+async def test_a_stuck_task_is_freed_or_cancelled_after_a_second_look(key, method):
+    async with open_room(queue(AttentionKind.STUCK)) as room:
+        await room.press("f5")
+        await room.settle()
+        await room.press(key)
+        await room.until(lambda: isinstance(room.app.screen, ChoiceScreen))
+        assert room.connector.handle.asked(method) == []
+        await room.press("y")
+        (wanted,) = await called(room, method)
+        assert wanted["id"] == "t4"
 
 
 @pytest.mark.parametrize(
@@ -186,6 +219,8 @@ async def test_what_slips_under_the_finger_is_left_alone():
     [
         (AttentionKind.QUESTION, "Shall 1.4 drop the old API"),
         (AttentionKind.PARKED, "Session"),
+        (AttentionKind.BUDGET, "over at midnight"),
+        (AttentionKind.STUCK, "Measure the parser"),
         (AttentionKind.LOST, "git push --dry-run"),
         (AttentionKind.QUARANTINED, "channels/agentci/poison/1795.json"),
     ],
