@@ -10,7 +10,7 @@ from netsky_runtime.errors import NetskyError
 from netsky_runtime.states import ActorKind, ApprovalKind, DecisionWord
 from netsky_tui.drawing import approvals, paragraphs
 from netsky_tui.screens.dialogs import ChoiceScreen, Field, FormScreen, Option
-from netsky_tui.text import one_line
+from netsky_tui.text import cut, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 8
 """How many are answered by one key: as many as a small terminal lists."""
-_LONGEST: Final = 64
+_LONGEST: Final = 66
+"""Cells of a line in a dialog, on a small terminal too: each question keeps to one."""
 _ANSWERS: Final = (
     (DecisionWord.ACCEPT, "y", "accept"),
     (DecisionWord.DECLINE, "n", "decline"),
@@ -48,7 +49,9 @@ class Decisions:
             self._app.say(f"No other question that waits asks the same as {first.id}.")
             return
         now, rest = found[:AT_ONCE], len(found) - AT_ONCE
-        lines = [f"{each.id} {each.actor_id}: {_line(each)}" for each in now]
+        lines = [
+            cut(f"{each.id} {each.actor_id}: {approvals.summary(each)}", _LONGEST) for each in now
+        ]
         lines.append(f"in {one_line(first.cwd)}" if first.cwd else "")
         if rest > 0:
             lines.append(f"{rest} more ask the same: press the key again for them.")
@@ -142,11 +145,6 @@ class Decisions:
         screen = ChoiceScreen(title, text, options, safe=safe, hurried=self._app.hurried)
         choice = await self._app.push_screen_wait(screen)
         return None if choice == safe else choice
-
-
-def _line(approval: Approval) -> str:
-    said = approvals.summary(approval)
-    return f"{said[:_LONGEST]}…" if len(said) > _LONGEST else said
 
 
 def _words(approval: Approval) -> tuple[str, ...]:

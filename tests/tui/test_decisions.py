@@ -8,6 +8,7 @@ from netsky_runtime.records import Rule
 from netsky_runtime.states import ApprovalKind, ApprovalStatus
 from netsky_tui.drawing.paragraphs import approval_document
 from netsky_tui.screens.dialogs import ChoiceScreen, FormScreen
+from netsky_tui.screens.room import SMALLEST
 from tests.tui import story
 from tests.tui.rooms import NARROW, open_room
 
@@ -63,6 +64,19 @@ async def test_all_that_ask_the_same_are_listed_and_answered_by_one_key_and_a_ye
             (params,) = handle.asked("approvals.decide_many")
             assert sorted(params["ids"]) == ["a13", "a14"]
             assert params["decision"] == "accept"
+
+
+async def test_every_answer_to_many_long_questions_is_in_view_on_a_small_terminal():
+    many = tuple(asks(number, command="tar " + "x" * 90) for number in range(20, 30))
+    for size in (NARROW, SMALLEST):
+        async with open_room(story.day(approvals=many), size=size) as room:
+            await room.press("f5")
+            await room.until(lambda room=room: room.app.room.attention.view.current is not None)
+            await room.settle()
+            await room.press("A")
+            await room.until(lambda room=room: isinstance(room.app.screen, ChoiceScreen))
+            for answer in ("accept all 8", "decline all 8", "leave them"):
+                await room.until(lambda room=room, answer=answer: answer in room.text())
 
 
 async def test_leaving_the_list_answers_nothing():

@@ -6,6 +6,7 @@ from textual import events
 from netsky_tui import palette
 from netsky_tui.screens.dialogs import ChoiceScreen, FormScreen
 from netsky_tui.screens.page import PageScreen
+from netsky_tui.screens.room import SMALLEST
 from tests.tui.rooms import Room, open_room
 
 
@@ -102,3 +103,11 @@ async def test_commands_fit_the_task_under_the_cursor_and_lead_to_the_approvals(
         assert "Mark t1 done" not in offered
         assert "Cancel t1" not in offered
         assert "Add a note to t1…" in offered
+
+
+async def test_the_last_line_of_a_form_can_be_seen_on_the_smallest_terminal():
+    async with open_room(size=SMALLEST) as room:
+        await room.press("escape", "2", "a")
+        await room.until(lambda: isinstance(room.app.screen, FormScreen))
+        await room.press(*"New", "enter", "enter", "enter", *"t3")
+        await room.until(lambda: "t3" in room.text())
