@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsky_runtime.states import Priority, TaskStatus
-from netsky_tui.text import Line, beside, columns, one_line, pad
+from netsky_tui.text import Line, beside, cells, columns, line_width, one_line, pad, truncate
 from netsky_tui.words import FAILED_TURN, PRIORITY_TONE, TASK, Mark
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from netsky_tui.source import TaskFacts
 
 _WIDE = 72
-_ID = 4
+_ID, _OWNER = 4, 9
+"""Columns that ids and owners take at least: a cut one names nothing, so longer ones take more."""
 _ORDER = {
     TaskStatus.REPORTED: 0,
     TaskStatus.IN_PROGRESS: 1,
@@ -97,33 +98,32 @@ def height(width: int) -> int:
 
 
 def draw(row: TaskRow, width: int) -> list[Line]:
-    """Draw id, priority, status word, title, owner and hint."""
+    """Draw id, priority, status word, title, owner and hint; title and hint give way."""
     mark = row.mark
+    name = max(_ID, cells(row.key))
     title_tone = "faint" if row.status.closed else "text"
     priority = (row.priority.value, 2, PRIORITY_TONE[row.priority])
     if width >= _WIDE:
         status = f"{mark.glyph} {mark.word}"
-        rest = width - (_ID + 1) - 3 - 14 - 10 - 17
+        owner = max(_OWNER, cells(row.owner))
+        rest = width - (name + 1) - 3 - 14 - (owner + 1) - 17
         return [
             columns(
-                (row.key, _ID, "dim"),
+                (row.key, name, "dim"),
                 priority,
                 (status, 13, mark.tone),
                 (row.title, rest, title_tone),
-                (row.owner or "nobody", 9, "who" if row.owner else "faint"),
+                (row.owner or "nobody", owner, "who" if row.owner else "faint"),
                 (row.hint, 16, "dim"),
             )
         ]
-    first = columns((row.key, _ID, "dim"), priority, (row.title, width - _ID - 4, title_tone))
+    first = columns((row.key, name, "dim"), priority, (row.title, width - name - 4, title_tone))
     who = (row.owner or "nobody yet", "who" if row.owner else "faint")
     left = [
-        (" " * (_ID + 1), "text"),
+        (" " * (name + 1), "text"),
         (f"{mark.glyph} {mark.word}", mark.tone),
         (" · ", "faint"),
         who,
     ]
-    return [first, beside(left, [(row.hint, "dim")], width) if row.hint else _fill(left, width)]
-
-
-def _fill(left: Sequence[tuple[str, str]], width: int) -> Line:
-    return beside(left, [(pad("", 1), "text")], width)
+    hint = truncate([(row.hint, "dim")], max(0, width - line_width(left) - 1))
+    return [first, beside(left, hint if row.hint else [(pad("", 1), "text")], width)]
