@@ -12,7 +12,7 @@ from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.db import actors, approval_ends, approvals, ledger
-from netsky_runtime.errors import Conflict, NotFound, Unhealthy, UsageError
+from netsky_runtime.errors import Conflict, NotFound, Refused, Unhealthy, UsageError
 from netsky_runtime.states import ActorStatus, ApprovalStatus, DecisionWord, InputStatus
 from tests.support.crew import crew, scripted
 
@@ -261,6 +261,76 @@ async def test_whoever_asked_and_has_no_thread_just_now_is_woken_by_the_decision
         )
         await desk.decide(question.id, DecisionWord.ACCEPT, answer=None, decided_by="owner")
         assert woken == ["manager0"]
+
+
+async def test_a_decision_never_goes_to_another_process_that_asks_under_the_same_id(tmp_path):
+    """Each process counts its questions anew: its first is not the first of the one before."""
+    said = []
+
+    class Stranger:
+        engine_id = "another process"
+
+        async def decide(self, request_id, _decision):
+            said.append(request_id)
+
+    async with crew(tmp_path) as fleet:
+        await fleet.send("ASK[make]")
+        question = await fleet.question()
+        desk = ApprovalDesk(
+            database=fleet.database,
+            clock=fleet.clock,
+            log=fleet.log,
+            session_of=lambda _actor: Stranger(),
+            wake=fleet.wake,
+        )
+        await desk.decide(question.id, DecisionWord.ACCEPT, answer=None, decided_by="owner")
+        assert said == []
+        stored = await fleet.approval(question)
+        assert (stored.status, stored.sent_at) == (ApprovalStatus.ACCEPTED, None)
+
+
+@pytest.mark.parametrize("word", [DecisionWord.DECLINE, DecisionWord.CANCEL])
+async def test_what_was_decided_while_nobody_listened_is_the_answer_when_codex_asks_again(
+    tmp_path, monkeypatch, word
+):
+    said = []
+    real = ScriptedSession.decide
+
+    async def decide(self, request_id, decision):
+        said.append(decision.word)
+        await real(self, request_id, decision)
+
+    monkeypatch.setattr(ScriptedSession, "decide", decide)
+    async with crew(tmp_path, runtime=scripted(tmp_path)) as fleet:
+        posted = await fleet.send("ASK[make] SAY[over]")
+        question = await fleet.question()
+        await fleet.fleet.close()
+        decided = await fleet.decide(question, word)
+        await fleet.fleet.start()
+        await fleet.settled(posted)
+        assert said == [word]
+        after = await fleet.approval(question)
+        assert (after.status, after.decided_by) == (decided.status, "owner")
+        assert after.sent_at is not None
+
+
+async def test_what_a_question_does_not_offer_is_refused_and_it_stays_open(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.send("ASK[make]")
+        own = await fleet.question()
+        session = fleet.fleet.session_of("manager0")
+        data = session._thread.held(own.request_id).data | {
+            "request_id": "narrow",
+            "available_decisions": ["accept", "decline"],
+        }
+        kind = EventKind.APPROVAL_REQUESTED
+        asked = CodexEvent(kind, own.thread_id, 1, own.turn_id, "item", data)
+        await fleet.desk.requested("manager0", session, asked)
+        narrow = await fleet.question(after=own)
+        with pytest.raises(Refused, match="does not offer accept-for-session") as refused:
+            await fleet.decide(narrow, DecisionWord.ACCEPT_FOR_SESSION)
+        assert refused.value.hint == "It offers: accept, decline."
+        assert await fleet.approval(narrow) == narrow
 
 
 async def test_a_question_that_was_given_up_and_is_asked_all_the_same_waits_again(tmp_path):

@@ -184,6 +184,17 @@ async def test_what_a_rule_does_not_match_is_held(tmp_path, order):
         assert (held.status, held.rule_id) == (ApprovalStatus.PENDING, "")
 
 
+async def test_a_rule_answers_what_is_asked_from_then_on_and_not_what_waits(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.send("ASK[make]")
+        waits = await fleet.question()
+        session = fleet.fleet.session_of("manager0")
+        again = session._thread.held(waits.request_id)
+        await allow(fleet, "make")
+        await fleet.desk.requested("manager0", session, again)
+        assert await fleet.approval(waits) == waits
+
+
 async def test_a_rule_answers_nothing_but_commands_and_only_for_whom_it_is(tmp_path):
     async with crew(tmp_path) as fleet:
         await allow(fleet, "make *", who="workers")
