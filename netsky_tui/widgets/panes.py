@@ -179,7 +179,7 @@ class TasksPane(Pane):
 
     def __init__(self) -> None:
         empty = "No tasks.\nTell manager0 what you want, or press a to add one."
-        view = RowsView(tasks.draw, height=tasks.height, empty=empty, id="tasks-view")
+        view = RowsView(tasks.draw, height=tasks.height, lead=True, empty=empty, id="tasks-view")
         super().__init__(view, id="tasks")
 
     def action_add(self) -> None:

@@ -46,7 +46,8 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
 
     ``draw`` turns a row into its lines at a width and must be pure. ``height`` says how many lines
     every row takes; without it rows are measured by drawing them, which is for lists of at most
-    a few thousand rows. ``tail`` keeps the newest row in view until the operator scrolls away.
+    a few thousand rows. ``tail`` keeps the newest row in view until the operator scrolls away,
+    ``lead`` the first one, under the cursor, until the operator goes into the list or scrolls it.
     """
 
     DEFAULT_CSS = """
@@ -106,12 +107,14 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
         *,
         height: Callable[[int], int] | None = None,
         tail: bool = False,
+        lead: bool = False,
         cursor: bool = True,
         empty: str = "",
         id: str | None = None,  # noqa: A002
     ) -> None:
         super().__init__(id=id)
         self._draw, self._height, self._tail, self._has_cursor = draw, height, tail, cursor
+        self._lead = lead
         self.empty = empty
         self.rows: Sequence[T] = ()
         self.cursor = 0
@@ -142,6 +145,8 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
         place = self._place(before.key) if before is not None else None
         if self._tail and self._pinned and at_last:
             place = len(rows) - 1
+        elif self._lead:
+            place = 0
         self.cursor = max(0, min(self.cursor if place is None else place, len(rows) - 1))
         self._restore(anchor, within)
         self.refresh()
@@ -180,6 +185,8 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
     def _restore(self, anchor: str | None, within: int) -> None:
         if self._tail and self._pinned:
             target = self.virtual_size.height
+        elif self._lead:
+            target = 0
         elif anchor is not None and (place := self._place(anchor)) is not None:
             target = self._start(place) + within
         else:
@@ -248,7 +255,7 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
         """Note whether the newest row is still in view."""
         super().watch_scroll_y(old_value, new_value)
         if not self._adjusting:
-            self._pinned = new_value >= self.max_scroll_y
+            self._pinned, self._lead = new_value >= self.max_scroll_y, False
             if new_value <= 0 and old_value > 0:
                 self.post_message(self.Top(self))  # type: ignore[arg-type]  # Generic view
 
@@ -292,7 +299,8 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
         return found
 
     def on_focus(self) -> None:
-        """Draw the cursor anew."""
+        """Draw the cursor anew, and leave it to the operator."""
+        self._lead = False
         self.refresh()
 
     def on_blur(self) -> None:
@@ -306,7 +314,7 @@ class RowsView(ScrollView, Generic[T], can_focus=True):
         if not self.rows or place == self.cursor:
             self._keep_cursor()
             return
-        self.cursor = place
+        self.cursor, self._lead = place, False
         self.refresh()
         self._show_cursor()
         self.post_message(self.Moved(self, self.rows[place].key, by_hand=True))  # type: ignore[arg-type]  # Generic view

@@ -94,6 +94,23 @@ async def test_a_list_that_was_scrolled_away_stays_where_it_is():
         assert shown(view) == before
 
 
+async def test_a_list_that_leads_with_its_first_row_does_until_somebody_goes_into_it():
+    class Elsewhere(ListApp):
+        AUTO_FOCUS = None
+
+    view = RowsView(Counting(), lead=True)
+    async with Elsewhere(view).run_test(size=(40, 5)) as pilot:
+        for first in (30, 20):
+            view.set_rows([Plain(str(number)) for number in range(first, 40)])
+            assert view.current.key == str(first)
+            assert f"{first}.0" in shown(view)[0]
+        view.focus()
+        await pilot.pause()
+        view.set_rows([Plain(str(number)) for number in range(40)])
+        assert view.current.key == "20"
+        assert "20.0" in shown(view)[0]
+
+
 async def test_a_row_taller_than_the_view_can_be_read_line_by_line():
     view = RowsView(Counting())
     async with ListApp(view).run_test(size=(40, 5)) as pilot:
