@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsky_runtime.errors import Unhealthy
+from netsky_runtime.tilde import expand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,9 +31,12 @@ class Home:
 
     @classmethod
     def locate(cls, environ: Mapping[str, str] | None = None) -> Home:
-        """Find the home named by ``NETSKY_HOME``, default ``~/.netsky``. Touches no disk."""
+        """Find the home named by ``NETSKY_HOME``, default ``~/.netsky``. Touches no disk.
+
+        Raises ``UsageError`` for a home of a user who does not exist.
+        """
         environ = os.environ if environ is None else environ
-        root = Path(environ.get("NETSKY_HOME") or "~/.netsky").expanduser().absolute()
+        root = expand(environ.get("NETSKY_HOME") or "~/.netsky").absolute()
         if len(os.fsencode(root / "netsky.sock")) <= SOCKET_PATH_LIMIT:
             return cls(root=root, sockets=root)
         import hashlib  # with tempfile 6 ms of every command, and few homes need them

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -15,9 +14,11 @@ from pydantic_core import PydanticCustomError
 from netsky_runtime.attention.ringing import QuietHours, RingBy
 from netsky_runtime.errors import NotFound, UsageError
 from netsky_runtime.states import RuntimeName
+from netsky_runtime.tilde import expand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 ENVIRONMENT = {
     "AGENT_RUNTIME": "runtime",
@@ -210,12 +211,12 @@ def check(key: str, value: str) -> None:
     if not value:
         return
     load({key: value}, environ={})
-    if key == "codex_bin" and shutil.which(Path(value).expanduser()) is None:
+    if key == "codex_bin" and shutil.which(expand(value)) is None:
         msg = f"There is no Codex at {value}, or it cannot be executed."
         raise UsageError(msg, hint='Give the path of a Codex, or "" for the one on PATH.')
     if key in {"work_dir", "allowed_roots"}:
         for part in _parts(value) if key == "allowed_roots" else [value]:
-            _check_folder(key, Path(part).expanduser())
+            _check_folder(key, expand(part))
 
 
 def _check_folder(key: str, folder: Path) -> None:
@@ -234,10 +235,10 @@ def _parts(roots: str) -> list[str]:
 def allowed_roots(settings: Settings, cwd: Path) -> tuple[Path, ...]:
     """Return the folders that actors may work in; ``cwd`` is where netsky was started."""
     roots = _parts(settings.allowed_roots)
-    chosen = [Path(part).expanduser() for part in roots] or [work_dir(settings, cwd)]
+    chosen = [expand(part) for part in roots] or [work_dir(settings, cwd)]
     return tuple(root.resolve() for root in chosen)
 
 
 def work_dir(settings: Settings, cwd: Path) -> Path:
     """Return where new actors work by default."""
-    return Path(settings.work_dir).expanduser() if settings.work_dir else cwd
+    return expand(settings.work_dir) if settings.work_dir else cwd

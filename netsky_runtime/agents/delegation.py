@@ -35,6 +35,7 @@ from netsky_runtime.states import (
     Source,
     TaskStatus,
 )
+from netsky_runtime.tilde import expand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -385,8 +386,13 @@ class Delegation:
         Raises ``UsageError`` when it is none or lies under no allowed root.
         """
         base = Path(manager.cwd) if manager.cwd else self._limits.work_dir
-        folder = (base / Path(cwd or "").expanduser()).resolve()
-        if not folder.is_dir():
+        try:
+            folder = (base / expand(cwd or "")).resolve()
+            there = folder.is_dir()
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL, too long
+            msg = f"There is no folder {base / (cwd or '')}: {error}."
+            raise UsageError(msg, hint="Give an existing folder as cwd, or leave it out.") from None
+        if not there:
             msg = f"There is no folder {folder}."
             raise UsageError(msg, hint="Give an existing folder as cwd, or leave it out.")
         if not any(folder.is_relative_to(root) for root in self._limits.allowed_roots):

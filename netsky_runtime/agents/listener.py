@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents import matching, overheard
@@ -21,7 +20,6 @@ from netsky_runtime.codex.base import (
 )
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.db import inputs, sessions, turns
-from netsky_runtime.errors import NetskyError
 from netsky_runtime.records import Thread, Turn
 from netsky_runtime.states import InputStatus, TurnStatus
 
@@ -250,9 +248,9 @@ class Listener:
                 tool=str(event.data["tool"]),
                 arguments=event.data.get("arguments") or {},
             )
-        except (NetskyError, sqlite3.Error) as error:
-            # Rolled back, so nothing happened; an unanswered call would hold the turn for ever.
-            kit.log("error", "tool call failed", {"call": call_id, "error": str(error)})
+        except Exception as error:  # noqa: BLE001 - whatever it is, it was rolled back, and an
+            # unanswered call would hold the turn for ever.
+            kit.log("error", "tool call failed", {"call": call_id, "error": repr(error)})
             result = ToolResult(text=f"netsky could not do it: {error}", success=False)
         try:
             await self._thread.answer_tool(call_id, result)

@@ -54,7 +54,7 @@ def find(named: str, environ: Mapping[str, str]) -> CodexBinary:
     if named:
         given = environ.get(VARIABLE) == named
         origin = VARIABLE if given else "the setting codex_bin"
-        found = shutil.which(str(Path(named).expanduser()), path=path)
+        found = shutil.which(os.path.expanduser(named), path=path)  # noqa: PTH111 - never raises
         if found is None:
             msg = f"There is no Codex at {named}, or it cannot be executed."
             raise CodexMissing(msg, hint=f"Correct {origin}.")
@@ -133,7 +133,7 @@ def make_codex_home(environ: Mapping[str, str]) -> None:
 
 def real_path(path: str) -> str:
     """Return a path with ``~`` and links resolved; nothing stays nothing."""
-    return os.path.realpath(Path(path).expanduser()) if path else ""
+    return os.path.realpath(os.path.expanduser(path)) if path else ""  # noqa: PTH111
 
 
 def _packaged() -> str:

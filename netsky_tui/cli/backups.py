@@ -10,6 +10,7 @@ import typer
 
 from netsky_runtime.clock import SystemClock, iso
 from netsky_runtime.errors import NotFound
+from netsky_runtime.tilde import expand
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import AsJson
 from netsky_tui.cli.output import emit, fields, narrate
@@ -49,7 +50,7 @@ def backup(
     if not present(home.database):
         msg = f"There is no database {home.database} yet."
         raise NotFound(msg, hint="It is made at the first start.")
-    told = run(_take(home, file and file.expanduser().absolute()))
+    told = run(_take(home, file and expand(file).absolute()))
     if as_json:
         emit(told)
         return
@@ -99,7 +100,7 @@ def restore(
     thread's history does not show it, and is uncertain where the backup does not know it.
     """
     home = Invocation.of(ctx).home
-    done = run(_restore(home, file.expanduser().absolute()))
+    done = run(_restore(home, expand(file).absolute()))
     if as_json:
         emit(_present(done))
     else:

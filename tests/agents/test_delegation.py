@@ -283,11 +283,14 @@ async def test_folders_are_seen_from_the_managers_and_must_exist_under_an_allowe
     (tmp_path / "site").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "way-out").symlink_to("/")
+    (tmp_path / "loop").symlink_to("loop")
     started = await office.worker("one", cwd="site")
     assert (await people.actor(started.actor_id)).cwd == str(office.folder / "site")
-    for wrong in ("nowhere", "file"):
+    for wrong in ("nowhere", "file", "loop/x", "a\0b", "x" * 300):
         with pytest.raises(UsageError, match="There is no folder"):
             await office.worker("two", cwd=wrong)
+    with pytest.raises(UsageError, match="no home folder"):
+        await office.worker("two", cwd="~nobody-of-this-name/x")
     for outside in ("/", "..", "way-out"):
         with pytest.raises(UsageError, match=f"outside.*Allowed: {office.folder}"):
             await office.worker("two", cwd=outside)

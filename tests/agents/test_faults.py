@@ -7,6 +7,7 @@ import pytest
 from netsky_runtime import health
 from netsky_runtime.agents import dispatch, runner
 from netsky_runtime.agents.dispatch import OVERDUE_SECONDS, RETRY_MS
+from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.codex.base import AnswerLost, ThreadGone, ThreadUnavailable, TurnRunning
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.scripted import engine
@@ -251,6 +252,19 @@ async def test_reports_that_are_too_much_together_are_sent_one_by_one(tmp_path, 
         assert len(ended) == 3
         cancelled = "SELECT id FROM actor_inputs WHERE status = 'cancelled'"
         assert not list(await fleet.database.read(lambda tx: tx.execute_fetchall(cancelled)))
+
+
+async def test_a_tool_call_that_fails_inside_is_answered_so_its_turn_goes_on(tmp_path, monkeypatch):
+    async def broken(self, **_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Toolbox, "call", broken)
+    async with crew(tmp_path) as fleet:
+        posted = await fleet.send('TOOL[start_worker {"title": "T"}]ENDTOOL SAY[went on]')
+        told = (await fleet.reply_to(posted)).body
+        assert told == "went on\ntool: netsky could not do it: a bug"
+        (line,) = [line for line in fleet.lines if line[1] == "tool call failed"]
+        assert "a bug" in line[2]["error"]
 
 
 async def test_what_a_slow_engine_took_late_is_found_and_answered_once(tmp_path, monkeypatch):

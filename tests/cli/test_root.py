@@ -115,6 +115,12 @@ def test_the_home_can_be_named_anywhere_on_the_line(tmp_path: Path) -> None:
     assert here.environ["NETSKY_HOME"] == str(tmp_path / "there")
 
 
+def test_a_home_of_a_user_who_does_not_exist_is_told_in_a_sentence(netsky: Netsky) -> None:
+    ran = netsky("--home", "~nobody-of-this-name/x", "status")
+    assert ran.status == 2
+    assert "no home folder" in ran.err
+
+
 def test_words_after_two_hyphens_are_left_alone() -> None:
     line = ["send", "manager0", "--", "--home", "sweet"]
     assert take_common(line, strict=True) == ({}, line)
