@@ -59,7 +59,7 @@ _OVER_BUDGET = f"""
 _DAY_OVER = f"""
     SELECT 'budget', '{DAY}', '{EVERYBODY}', coalesce((SELECT max(began_at) FROM pauses
         WHERE over_at >= ?1 AND began_at >= ?1 AND kind = 'day'), ?1)
-    WHERE {DAY_USED_UP} AND EXISTS (SELECT 1 {_QUEUED})
+    WHERE EXISTS (SELECT 1 {_QUEUED}) AND {DAY_USED_UP}
 """  # noqa: S608 - constants only
 # Who pauses without an end may forget it, and nothing goes on before he comes back: while work
 # waits for that, it is a line here. Nobody rings for what he did himself; and a pause with an
