@@ -12,9 +12,10 @@ from netsky_runtime.agents.move import move
 from netsky_runtime.agents.reconcile import reconcile
 from netsky_runtime.agents.restart_policy import AT_ONCE, Duty, decide
 from netsky_runtime.agents.runner import ActorRunner
+from netsky_runtime.agents.stragglers import Stragglers
 from netsky_runtime.codex.base import RuntimeFailure, ThreadSession
 from netsky_runtime.codex.doors import ORDER
-from netsky_runtime.db import actors, sessions, standings
+from netsky_runtime.db import actors, sessions, standings, turns
 from netsky_runtime.errors import Conflict, Refused
 from netsky_runtime.records import MANAGER0, OWNER, Actor
 from netsky_runtime.states import ActorStatus
@@ -48,6 +49,9 @@ class Fleet:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: dict[str, bool] = {}
         """Whose runners were told to end and have not yet; whether each is wanted again."""
+        self._stopping: set[str] = set()
+        """Who is being stopped: a runner that a message begins meanwhile hands over nothing."""
+        self._stragglers = Stragglers(kit=kit, supervisor=supervisor)
         self._watched: frozenset[str] = frozenset()
         self._listened: set[str] = set()
         self._draining = self._closing = False
@@ -63,6 +67,7 @@ class Fleet:
         for standing in await self._kit.database.read(standings.all_):
             if decide(standing) is not Duty.REST:
                 self.wake(standing.actor.id)
+        await self._stragglers.look(self.serves)
 
     async def settled(self, *, seconds: float) -> None:
         """Wait until every runner has tried to attach once, at most ``seconds``."""
@@ -100,6 +105,7 @@ class Fleet:
         self._wake_all(frozenset(self._runners))
 
     def _launch(self, actor_id: str) -> None:
+        self._stragglers.leave(actor_id)
         runner = ActorRunner(
             actor_id,
             kit=self._kit,
@@ -107,7 +113,7 @@ class Fleet:
             on_thread=self._on_thread,
             turnstile=self._turnstile,
         )
-        runner.seat.closing = self._draining
+        runner.seat.closing = self._draining or actor_id in self._stopping
         self._runners[actor_id] = runner
         task = self._supervisor.spawn(f"runner of {actor_id}", self._run(runner))
         self._tasks[actor_id] = task
@@ -285,16 +291,19 @@ class Fleet:
             if not unheard:
                 raise self._unreached(actor_id)
         stopped = False
+        self._stopping.add(actor_id)
         try:
             await self._interrupt_and_wait([actor_id])
             await self._end_runners([actor_id])
             await self._store_stop(actor_id)
             stopped = True
         finally:
+            self._stopping.discard(actor_id)
             if not stopped:  # its seat gives nothing more to its thread: the next one does
                 self._cancel([actor_id])
                 self.wake(actor_id)
         await self._end_runners([actor_id])  # one that a late message woke before this was stored
+        await self._stragglers.look(self.serves)
 
     def _seat_of(self, actor_id: str) -> Seat | None:
         runner = self._runners.get(actor_id)
@@ -312,8 +321,9 @@ class Fleet:
 
         async def body(tx: Tx) -> frozenset[str]:
             await actors.set_status(tx, actor_id, ActorStatus.STOPPED, reason="", now=now)
-            reason = "its actor was stopped by the owner"
-            await abandon(tx, actor_id, reason=reason, recovers=False, now=now)
+            for turn in await turns.running(tx, actor_id):  # whatever becomes of it is no crash
+                await turns.ask_stop(tx, turn.thread_id, turn.id)
+            await abandon(tx, actor_id, reason=sessions.STOPPED, recovers=False, now=now)
             return await self._kit.give_back(tx, actor_id) | await self._kit.start_ready(tx)
 
         await self._kit.database.write(body, then=self._wake_all)
@@ -398,6 +408,7 @@ class Fleet:
     async def close(self) -> None:
         """Let go of every thread. Turns go on where the runtime survives netsky."""
         self._closing = True
+        await self._stragglers.close()
         await self._end_runners(list(self._runners))
         self._closing = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex.base import NoActiveTurn, RuntimeFailure
-from netsky_runtime.db import sessions, turns
+from netsky_runtime.db import inputs, sessions, turns
 from netsky_runtime.db.trouble import refusing
 from netsky_runtime.errors import Conflict, DatabaseError
 from netsky_runtime.records import Turn
@@ -34,22 +34,10 @@ async def interrupt(seat: Seat, thread: ThreadSession, turn_id: str) -> None:
     then, for the turn may go on.
     """
     kit = seat.kit
-    turn = Turn(
-        thread_id=thread.thread_id,
-        id=turn_id,
-        actor_id=seat.actor_id,
-        status=TurnStatus.IN_PROGRESS,
-        started_at=kit.clock.now(),
-    )
-
-    async def ask(tx: Tx) -> None:
-        await turns.start(tx, turn)  # its start may not have been heard yet
-        await turns.ask_stop(tx, turn.thread_id, turn_id)
-
     stored = True
     try:
         with refusing():  # whoever waits here until the disk has room waits for this turn
-            await kit.database.write(ask)
+            await note(seat, thread, turn_id)
     except DatabaseError as error:
         stored, seat.asked = False, turn_id
         fields = {"actor": seat.actor_id, "turn": turn_id, "error": error.message}
@@ -61,8 +49,25 @@ async def interrupt(seat: Seat, thread: ThreadSession, turn_id: str) -> None:
     except RuntimeFailure:
         seat.asked = ""
         if stored:
-            await kit.database.write(lambda tx: turns.go_on(tx, turn.thread_id, turn_id))
+            await kit.database.write(lambda tx: turns.go_on(tx, thread.thread_id, turn_id))
         raise
+
+
+async def note(seat: Seat, thread: ThreadSession, turn_id: str) -> None:
+    """Store that a turn is to end, before Codex is told."""
+    turn = Turn(
+        thread_id=thread.thread_id,
+        id=turn_id,
+        actor_id=seat.actor_id,
+        status=TurnStatus.IN_PROGRESS,
+        started_at=seat.kit.clock.now(),
+    )
+
+    async def body(tx: Tx) -> None:
+        await turns.start(tx, turn)  # its start may not have been heard yet
+        await turns.ask_stop(tx, turn.thread_id, turn_id)
+
+    await seat.kit.database.write(body)
 
 
 async def ask_again(seat: Seat, thread: ThreadSession) -> None:
@@ -96,20 +101,23 @@ async def interrupt_running(seat: Seat, *, only: str = "") -> str:
 
 
 async def reach(actor_id: str, *, kit: Kit, seat_of: Callable[[str], Seat | None]) -> bool:
-    """Wait until a turn that runs as far as recorded can be stopped, or has ended.
+    """Wait until a turn that runs as far as recorded, or may, can be stopped, or has ended.
 
     False when its thread is not attached within ``REACH_SECONDS``.
     """
 
     async def unheard(tx: Tx) -> bool:
         session = await sessions.current(tx, actor_id)
+        if session is None:
+            return False
         running = await turns.running(tx, actor_id)
-        return session is not None and any(t.thread_id == session.thread_id for t in running)
+        sent = [item for item in await inputs.open_for(tx, actor_id) if item.batch_id]
+        return bool(sent) or any(turn.thread_id == session.thread_id for turn in running)
 
     deadline = kit.clock.monotonic() + REACH_SECONDS
     while await kit.database.read(unheard):
         seat = seat_of(actor_id)
-        if seat is not None and seat.busy_with_a_turn:
+        if seat is not None and seat.busy:
             return True
         if kit.clock.monotonic() >= deadline:
             return seat is not None and seat.thread is not None
@@ -127,13 +135,25 @@ async def interrupt_and_wait(seats: Sequence[Seat], *, kit: Kit, supervisor: Sup
     for seat in seats:
         seat.closing = True
     interrupts = [
-        supervisor.spawn(f"interrupt of {seat.actor_id}", _try_to_interrupt(seat)) for seat in seats
+        supervisor.spawn(f"interrupt of {seat.actor_id}", _interrupt_all(seat)) for seat in seats
     ]
     deadline = kit.clock.monotonic() + DRAIN_SECONDS
     while kit.clock.monotonic() < deadline and any(seat.busy for seat in seats):
         await kit.clock.sleep(0.02)
     for task in interrupts:
         task.cancel()
+
+
+async def _interrupt_all(seat: Seat) -> None:
+    """Stop what runs, and what begins yet: a batch may be on its way."""
+    asked = ""
+    while seat.busy:
+        turn_id = seat.thread.active_turn if seat.thread is not None else ""
+        if turn_id not in {"", asked}:
+            asked = turn_id
+            await _try_to_interrupt(seat)
+        else:
+            await seat.kit.clock.sleep(0.02)
 
 
 async def _try_to_interrupt(seat: Seat) -> None:

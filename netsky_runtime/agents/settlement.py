@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from netsky_runtime.agents import standstill
 from netsky_runtime.agents.recovery import recover
 from netsky_runtime.db import actors, approval_ends, engines, inputs, messages, rungs, turns
 from netsky_runtime.states import ApprovalStatus, InputStatus, TurnStatus
@@ -84,8 +85,8 @@ async def _on_purpose(seat: Seat, tx: Tx, turn: Turn, known: Turn | None) -> str
     """Say why a turn that looks cut by a crash was stopped on purpose; empty when it was not."""
     if known is not None and known.error in turns.ON_PURPOSE:
         return known.error
-    if seat.asked == turn.id:
-        return turns.ASKED
+    if seat.asked == turn.id or (seat.row is not None and seat.row.ended_at is not None):
+        return turns.ASKED  # nobody wants what was begun in a session that is over
     # It began when netsky had left, so nobody could mark it when its engine was stopped.
     unheard = known is None and await engines.stopped_in(tx, turn.started_at, reason=turns.STOPPED)
     return turns.STOPPED if unheard else ""
@@ -159,5 +160,9 @@ async def _settle(
     woken = await seat.kit.settle(
         tx, actor=actor, turn=turn, inputs=causes, messages=words, items=items, now=now
     )
+    # Where netsky or the actor is being stopped, that has a story of its own.
+    here = not seat.closing and turn.error != turns.STOPPED
+    if turn.status is TurnStatus.INTERRUPTED and causes and here:
+        woken |= await standstill.tell(tx, actor, turn, ids=seat.kit.ids, now=now)
     # A worker that has reported leaves its place to a task that waits for one.
     return woken | await seat.kit.start_ready(tx)

@@ -13,6 +13,9 @@ from netsky_runtime.states import RuntimeName, SessionState, ToolsDoor
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Row, Tx
 
+STOPPED = "its actor was stopped by the owner"
+"""Why a session is over whose thread may have been in the middle of something."""
+
 _GET = "SELECT * FROM sessions WHERE id = ?"
 _CURRENT = "SELECT * FROM sessions WHERE actor_id = ? AND ended_at IS NULL"
 _LAST = """
@@ -21,6 +24,18 @@ SELECT * FROM sessions WHERE actor_id = ? ORDER BY started_at DESC, rowid DESC L
 _LAST_WITH_THREAD = """
 SELECT * FROM sessions WHERE actor_id = ? AND thread_id <> ''
 ORDER BY started_at DESC, rowid DESC LIMIT 1
+"""
+_LEFT = """
+WITH left_over AS (
+    SELECT actor_id, thread_id FROM turns WHERE status = 'in_progress'
+    UNION
+    SELECT actor_id, thread_id FROM actor_inputs INDEXED BY actor_inputs_uncertain
+    WHERE status = 'uncertain' AND reason = ? AND thread_id <> '')
+SELECT s.* FROM left_over JOIN sessions AS s ON s.id = (
+    SELECT id FROM sessions
+    WHERE actor_id = left_over.actor_id AND thread_id = left_over.thread_id
+    ORDER BY started_at DESC, rowid DESC LIMIT 1)
+WHERE s.ended_at IS NOT NULL ORDER BY s.started_at, s.rowid
 """
 _LIST_CURRENT = "SELECT * FROM sessions WHERE ended_at IS NULL ORDER BY started_at, rowid"
 _BIND = """
@@ -146,6 +161,15 @@ async def by_token(tx: Tx, token: str) -> Session | None:
 async def list_current(tx: Tx) -> tuple[Session, ...]:
     """Return every session that is not over, oldest first."""
     return tuple(row_to_session(row) for row in await rows.many(tx, _LIST_CURRENT))
+
+
+async def left(tx: Tx) -> tuple[Session, ...]:
+    """Return the sessions that are over though a turn may run on their threads yet.
+
+    As far as recorded one does, or it is not known whether one has begun when its actor was
+    stopped. One for each thread, the latest; none for a thread that another goes on with.
+    """
+    return tuple(row_to_session(row) for row in await rows.many(tx, _LEFT, STOPPED))
 
 
 async def bind_thread(

@@ -1,11 +1,12 @@
 """Stopping one actor and all of them: bounded, nothing new begun, nothing left hanging."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from netsky_runtime.agents import fleet as fleet_module
-from netsky_runtime.agents import interrupts, listener, runner
+from netsky_runtime.agents import interrupts, listener, runner, stragglers
 from netsky_runtime.agents.settlement import settle_turn
 from netsky_runtime.codex.base import ThreadUnavailable
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
@@ -39,6 +40,15 @@ async def as_stored(fleet, row):
     return await fleet.database.read(lambda tx: inputs.require(tx, row.id))
 
 
+async def is_interrupted(tx, *, row):
+    return (await inputs.require(tx, row.id)).status is InputStatus.INTERRUPTED
+
+
+async def gone(_self, _thread_id, _spec):
+    msg = "Nobody answers."
+    raise ThreadUnavailable(msg)
+
+
 async def reported(tx):
     """The report of worker1 and the input that it became."""
     found = [m for _, m in await messages.recent(tx, limit=50)]
@@ -69,15 +79,22 @@ async def test_what_a_stop_heard_no_end_of_is_uncertain_and_the_resumed_actor_wo
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(interrupts, "DRAIN_SECONDS", 0)
+    monkeypatch.setattr(stragglers, "RETRY_SECONDS", (0.01,))
     async with crew(tmp_path) as fleet:
         cut = await working(fleet)
-        await fleet.fleet.stop_actor("worker1")
-        left = await as_stored(fleet, cut)
-        assert left.status is InputStatus.UNCERTAIN
-        assert "stopped by the owner" in left.reason
-        await fleet.fleet.resume_actor("worker1")
-        assert (await fleet.reply_to(await fleet.send("SAY[fresh]", to="worker1"))).body == "fresh"
-        assert (await as_stored(fleet, cut)).status is InputStatus.UNCERTAIN
+        with monkeypatch.context() as unreachable:
+            unreachable.setattr(ScriptedRuntime, "resume", gone)
+            await fleet.fleet.stop_actor("worker1")
+            left = await as_stored(fleet, cut)
+            assert left.status is InputStatus.UNCERTAIN
+            assert "stopped by the owner" in left.reason
+            await fleet.fleet.resume_actor("worker1")
+            fresh = await fleet.send("SAY[fresh]", to="worker1")
+            assert (await fleet.reply_to(fresh)).body == "fresh"
+            assert (await as_stored(fleet, cut)).status is InputStatus.UNCERTAIN
+        await fleet.until(partial(is_interrupted, row=cut))
+        fresh = await fleet.send("SAY[fresher]", to="worker1")
+        assert (await fleet.reply_to(fresh)).body == "fresher"
 
 
 async def test_what_was_being_sent_when_its_actor_was_stopped_blocks_nothing_later(
@@ -356,11 +373,7 @@ async def test_an_actor_whose_turn_nobody_can_reach_is_stopped_only_when_that_is
 ):
     monkeypatch.setattr(interrupts, "REACH_SECONDS", 0)
     monkeypatch.setattr(runner, "BACKOFF", (0.01,))
-
-    async def gone(self, thread_id, spec):
-        msg = "Nobody answers."
-        raise ThreadUnavailable(msg)
-
+    monkeypatch.setattr(stragglers, "RETRY_SECONDS", (0.01,))
     async with crew(tmp_path) as fleet:
         cut = await working(fleet)
         thread = fleet.fleet.session_of("worker1")._thread
@@ -375,8 +388,10 @@ async def test_an_actor_whose_turn_nobody_can_reach_is_stopped_only_when_that_is
             assert await status_of(fleet) is ActorStatus.ACTIVE
             await fleet.fleet.stop_actor("worker1", unheard=True)
             assert await status_of(fleet) is ActorStatus.STOPPED
-        assert (await as_stored(fleet, cut)).status is InputStatus.UNCERTAIN
-        assert thread.running is not None
+            assert (await as_stored(fleet, cut)).status is InputStatus.UNCERTAIN
+            assert thread.running is not None
+        await fleet.until(partial(is_interrupted, row=cut))
+        assert thread.running is None
 
 
 async def test_an_actor_whose_stop_cannot_be_stored_works_on(tmp_path, monkeypatch):
