@@ -26,7 +26,9 @@ _THREADS = """
 SELECT threads.id, threads.runtime FROM threads WHERE threads.parent_id = '' ORDER BY created_at, id
 """
 _TAGS = "SELECT DISTINCT tag FROM sessions WHERE tag <> ''"
-_MARK = re.compile(r'^[ \t]*<netsky tag="([^"<>\s]+)" input="([^"<>\s]+)">', re.MULTILINE)
+# Ids are plain: "i-…" stands in the example of netsky's instructions, which some doors keep as a
+# user message.
+_MARK = re.compile(r'^[ \t]*<netsky tag="([^"<>\s]+)" input="([\w-]+)">', re.MULTILINE | re.ASCII)
 _ASKING = frozenset({"command", "file_change"})
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
+from netsky_runtime.agents.prompts import instructions
 from netsky_runtime.clock import SortableIds, SystemClock
 from netsky_runtime.daemon import Daemon
 from netsky_runtime.db import inputs, rules
@@ -24,7 +25,8 @@ from netsky_runtime.invariants import Report, check
 from netsky_runtime.invariants.checking import EVERY
 from netsky_runtime.options import Options
 from netsky_runtime.paths import Home
-from netsky_runtime.records import MANAGER0
+from netsky_runtime.records import MANAGER0, Actor
+from netsky_runtime.states import ActorKind, ActorStatus
 
 START = 'TOOL[start_worker {"title": "Greet", "body": "SAY[hello]"}]ENDTOOL SAY[started]'
 PATIENCE = 30
@@ -328,6 +330,21 @@ async def test_what_a_recovery_tells_of_stands_where_the_recovery_does(home):
     await plant(home, f"UPDATE actor_inputs SET recovers_json = '[\"i-lost\"]' WHERE id = {FIRST};")
     found = (await look(home, daemon=False)).violations
     assert "seen_stands" not in {each.check for each in found}
+
+
+async def test_netsky_s_instructions_with_their_example_are_no_input(home):
+    async with aiosqlite.connect(home.database) as database:
+        found = await database.execute_fetchall("SELECT tag FROM sessions")
+    kind, status = ActorKind.MANAGER, ActorStatus.ACTIVE
+    who = Actor(id=MANAGER0, kind=kind, status=status, created_at=1, updated_at=1)
+    told = [instructions(who, cwd="/", tag=tag) for (tag,) in found]
+
+    def with_instructions(data):
+        words = "\n".join([*told, data.get("text", "")])
+        return data | {"text": words} if data["type"] == "user_message" else data
+
+    rewrite(home, with_instructions)
+    assert (await look(home, daemon=False)).violations == []
 
 
 async def test_a_turn_that_runs_may_be_ahead_of_its_history(home):
