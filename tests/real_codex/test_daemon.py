@@ -3,8 +3,13 @@
 import json
 import os
 import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
+
+from netsky_runtime.codex.rollout import find_thread, read_history
+from netsky_runtime.states import TurnStatus
 
 
 def test_a_worker_started_by_a_tool_reports_and_the_report_reaches_the_owner(netsky):
@@ -109,6 +114,37 @@ def test_an_approval_that_waited_while_netsky_was_killed_is_answered_after_the_n
     netsky.json("approvals", "decide", question["id"], "accept")
     assert netsky.settled(sent)["status"] == "answered"
     assert (netsky.work / "made").exists()
+
+
+def test_a_turn_that_a_frozen_engine_kept_of_a_stopped_worker_is_ended_at_the_next_start(netsky):
+    """Nobody would hear it, or see what it asks."""
+    netsky.start()
+    order = json.dumps({"title": "T", "body": f"ESC[touch {netsky.work}/made] SAY[done]"})
+    netsky.ask(f"SAY[started] TOOL[start_worker {order}]ENDTOOL")
+    (question,) = netsky.pending()
+    assert question["actor"] == "worker1"
+    (worker,) = [a for a in netsky.json("actors", "list") if a["id"] == "worker1"]
+    engine = netsky.engine()
+    engine.suspend()
+    try:
+        netsky.json("actors", "stop", "worker1")
+        netsky.kill()
+    finally:
+        engine.resume()
+    netsky.start()
+    assert netsky.engine() == engine
+
+    def inputs():
+        with closing(sqlite3.connect(f"file:{netsky.home}/meta.db?mode=ro", uri=True)) as database:
+            found = database.execute("SELECT status FROM actor_inputs WHERE actor_id = 'worker1'")
+            return [status for (status,) in found]
+
+    netsky.until(lambda: inputs() == ["interrupted"])
+    rollout = find_thread(netsky.root / "codex-home", worker["session"]["thread_id"])
+    (turn,) = read_history(rollout, running=False)
+    assert turn.status is TurnStatus.INTERRUPTED
+    assert netsky.json("status")["counts"]["approvals_pending"] == 0
+    assert not (netsky.work / "made").exists()
 
 
 def test_a_killed_engine_is_replaced_and_the_cut_turn_is_recovered(netsky, model):
