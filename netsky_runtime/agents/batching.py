@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from netsky_runtime.records import ActorInput, Message
 
 BATCH_BYTES = 512 * 1024
-"""Reports are merged up to this size."""
+"""Reports are merged up to this size, and no more of them than ``BATCH_COUNT``."""
+BATCH_COUNT = 50
+"""As many as a recovery names when their turn is cut."""
 
 
 def next_batch(
@@ -39,7 +41,8 @@ def next_batch(
     size = 0
     for item in waiting[waiting.index(first) :]:
         size += _size(messages[item.message_id].body)
-        if batch and (item.id in alone or not _merges(item, messages) or size > BATCH_BYTES):
+        full = size > BATCH_BYTES or len(batch) >= BATCH_COUNT
+        if batch and (full or item.id in alone or not _merges(item, messages)):
             break
         batch.append(item)
     return tuple(batch)

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from netsky_runtime.records import Actor, ActorInput, Message, Task
 
 QUOTE = 400
-"""Characters quoted of each message that the cut turn was about."""
+"""Characters quoted of each text."""
 SHOWN = 50
-"""How many open tasks are named, the most urgent."""
+"""How many open tasks are named, the most urgent, and messages that the cut turn was about, the
+oldest. With ``QUOTE`` it keeps a recovery well under the size of a message."""
 
 
 async def recover(
@@ -102,7 +103,11 @@ def compose(
     """Return the text: what was cut, where the actor stands, how to go on."""
     stopped = STOPPED.format(because=because) if because else CUT
     paragraphs = [LOST.format(thread=lost_thread) if lost_thread else stopped]
-    paragraphs += [f"- {cause.kind} from {cause.sender}: {_quote(cause.body)}" for cause in causes]
+    paragraphs += [
+        f"- {cause.kind} from {cause.sender}: {_quote(cause.body)}" for cause in causes[:SHOWN]
+    ]
+    if len(causes) > SHOWN:
+        paragraphs.append(f"- and {len(causes) - SHOWN} more, which are left out here")
     if actor.kind is ActorKind.MANAGER:
         if actor.objective:
             paragraphs.append(f"Your objective: {_quote(actor.objective)}")
@@ -111,7 +116,7 @@ def compose(
     else:
         paragraphs.append("Your task:" if tasks else "You have no open task.")
         check = "Look at what your cut turn had already changed"
-    paragraphs += [f"- {task.id} {task.status}: {task.title}" for task in tasks[:SHOWN]]
+    paragraphs += [f"- {task.id} {task.status}: {_cut(task.title)}" for task in tasks[:SHOWN]]
     if len(tasks) > SHOWN:
         paragraphs.append("- and less urgent ones, which are left out here")
     paragraphs.append(
@@ -122,5 +127,8 @@ def compose(
 
 
 def _quote(text: str) -> str:
-    flat = " ".join(text.split())
-    return f"“{flat[:QUOTE]}…”" if len(flat) > QUOTE else f"“{flat}”"
+    return f"“{_cut(' '.join(text.split()))}”"
+
+
+def _cut(text: str) -> str:
+    return f"{text[:QUOTE]}…" if len(text) > QUOTE else text

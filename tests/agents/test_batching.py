@@ -1,6 +1,7 @@
 from dataclasses import replace
 
-from netsky_runtime.agents.batching import BATCH_BYTES, next_batch
+from netsky_runtime.agents.batching import BATCH_BYTES, BATCH_COUNT, next_batch
+from netsky_runtime.agents.recovery import SHOWN
 from netsky_runtime.records import ActorInput, Message
 from netsky_runtime.states import (
     Direction,
@@ -83,6 +84,11 @@ def test_what_recovers_a_cut_turn_goes_before_everything_that_waited():
 def test_a_batch_of_reports_stays_below_its_size():
     inputs, messages = waiting(*[REPORT] * 3, body="x" * (BATCH_BYTES // 2))
     assert ids(next_batch(inputs, messages)) == ["i0", "i1"]
+
+
+def test_a_batch_has_no_more_reports_than_a_recovery_names():
+    inputs, messages = waiting(*[REPORT] * (BATCH_COUNT + 1))
+    assert len(next_batch(inputs, messages)) == BATCH_COUNT <= SHOWN
 
 
 def test_one_report_larger_than_a_batch_still_goes():

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.agents.recovery import QUOTE, SHOWN, compose, recovery_text
-from netsky_runtime.records import MANAGER0, Actor, Message, Task
+from netsky_runtime.records import MANAGER0, MAX_BODY_BYTES, Actor, Message, Task
 from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
@@ -71,6 +71,17 @@ def test_of_very_many_open_tasks_the_most_urgent_are_named() -> None:
     assert f"- t{SHOWN - 1} in_progress" in text
     assert f"- t{SHOWN} in_progress" not in text
     assert "less urgent ones, which are left out" in text
+
+
+def test_however_much_was_cut_the_text_stays_a_message() -> None:
+    wide = "&🛰" * 10_000
+    causes = [replace(CAUSE, body=wide)] * 1_000
+    text = compose(
+        replace(MANAGER, objective=wide), [replace(TASK, title=wide)] * (SHOWN + 1), causes
+    )
+    assert len(text.encode()) <= MAX_BODY_BYTES
+    assert text.count("- task from manager0: “&🛰") == SHOWN
+    assert f"- and {1_000 - SHOWN} more, which are left out here" in text
 
 
 def test_long_messages_are_quoted_in_part() -> None:
