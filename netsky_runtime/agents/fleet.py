@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from netsky_runtime.agents.stragglers import Stragglers
 from netsky_runtime.codex.base import RuntimeFailure, ThreadSession
 from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.db import actors, sessions, standings, turns
-from netsky_runtime.errors import Conflict, Refused
+from netsky_runtime.errors import Conflict, NetskyError, Refused
 from netsky_runtime.records import MANAGER0, OWNER, Actor
 from netsky_runtime.states import ActorStatus
 
@@ -37,6 +38,8 @@ RESTART_SECONDS = 5.0
 """Rest of a runner after an error nobody foresaw."""
 REATTACH_SECONDS = 30.0
 """How long whoever asked waits for a thread that is attached anew."""
+_TROUBLE = (NetskyError, sqlite3.Error)
+"""Errors that are told where they happen, and are no fault of serving this one actor."""
 
 
 class Fleet:
@@ -153,6 +156,8 @@ class Fleet:
             fields = {"actor": runner.seat.actor_id, "error": repr(error)}
             self._kit.log("error", "runner failed", fields)
             runner.seat.problem = f"internal error: {error}"
+            if not isinstance(error, _TROUBLE):
+                await parking.stumbled(self._kit, runner.seat.actor_id, runner.seat.problem)
             await self._kit.clock.sleep(RESTART_SECONDS)
             return False
         return True

@@ -36,6 +36,32 @@ async def park(kit: Kit, actor_id: str, reason: str) -> None:
     kit.log("error", "actor parked", {"actor": actor_id, "reason": reason})
 
 
+async def charge(kit: Kit, tx: Tx, actor_id: str, *, reason: str, now: int) -> str:
+    """Put a loss on the actor's account; return why it is to be parked once that is spent."""
+    losses = await respawns.record(
+        tx, actor_id, reason=reason, window_ms=kit.respawns.window_ms, now=now
+    )
+    return kit.respawns.spent(losses, last=reason)
+
+
+async def stumbled(kit: Kit, actor_id: str, reason: str) -> None:
+    """Count an error in serving an actor that serving it again may repeat for ever.
+
+    It is parked when that happens too often: then its owner sees that nothing goes on.
+    """
+    now = kit.clock.now()
+
+    async def body(tx: Tx) -> str:
+        why = await charge(kit, tx, actor_id, reason=reason, now=now)
+        if not why or (await actors.require(tx, actor_id)).status is not ActorStatus.ACTIVE:
+            return ""
+        await actors.set_status(tx, actor_id, ActorStatus.PARKED, reason=why, now=now)
+        return why
+
+    if why := await kit.database.write(body):
+        kit.log("error", "actor parked", {"actor": actor_id, "reason": why})
+
+
 async def resume(kit: Kit, actor_id: str) -> Actor:
     """Let a parked or stopped actor work again, whatever it has lost before.
 

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from netsky_runtime.agents import parking
 from netsky_runtime.agents.abandon import abandon
 from netsky_runtime.agents.attach import attach
 from netsky_runtime.agents.dispatch import Dispatcher
@@ -22,7 +23,7 @@ from netsky_runtime.codex.base import (
     ThreadSession,
     ThreadUnavailable,
 )
-from netsky_runtime.db import actors, respawns, sessions, standings
+from netsky_runtime.db import actors, sessions, standings
 from netsky_runtime.errors import Conflict, NetskyError, Unhealthy
 from netsky_runtime.states import ActorStatus, SessionState
 
@@ -288,14 +289,7 @@ class ActorRunner:
                     await sessions.set_unattached(tx, seat.row.id, away)
             why = ""
             if counts:
-                losses = await respawns.record(
-                    tx,
-                    seat.actor_id,
-                    reason=error.message,
-                    window_ms=kit.respawns.window_ms,
-                    now=now,
-                )
-                why = kit.respawns.spent(losses, last=error.message)
+                why = await parking.charge(kit, tx, seat.actor_id, reason=error.message, now=now)
             actor = await actors.require(tx, seat.actor_id)
             if actor.status is not ActorStatus.ACTIVE:
                 listens = decide(await standings.of(tx, actor.id)) is Duty.LISTEN

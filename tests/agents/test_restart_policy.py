@@ -1,10 +1,12 @@
 """Who comes back, how often, and what always lets an actor go on."""
 
 import asyncio
+import sqlite3
 from dataclasses import replace
 
 import pytest
 
+from netsky_runtime.agents import fleet as fleet_module
 from netsky_runtime.agents import restart_policy, runner
 from netsky_runtime.agents.restart_policy import AT_ONCE, Budget, Duty, decide
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
@@ -185,6 +187,43 @@ async def test_an_actor_whose_thread_is_lost_again_and_again_is_parked_and_says_
             assert done
         assert actor.park_reason.startswith("crash loop: came back 5 times in 10 min; last: ")
         assert "crash 6" in actor.park_reason
+
+
+async def test_an_actor_that_netsky_itself_cannot_serve_is_parked_and_says_so(
+    tmp_path, monkeypatch
+):
+    async def broken(self):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(fleet_module, "RESTART_SECONDS", 0.0)
+    async with crew(tmp_path) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        monkeypatch.setattr(runner.ActorRunner, "run", broken)
+        await fleet.fleet.reattach("manager0", "it begins anew")
+        actor = await fleet.until(parked)
+        assert actor.park_reason.startswith("crash loop: came back 5 times in 10 min; last: ")
+        assert "internal error: a bug" in actor.park_reason
+        fleet.lines.clear()
+
+
+async def test_storage_trouble_is_no_fault_of_an_actor_and_parks_nobody(tmp_path, monkeypatch):
+    failed = []
+
+    async def troubled(self):
+        failed.append(self)
+        if len(failed) > 20:
+            await asyncio.Event().wait()
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(fleet_module, "RESTART_SECONDS", 0.0)
+    monkeypatch.setattr(runner.ActorRunner, "run", troubled)
+    async with crew(tmp_path) as fleet:
+        fleet.fleet.wake("manager0")
+        async with asyncio.timeout(5):
+            while len(failed) <= 20:
+                await settle()
+        assert await fleet.database.read(parked) is None
+        fleet.lines.clear()
 
 
 async def test_what_was_lost_long_ago_does_not_count(tmp_path):
