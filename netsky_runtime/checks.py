@@ -81,8 +81,11 @@ def checks(
 
 
 def _runtime(info: RuntimeInfo) -> dict[str, Any]:
-    state = "ok" if info.version and not info.notices else "warn" if info.version else "fail"
+    well = info.version and not info.notices and info.silent_since is None
+    state = "ok" if well else "warn" if info.version else "fail"
     detail = " ".join(part for part in (info.name.value, info.version, info.detail) if part)
+    if info.silent_since is not None:
+        detail += ", which has not answered yet"
     return _check("runtime", state, detail, " ".join(info.notices))
 
 

@@ -300,6 +300,7 @@ class Daemon:
                 "detail": info.detail,
                 "survives_netsky": self.services.runtimes.survives(),
                 "notices": list(info.notices),
+                "silent_since": iso(info.silent_since) if info.silent_since else None,
             },
             "storage": self.storage.state(),
             "doors": {name: dict(why) for name, why in self.services.runtimes.lacks().items()},
@@ -318,10 +319,11 @@ class Daemon:
 
     async def doctor(self, _request: protocol.Empty) -> dict[str, Any]:
         """Check what the daemon stands on, and knock at every door to Codex."""
-        info = await self.services.runtimes.info()
+        await self.services.runtimes.info()  # asks Codex: whoever is silent is so for a while then
         results: Sequence[DoorResult] = ()
         with suppress(CodexMissing):  # the runtime's own check says so
             results = await self.doors().look()
+        info = await self.services.runtimes.info()
         found = await asyncio.to_thread(
             checks, self.options.home, info, self.settings, results, self.storage.state()
         )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 NOT_LOGGED_IN, NO_CODEX = "not logged in", "no Codex"
 _STARTING = "is being started"
+_SILENT = "has answered nobody since"
 _NOT_OPEN = "not open"
 
 
@@ -54,6 +55,7 @@ def arrange(
     out = [Notice(text, Weight.ALARM) for text in alarms if text]
     out += [Notice(text, Weight.TROUBLE) for text in own]
     for text in told:
-        pressing = NOT_LOGGED_IN in text.casefold() or (why == NO_CODEX and _STARTING not in text)
+        known = NOT_LOGGED_IN in text.casefold() or _SILENT in text
+        pressing = known or (why == NO_CODEX and _STARTING not in text)
         out.append(Notice(text, Weight.ALARM if pressing else Weight.ADVICE))
     return tuple(sorted(out, key=lambda notice: notice.weight))

@@ -147,6 +147,8 @@ class RuntimeInfo:
     detail: str = ""
     notices: tuple[str, ...] = ()
     """Sentences for the operator: not logged in, survives less, and what to do."""
+    silent_since: int | None = None
+    """When Codex was asked what it has not answered yet, having told nothing since; ms."""
 
 
 class ThreadSession(Protocol):

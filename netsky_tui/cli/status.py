@@ -107,7 +107,7 @@ async def _stored(here: Invocation, state: str) -> dict[str, Any]:
     runtime = here.environ.get("AGENT_RUNTIME") or stored or "auto"
     return {
         "daemon": {"state": state, "pid": None, "epoch": None, "since": None},
-        "runtime": {"name": runtime, "codex_version": None, "notices": []},
+        "runtime": {"name": runtime, "codex_version": None, "notices": [], "silent_since": None},
         "counts": counted,
         "storage": None,  # only a daemon can tell
         "rooms": 0,
@@ -142,18 +142,23 @@ def _running(there: dict[str, Any] | None) -> str:
     return f"{told}, with danger-full-access" if there and there["full_access"] else told
 
 
+def _ago(since: str) -> str:
+    return age(round(datetime.fromisoformat(since).timestamp() * 1000), SystemClock().now())
+
+
 def _show(present: dict[str, Any]) -> None:
     daemon, runtime, counts = present["daemon"], present["runtime"], present["counts"]
     running = daemon["pid"] is not None
     lines: dict[str, object] = {"daemon": daemon["state"]}
     if running:
-        started = datetime.fromisoformat(daemon["since"])
-        since = age(round(started.timestamp() * 1000), SystemClock().now())
+        since = _ago(daemon["since"])
         lines["process"] = f"pid {daemon['pid']}, for {since}, epoch {daemon['epoch']}"
         lines["rooms attached"] = present["rooms"]
     if paused := present["paused"]:
         lines["sends nothing"] = paused["reason"]
     working = in_words(present, alone=not running)
+    if "engine" in working and (since := runtime.get("silent_since")):
+        working["engine"] += f", has not answered for {_ago(since)}"
     lines |= working
     lines["runtime"] = runtime["name"]
     if runtime["codex_version"]:

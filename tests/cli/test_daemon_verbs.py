@@ -211,6 +211,16 @@ def test_an_engine_is_not_said_to_do_what_residents_do(
     assert engine in netsky("status").out
 
 
+def test_since_when_an_engine_has_not_answered_stands_with_its_process(
+    netsky: Netsky, left: subprocess.Popen[bytes], daemon: FakeDaemon
+) -> None:
+    silent = {**READY["runtime"], "silent_since": iso(START_MS)}
+    daemon.answers["status"] = READY | {"runtime": silent}
+    assert f"pid {left.pid}, has not answered for " in netsky("status").out
+    daemon.answers["status"] = READY
+    assert "has not answered" not in netsky("status").out
+
+
 def test_stop_without_a_daemon_ends_the_engine_that_was_left(
     netsky: Netsky, left: subprocess.Popen[bytes]
 ) -> None:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from netsky_runtime.codex.app_server import rejoin
+from netsky_runtime.codex.app_server import rejoin, silence
 from netsky_runtime.codex.app_server.account import Account
 from netsky_runtime.codex.app_server.door import MUTE, Door
 from netsky_runtime.codex.app_server.link import ThreadLink
 from netsky_runtime.codex.app_server.session import AppServerSession
+from netsky_runtime.codex.app_server.silence import Unanswered
 from netsky_runtime.codex.base import AnswerLost, Batch, HistoryUnavailable, ThreadUnavailable
 from netsky_runtime.codex.channel import ThreadChannel
 from netsky_runtime.wire.errors import RequestTimedOut, RpcError
@@ -121,3 +122,52 @@ async def test_silence_on_everything_hangs_up_and_the_next_asker_fails_at_once()
     assert not desk.door.usable
     with pytest.raises(ThreadUnavailable, match="Codex has answered nobody for 90 s"):
         await desk.session.submit(BATCH)
+
+
+async def test_a_question_is_unanswered_while_it_is_open_and_nothing_else_is_told() -> None:
+    desk = Desk("thread/read")
+    seen: list[Unanswered | None] = []
+
+    async def hang(method: str, params: dict[str, Any], *, deadline: float) -> Any:
+        seen.append(desk.door.unanswered)
+        await desk.clock.advance(12)
+        seen.append(desk.door.unanswered)
+        desk.engine.received += 1  # it tells of something else
+        seen.append(desk.door.unanswered)
+        return {"thread": {"id": "th", "status": {"type": "idle"}}}
+
+    desk.engine.request = hang  # type: ignore[method-assign]
+    at = desk.clock.now()
+    await desk.door.status("th")
+    asked = Unanswered(at=at, began=0.0, heard=0)
+    assert seen == [asked, asked, None]
+    assert desk.door.unanswered is None
+
+
+async def test_a_question_that_was_given_up_is_unanswered_until_anything_is_told() -> None:
+    desk = Desk("thread/read")
+    with pytest.raises(RequestTimedOut):
+        await desk.door.status("th")
+    assert desk.door.unanswered is not None
+    assert desk.door.unanswered.began == 0.0
+    with pytest.raises(RequestTimedOut):
+        await desk.door.status("th")
+    assert desk.door.unanswered.began == 0.0
+    desk.engine.received += 1
+    assert desk.door.unanswered is None
+
+
+@pytest.mark.parametrize(
+    ("silent", "since", "said"), [(0.9, None, False), (1.0, 7, False), (5.0, 7, True)]
+)
+def test_silence_is_told_to_who_looks_and_when_it_is_long_to_everybody(
+    silent: float, since: int | None, said: bool
+) -> None:
+    asked = Unanswered(at=7, began=100.0, heard=3)
+    at, words = silence.told(asked, monotonic=100.0 + silent, pid=4711)
+    assert (at, bool(words)) == (since, said)
+    assert not words or words.startswith("Codex (process 4711) has answered nobody since ")
+
+
+def test_who_left_nothing_unanswered_is_not_silent() -> None:
+    assert silence.told(None, monotonic=9.0, pid=None) == (None, "")

@@ -36,6 +36,14 @@ async def test_not_logged_in_shows_its_command_in_a_narrow_room():
         assert "! 1 notice: F2" in lines
 
 
+async def test_an_engine_that_answers_nobody_has_the_line_that_cannot_be_overlooked():
+    silent = "Codex (process 4711) has answered nobody since 14:32:05."
+    async with open_room(size=NARROW) as room:
+        await tell(room, silent, ADVICE)
+        assert silent in words(room)
+        assert "! 1 notice: F2" in words(room)
+
+
 async def test_that_nothing_can_be_stored_stands_above_all_else_until_it_is_over():
     async with open_room(size=NARROW) as room:
         room.connector.handle.trouble = "Nothing is stored since 14:30:00: the disk is full."

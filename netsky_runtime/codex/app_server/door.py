@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from netsky_runtime.codex.app_server import failures, rejoin
 from netsky_runtime.codex.app_server.hub import GENERATIONS, Hub
 from netsky_runtime.codex.app_server.normalise import history, parent_of, status_of
+from netsky_runtime.codex.app_server.silence import Unanswered
 from netsky_runtime.codex.base import HistoricTurn, HistoryUnavailable
 from netsky_runtime.codex.bounds import UNREADABLE
 from netsky_runtime.codex.members import part
@@ -59,9 +60,9 @@ class Door:
         self._facts: Connection | None = None
         self._jobs: set[asyncio.Task[None]] = set()
         self._paged = True
-        self._mute_since: float | None = None
-        self._mute_at = 0
-        """How many messages had come when it fell silent."""
+        self._open: list[Unanswered] = []
+        self._mute: Unanswered | None = None
+        """The first of those that were given up since the engine last told anything."""
 
     def opened(self, facts: Connection, version: tuple[int, ...], live: LiveText | None) -> None:
         """Take the connections in, once they stand."""
@@ -91,18 +92,30 @@ class Door:
         if facts is None:
             msg = "There is no engine."
             raise PeerClosed(msg, sent=False)
-        began, heard = self.clock.monotonic(), facts.received
+        asked = Unanswered(self.clock.now(), self.clock.monotonic(), facts.received)
+        self._open.append(asked)
         try:
             return await facts.request(method, params, deadline=seconds or self.seconds)
         except RequestTimedOut:
-            if facts.received == heard:
-                self._unanswered(facts, began)
+            if facts.received == asked.heard:
+                self._given_up(facts, asked)
             raise
+        finally:
+            self._open.remove(asked)
 
-    def _unanswered(self, facts: Connection, began: float) -> None:
-        if self._mute_since is None or self._mute_at != facts.received:
-            self._mute_since, self._mute_at = began, facts.received
-        silent = self.clock.monotonic() - self._mute_since
+    @property
+    def unanswered(self) -> Unanswered | None:
+        """The oldest question that is unanswered, if the engine has told nothing at all since."""
+        facts = self._facts
+        if facts is None or facts.closed:
+            return None
+        known = self._open if self._mute is None else [self._mute, *self._open]
+        return next((asked for asked in known if asked.heard == facts.received), None)
+
+    def _given_up(self, facts: Connection, asked: Unanswered) -> None:
+        if self._mute is None or self._mute.heard != facts.received:
+            self._mute = asked
+        silent = self.clock.monotonic() - self._mute.began
         if silent < MUTE * self.seconds or facts.closed:
             return
         reason = f"Codex has answered nobody for {silent:.0f} s."

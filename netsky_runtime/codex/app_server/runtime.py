@@ -17,6 +17,7 @@ from netsky_runtime.codex.app_server.live import LiveText
 from netsky_runtime.codex.app_server.normalise import FACTS_OPT_OUT
 from netsky_runtime.codex.app_server.replacement import replace_when_idle
 from netsky_runtime.codex.app_server.session import AppServerSession
+from netsky_runtime.codex.app_server.silence import told as silence_told
 from netsky_runtime.codex.app_server.stdio import StdioEngine
 from netsky_runtime.codex.base import (
     Capabilities,
@@ -142,6 +143,11 @@ class AppServerRuntime:
             notices.append(f"Codex is not logged in. Run: {self._binary.path} login")
         notices.extend(door.hub.notices)
         engine = self._host.engine or self._stdio.engine
+        silent_since, silence = silence_told(
+            door.unanswered, monotonic=self._clock.monotonic(), pid=engine.pid if engine else None
+        )
+        if silence:
+            notices.insert(0, silence)
         where = "engine" if self.capabilities.survives_netsky else "child"
         pid = f", {where} {engine.pid}" if engine else ""
         return RuntimeInfo(
@@ -149,6 +155,7 @@ class AppServerRuntime:
             version=self._version,
             detail=f"{self._binary.path} (from {self._binary.origin}){pid}",
             notices=tuple(notices),
+            silent_since=silent_since,
         )
 
     async def start(self, spec: LaunchSpec) -> AppServerSession:
