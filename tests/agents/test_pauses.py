@@ -8,6 +8,7 @@ import pytest
 from netsky_runtime.agents.pause import STAGGER_MS, UNTOLD_MS
 from netsky_runtime.clock import SystemClock, iso
 from netsky_runtime.codex.events import CodexEvent, EventKind
+from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.db import holds, inputs, ledger, messages, pauses, rows, turns
 from netsky_runtime.states import InputMode, InputStatus, PauseKind, TurnStatus
@@ -60,6 +61,23 @@ async def test_nothing_is_sent_while_the_owner_pauses_and_running_turns_go_on(tm
         assert (await hold_of(fleet)).reason == "paused: by the owner"
         assert [each.seq for each in await fleet.pauses.unpause()] == [pause.seq]
         assert (await fleet.reply_to(late)).body == "late"
+
+
+async def test_what_is_paused_while_its_thread_is_made_is_not_sent(tmp_path, monkeypatch):
+    """A thread takes its time: what held nothing before may hold everything by then."""
+    real = ScriptedRuntime.start
+
+    async def start(self, spec):
+        await fleet.pauses.pause(until=None)
+        return await real(self, spec)
+
+    monkeypatch.setattr(ScriptedRuntime, "start", start)
+    async with crew(tmp_path) as fleet:
+        posted = await fleet.send("SAY[late]")
+        await told_held(fleet)
+        assert (await fleet.input(posted)).attempts == 0
+        await fleet.pauses.unpause()
+        assert (await fleet.reply_to(posted)).body == "late"
 
 
 async def test_what_the_owner_pauses_is_in_the_ledger_and_what_a_limit_does_is_not(tmp_path):

@@ -49,6 +49,20 @@ def at_statement(database: Database, number: int, *, before: bool, act):
     database._writer.execute_fetchall = execute_fetchall
 
 
+async def test_nobody_is_told_of_what_is_not_committed(database):
+    told = []
+
+    def fail():
+        raise sqlite3.OperationalError("disk I/O error")
+
+    at_statement(database, STATEMENTS, before=True, act=fail)
+    with pytest.raises(sqlite3.OperationalError):
+        await database.write(two_keys, then=told.append)
+    assert (told, await keys(database)) == ([], set())
+    assert await database.write(two_keys, then=told.append) == "written"
+    assert told == ["written"]
+
+
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("number", range(1, STATEMENTS + 1))
 async def test_a_cancelled_writer_leaves_no_transaction_open(database, number, before):
