@@ -33,6 +33,9 @@ __all__ = [
 ]
 _TAB = "    "
 _MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
+_SELECTOR = "\ufe0f"
+_FAR = 8
+"""Times a row's cells; a line of so many characters has more of them than what combines."""
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:
@@ -97,28 +100,42 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def _wrap_line(line: str, width: int, rows: list[str]) -> None:
-    while cells(line) > width:
-        end = _fitting(line, width)
-        blank = line.rfind(" ", 0, end + 1)
-        indent = len(line) - len(line.lstrip())
-        if blank > indent:
-            rows.append(line[:blank].rstrip())
-            line = line[blank + 1 :].lstrip()
+    start = 0
+    # What is far too long is not measured: a long line would be, to its end, for each of its rows.
+    while len(line) - start > _FAR * width or cells(line[start:]) > width:
+        end = _fitting(line, start, width)
+        blank = line.rfind(" ", start, end + 1)
+        if blank > _past_spaces(line, start):
+            rows.append(line[start:blank].rstrip())
+            start = _past_spaces(line, blank + 1)
         else:
-            rows.append(line[:end])
-            line = line[end:]
-    rows.append(line)
+            rows.append(line[start:end])
+            start = end
+            if start == len(line):
+                return
+    rows.append(line[start:])
 
 
-def _fitting(line: str, width: int) -> int:
+def _fitting(line: str, start: int, width: int) -> int:
+    """Return where that part of the line ends which begins at ``start`` and fits."""
     if line.isascii():
-        return width
-    used = 0
-    for index, character in enumerate(line):
-        used += cells(character)
+        return start + width
+    used, last = 0, start
+    for index in range(start, len(line)):
+        # Some signs are wider with this selector behind them.
+        wider = line[index] == _SELECTOR and cells(line[last] + _SELECTOR) > cells(line[last])
+        if size := wider or cells(line[index]):
+            used += size
+            last = last if wider else index
         if used > width:
-            return max(1, index)
+            return max(start + 1, last)
     return len(line)
+
+
+def _past_spaces(line: str, start: int) -> int:
+    while start < len(line) and line[start].isspace():
+        start += 1
+    return start
 
 
 def short_age(then: int | None, now: int) -> str:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.comms.envelope import Letter, render
 from netsky_runtime.states import ApprovalKind, MessageKind, Source
+from netsky_tui import text
 from netsky_tui.drawing import approvals, events, messages, paragraphs
 from netsky_tui.text import beside, cells, clock_time, line_width, pad, short_age, truncate, wrap
 from tests.tui import story
@@ -131,3 +132,25 @@ def test_the_latest_messages_are_shown_whole_and_older_ones_folded():
     first, last = (messages.draw(row, 60) for row in (rows[0], rows[-1]))
     assert "more lines" in first[-2][0][0]
     assert any("line 49" in span for line in last for span, _ in line)
+
+
+def test_a_long_line_of_wide_characters_is_measured_once_not_for_each_of_its_rows(monkeypatch):
+    measured = []
+    cells = text.cells
+
+    def measuring(part):
+        measured.append(len(part))
+        return cells(part)
+
+    monkeypatch.setattr(text, "cells", measuring)
+    line = "日本語のテスト " * 2000
+    rows = wrap(line, 60)
+    assert " ".join(rows) == line.rstrip()
+    assert sum(measured) < 2 * len(line)
+
+
+@given(st.text("a é日❤☺\u200d\ufe0f👩\u0301", max_size=60), st.integers(2, 12))
+def test_no_row_is_wider_than_its_column_for_signs_that_change_each_others_width(line, width):
+    rows = wrap(line, width)
+    assert all(cells(row) <= width for row in rows)
+    assert "".join("".join(rows).split()) == "".join(line.split())
