@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from netsky_runtime.db.connection import Database
     from netsky_runtime.log import Log
     from netsky_runtime.options import Options
+    from netsky_runtime.records import Turn
     from netsky_runtime.settings import Settings
     from netsky_runtime.supervise import Supervisor
 
@@ -221,9 +222,12 @@ class Services:
         """Let every actor look at its queue."""
         self.fleet.wake_all()
 
-    async def interrupt(self, actor_id: str, turn_id: str) -> str:
-        """Stop this turn of the actor and return its id; raises what ``Fleet.interrupt`` does."""
-        return await self.fleet.interrupt(actor_id, turn_id=turn_id)
+    async def interrupt(self, turn: Turn) -> str:
+        """Stop this turn for what stops it, and return its id.
+
+        Raises what ``Fleet.interrupt`` does.
+        """
+        return await self.fleet.interrupt(turn.actor_id, turn_id=turn.id, because=turn.stopped_by)
 
     def session_of(self, actor_id: str) -> ThreadSession | None:
         """Return the actor's live thread."""

@@ -32,7 +32,7 @@ class TurnStopper:
     """Interrupts turns that are over a budget, once each."""
 
     def __init__(
-        self, *, supervisor: Supervisor, log: Log, interrupt: Callable[[str, str], Awaitable[str]]
+        self, *, supervisor: Supervisor, log: Log, interrupt: Callable[[Turn], Awaitable[str]]
     ) -> None:
         self._supervisor = supervisor
         self._log = log
@@ -40,22 +40,22 @@ class TurnStopper:
         self._stopped: dict[str, str] = {}
         """Actor to the last of its turns that was interrupted for a budget."""
 
-    def __call__(self, actor_id: str, turn_id: str) -> None:
-        """Interrupt this turn of the actor, unless that was done before."""
-        if self._stopped.get(actor_id) != turn_id:
-            self._stopped[actor_id] = turn_id
-            self._supervisor.spawn(f"budget of {actor_id}", self._stop(actor_id, turn_id))
+    def __call__(self, turn: Turn) -> None:
+        """Interrupt this turn for what it says stops it, unless that was done before."""
+        if self._stopped.get(turn.actor_id) != turn.id:
+            self._stopped[turn.actor_id] = turn.id
+            self._supervisor.spawn(f"budget of {turn.actor_id}", self._stop(turn))
 
-    async def _stop(self, actor_id: str, turn_id: str) -> None:
+    async def _stop(self, turn: Turn) -> None:
         try:
-            await self._interrupt(actor_id, turn_id)
+            await self._interrupt(turn)
         except (NetskyError, RuntimeFailure) as error:
             # The next usage of the turn tries again; until then it goes on.
-            if self._stopped.get(actor_id) == turn_id:
-                del self._stopped[actor_id]
+            if self._stopped.get(turn.actor_id) == turn.id:
+                del self._stopped[turn.actor_id]
             if isinstance(error, Conflict):
                 return  # it ended by itself, or its thread is not attached yet
-            fields = {"actor": actor_id, "turn": turn_id, "error": str(error)}
+            fields = {"actor": turn.actor_id, "turn": turn.id, "error": str(error)}
             self._log("error", "a turn over its budget could not be interrupted", fields)
 
 
@@ -63,8 +63,8 @@ class TurnStopper:
 class Effects:
     """What is to be done once a transaction about budgets is stored."""
 
-    stop: dict[str, str] = field(default_factory=dict)
-    """Actor to turn: what is to be interrupted."""
+    stop: list[Turn] = field(default_factory=list)
+    """What is to be interrupted, and why."""
     log: list[str] = field(default_factory=list)
     """What was found to be used up."""
     wake: set[str] = field(default_factory=set)
@@ -80,7 +80,7 @@ class BudgetKeeper:
         database: Database,
         clock: Clock,
         log: Log,
-        stop: Callable[[str, str], None],
+        stop: Callable[[Turn], None],
         wake: Callable[[str], None],
     ) -> None:
         self._database = database
@@ -104,8 +104,8 @@ class BudgetKeeper:
 
     def carry_out(self, effects: Effects) -> None:
         """Interrupt, log and wake, after the commit."""
-        for actor_id, turn_id in effects.stop.items():
-            self._stop(actor_id, turn_id)
+        for turn in effects.stop:
+            self._stop(turn)
         for words in effects.log:
             self._log("warning", "budget used up", {"reason": words})
         for actor_id in effects.wake:
@@ -162,12 +162,15 @@ class BudgetKeeper:
     async def _review(self, tx: Tx) -> Effects:
         """Free whom a budget held that is not used up any more, and enforce the others."""
         effects, now = Effects(), self._clock.now()
-        if not await self._enforce_day(tx, effects):
+        over = await self._enforce_day(tx, effects)
+        if not over:
             await pauses.end(tx, PauseKind.DAY, now=now)
         for actor in await actors.list_all(tx):
             if actor.id == OWNER or actor.status is ActorStatus.STOPPED:
                 continue
             own = await self._enforce(tx, actor.id, effects)
+            if own is None and not over:
+                await turns.let_run(tx, actor.id)
             if own is None and await release(tx, actor.id, now=now):
                 effects.wake.add(actor.id)
         effects.wake.update(await inputs.queues(tx))  # what a budget held may go
@@ -183,7 +186,7 @@ class BudgetKeeper:
             until = next_midnight(now)
             await pauses.begin(tx, PauseKind.DAY, day.reason, resumes_at=until, now=now)
             effects.log.append(day.reason)
-        self._mark(effects, await turns.stop_for(tx, f"stopped by {day.name}"))
+        effects.stop.extend(await turns.stop_for(tx, f"stopped by {day.name}"))
         return True
 
     async def _enforce(self, tx: Tx, actor_id: str, effects: Effects) -> Gauge | None:
@@ -201,17 +204,12 @@ class BudgetKeeper:
         self, tx: Tx, actor_id: str, gauge: Gauge, effects: Effects, *, now: int
     ) -> None:
         why = f"stopped by {gauge.name}"
-        self._mark(effects, await turns.stop_for(tx, why, actor_id=actor_id))
+        effects.stop.extend(await turns.stop_for(tx, why, actor_id=actor_id))
         actor = await actors.require(tx, actor_id)
         if actor.status is ActorStatus.ACTIVE:
             reason = f"{PARKED}{gauge.reason}"
             await actors.set_status(tx, actor_id, ActorStatus.PARKED, reason=reason, now=now)
             effects.log.append(gauge.reason)
-
-    @staticmethod
-    def _mark(effects: Effects, running: Iterable[Turn]) -> None:
-        for turn in running:
-            effects.stop[turn.actor_id] = turn.id
 
 
 async def release(tx: Tx, actor_id: str, *, now: int) -> bool:

@@ -170,16 +170,17 @@ class Fleet:
             if runner.seat.thread is not None and runner.seat.thread.active_turn
         }
 
-    async def interrupt(self, actor_id: str, *, turn_id: str = "") -> str:
+    async def interrupt(self, actor_id: str, *, turn_id: str = "", because: str = "") -> str:
         """Stop the actor's turn, with a ``turn_id`` only that one, and return its id.
 
+        It does not go on by itself, unless ``because`` says what stops it for a while.
         Raises ``NotFound`` for an unknown actor, ``Conflict`` when it does not run.
         """
         await self._kit.database.read(lambda tx: actors.require(tx, actor_id))
         runner = self._runners.get(actor_id)
         if runner is None:
             raise interrupts.idle(actor_id)
-        return await interrupts.interrupt_running(runner.seat, only=turn_id)
+        return await interrupts.interrupt_running(runner.seat, only=turn_id, because=because)
 
     async def capabilities_of(self, actor_id: str) -> Capabilities | None:
         """Return what the actor's door can do; ``None`` when it has no session yet.

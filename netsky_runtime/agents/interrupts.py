@@ -26,18 +26,18 @@ DRAIN_SECONDS: Final = 5.0
 """How long running turns get to end after they were interrupted at a stop."""
 
 
-async def interrupt(seat: Seat, thread: ThreadSession, turn_id: str) -> None:
+async def interrupt(seat: Seat, thread: ThreadSession, turn_id: str, *, because: str = "") -> None:
     """Stop a turn. When Codex dies over it, its end is no crash: nothing continues by itself.
 
-    It works while nothing can be stored, too: the turn may be what fills the disk. Raises
-    ``NoActiveTurn``, ``ThreadBlocked`` or another ``RuntimeFailure``; what was said is taken back
-    then, for the turn may go on.
+    Except for ``because``, which stops it for a while. It works while nothing can be stored, too:
+    the turn may be what fills the disk. Raises ``NoActiveTurn``, ``ThreadBlocked`` or another
+    ``RuntimeFailure``; what was said is taken back then, for the turn may go on.
     """
     kit = seat.kit
     stored = True
     try:
         with refusing():  # whoever waits here until the disk has room waits for this turn
-            await note(seat, thread, turn_id)
+            await note(seat, thread, turn_id, because=because)
     except DatabaseError as error:
         stored, seat.asked = False, turn_id
         fields = {"actor": seat.actor_id, "turn": turn_id, "error": error.message}
@@ -53,8 +53,8 @@ async def interrupt(seat: Seat, thread: ThreadSession, turn_id: str) -> None:
         raise
 
 
-async def note(seat: Seat, thread: ThreadSession, turn_id: str) -> None:
-    """Store that a turn is to end, before Codex is told."""
+async def note(seat: Seat, thread: ThreadSession, turn_id: str, *, because: str = "") -> None:
+    """Store that a turn is to end, before Codex is told; see ``turns.ask_stop``."""
     turn = Turn(
         thread_id=thread.thread_id,
         id=turn_id,
@@ -65,7 +65,7 @@ async def note(seat: Seat, thread: ThreadSession, turn_id: str) -> None:
 
     async def body(tx: Tx) -> None:
         await turns.start(tx, turn)  # its start may not have been heard yet
-        await turns.ask_stop(tx, turn.thread_id, turn_id)
+        await turns.ask_stop(tx, turn.thread_id, turn_id, because=because)
 
     await seat.kit.database.write(body)
 
@@ -80,12 +80,13 @@ async def ask_again(seat: Seat, thread: ThreadSession) -> None:
         return
     turn = await seat.kit.database.read(lambda tx: turns.get(tx, thread.thread_id, turn_id))
     if turn is not None and turn.error == turns.ASKED:
-        await _try_to_interrupt(seat)
+        await _try_to_interrupt(seat, because=turn.stopped_by)
 
 
-async def interrupt_running(seat: Seat, *, only: str = "") -> str:
+async def interrupt_running(seat: Seat, *, only: str = "", because: str = "") -> str:
     """Stop the actor's turn, be it any or ``only`` this one, and return its id.
 
+    ``because`` is why it goes on later, if it does.
     Raises ``Conflict`` when it does not run.
     """
     thread = seat.thread
@@ -93,7 +94,7 @@ async def interrupt_running(seat: Seat, *, only: str = "") -> str:
     if thread is None or not turn_id or only not in {"", turn_id}:
         raise idle(seat.actor_id)
     try:
-        await interrupt(seat, thread, turn_id)
+        await interrupt(seat, thread, turn_id, because=because)
     except NoActiveTurn as error:
         msg = f"The turn of {seat.actor_id} has just ended."
         raise Conflict(msg) from error
@@ -156,12 +157,12 @@ async def _interrupt_all(seat: Seat) -> None:
             await seat.kit.clock.sleep(0.02)
 
 
-async def _try_to_interrupt(seat: Seat) -> None:
+async def _try_to_interrupt(seat: Seat, *, because: str = "") -> None:
     thread = seat.thread
     if thread is None or not thread.active_turn:
         return
     try:
-        await interrupt(seat, thread, thread.active_turn)
+        await interrupt(seat, thread, thread.active_turn, because=because)
     except NoActiveTurn:
         return
     except RuntimeFailure as error:

@@ -48,10 +48,15 @@ RETURNING id
 _STOP = "UPDATE turns SET error = ? WHERE thread_id = ? AND status = 'in_progress'"
 _STOP_FOR = """
 UPDATE turns SET stopped_by = CASE stopped_by WHEN '' THEN ?1 ELSE stopped_by END
-WHERE status = 'in_progress' AND (?2 IS NULL OR actor_id = ?2) RETURNING *
+WHERE status = 'in_progress' AND error = '' AND (?2 IS NULL OR actor_id = ?2) RETURNING *
+"""
+_LET_RUN = """
+UPDATE turns SET stopped_by = ''
+WHERE actor_id = ? AND status = 'in_progress' AND error = '' AND stopped_by <> ''
 """
 _ASK_STOP = """
-UPDATE turns SET error = ? WHERE thread_id = ? AND id = ? AND status = 'in_progress'
+UPDATE turns SET error = ?, stopped_by = ?
+WHERE thread_id = ? AND id = ? AND status = 'in_progress'
 """
 _GO_ON = "UPDATE turns SET error = '' WHERE thread_id = ? AND id = ? AND error = ?"
 _OVER_IN = "SELECT id FROM turns WHERE thread_id = ? AND status <> 'in_progress'"
@@ -107,14 +112,23 @@ async def stop(tx: Tx, thread_id: str) -> None:
 async def stop_for(tx: Tx, why: str, *, actor_id: str | None = None) -> tuple[Turn, ...]:
     """Note why the running turns, of one actor or of all, are to be stopped; return them.
 
-    They go on by a recovery input once the reason is gone.
+    They go on by a recovery input once the reason is gone. One that was asked to stop before is
+    left as it is.
     """
     return tuple(row_to_turn(row) for row in await rows.many(tx, _STOP_FOR, why, actor_id))
 
 
-async def ask_stop(tx: Tx, thread_id: str, turn_id: str) -> None:
-    """Note that somebody wants a running turn to end, before Codex is told."""
-    await rows.many(tx, _ASK_STOP, ASKED, thread_id, turn_id)
+async def let_run(tx: Tx, actor_id: str) -> None:
+    """Take back what ``stop_for`` noted, where nobody has asked for the stop yet."""
+    await rows.many(tx, _LET_RUN, actor_id)
+
+
+async def ask_stop(tx: Tx, thread_id: str, turn_id: str, *, because: str = "") -> None:
+    """Note that a running turn is to end, before Codex is told.
+
+    ``because`` is what stops it for a while; without it, it does not go on by itself.
+    """
+    await rows.many(tx, _ASK_STOP, ASKED, because, thread_id, turn_id)
 
 
 async def go_on(tx: Tx, thread_id: str, turn_id: str) -> None:

@@ -76,9 +76,9 @@ async def test_a_turn_is_interrupted_once_for_its_budget(tmp_path, monkeypatch):
     async with crew(tmp_path, runtime=runtime) as fleet:
         real = fleet.fleet.interrupt
 
-        async def interrupt(actor_id, *, turn_id):
+        async def interrupt(actor_id, *, turn_id, because):
             asked.append(actor_id)
-            return await real(actor_id, turn_id=turn_id)
+            return await real(actor_id, turn_id=turn_id, because=because)
 
         monkeypatch.setattr(fleet.fleet, "interrupt", interrupt)
         await fleet.budgets.set(ACTOR, "manager0", 10)
@@ -95,17 +95,37 @@ async def test_a_turn_whose_thread_is_not_attached_yet_is_interrupted_at_its_nex
     async with crew(tmp_path) as fleet:
         real = fleet.fleet.interrupt
 
-        async def interrupt(actor_id, *, turn_id):
+        async def interrupt(actor_id, *, turn_id, because):
             asked.append(turn_id)
             if len(asked) == 1:
                 raise Conflict("manager0 has no running turn.")
-            return await real(actor_id, turn_id=turn_id)
+            return await real(actor_id, turn_id=turn_id, because=because)
 
         monkeypatch.setattr(fleet.fleet, "interrupt", interrupt)
         await fleet.budgets.set(ACTOR, "manager0", 10)
         posted = await fleet.send("USE100 SLOW0.2 USE100 HANG")
         await recovery_of(fleet, posted)
     assert asked == [asked[0]] * 2
+
+
+async def test_what_the_owner_stops_stays_stopped_though_a_budget_was_about_to_stop_it(tmp_path):
+    async with crew(tmp_path) as fleet:
+        posted = await fleet.send("HANG")
+        await fleet.until(lambda tx: turns.running(tx, "manager0"))
+        await fleet.database.write(lambda tx: turns.stop_for(tx, "stopped by a budget"))
+        await fleet.fleet.interrupt("manager0")
+        assert (await fleet.settled(posted)).status is InputStatus.INTERRUPTED
+        assert not await fleet.database.read(lambda tx: inputs.open_for(tx, "manager0"))
+
+
+async def test_a_turn_that_a_raised_budget_lets_run_is_not_marked_for_it_any_more(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.send("HANG")
+        await fleet.until(lambda tx: turns.running(tx, "manager0"))
+        await fleet.database.write(lambda tx: turns.stop_for(tx, "stopped by a budget"))
+        await fleet.budgets.set(ACTOR, "manager0", 1_000_000)
+        (turn,) = await fleet.database.read(lambda tx: turns.running(tx, "manager0"))
+        assert turn.stopped_by == ""
 
 
 async def test_a_turn_that_began_since_is_not_interrupted_for_the_one_that_overran(tmp_path):

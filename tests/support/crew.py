@@ -107,7 +107,9 @@ class Crew:
             stop=TurnStopper(
                 supervisor=self.supervisor,
                 log=self.log,
-                interrupt=lambda actor_id, turn_id: self.fleet.interrupt(actor_id, turn_id=turn_id),
+                interrupt=lambda turn: self.fleet.interrupt(
+                    turn.actor_id, turn_id=turn.id, because=turn.stopped_by
+                ),
             ),
             log=self.log,
             wake=self.wake,
