@@ -7,13 +7,22 @@ import pytest
 
 from netsky_runtime.agents import runner
 from netsky_runtime.agents.approvals import ApprovalDesk
+from netsky_runtime.agents.settlement import settle_in
 from netsky_runtime.codex.base import ApprovalGone, Decision, LaunchSpec, ThreadGone
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
-from netsky_runtime.db import actors, approval_ends, approvals, ledger
+from netsky_runtime.db import actors, approval_ends, approvals, ledger, turns
 from netsky_runtime.errors import Conflict, NotFound, Refused, Unhealthy, UsageError
-from netsky_runtime.states import ActorStatus, ApprovalStatus, DecisionWord, InputStatus
+from netsky_runtime.records import Turn
+from netsky_runtime.states import (
+    ActorStatus,
+    ApprovalKind,
+    ApprovalStatus,
+    DecisionWord,
+    InputStatus,
+    TurnStatus,
+)
 from tests.support.crew import crew, scripted
 
 
@@ -359,6 +368,59 @@ async def test_a_fleet_that_is_only_detached_has_lost_and_settled_nothing(tmp_pa
         decided = await fleet.decide(question)
         assert (decided.status, decided.sent_at) == (ApprovalStatus.ACCEPTED, None)
         assert (await fleet.approval(question)).lost_reason == ""
+
+
+async def test_what_a_turn_had_asked_that_was_cut_is_lost_though_its_process_lives(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.send("ASK[make]")
+        question = await fleet.question()
+        seat = fleet.fleet._runners["manager0"].seat
+
+        async def cut(tx):
+            turn = await turns.get(tx, question.thread_id, question.turn_id)
+            over = replace(turn, status=TurnStatus.INTERRUPTED, completed_at=None)
+            await settle_in(tx, seat, over, (), now=fleet.clock.now())
+
+        await fleet.database.write(cut)
+        lost = await fleet.approval(question)
+        assert (lost.status, lost.lost_reason) == (
+            ApprovalStatus.LOST,
+            "its turn was cut by a crash",
+        )
+
+
+async def test_what_a_turn_had_asked_that_history_does_not_know_is_lost(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        session = fleet.fleet.session_of("manager0")
+        turn = Turn(
+            thread_id=session.thread_id,
+            id="nobody knows it",
+            actor_id="manager0",
+            status=TurnStatus.IN_PROGRESS,
+            started_at=1,
+        )
+
+        async def ask(tx):
+            await turns.start(tx, turn)
+            asked, _ = await approvals.store(
+                tx,
+                engine_id=session.engine_id,
+                request_id="of that turn",
+                thread_id=turn.thread_id,
+                turn_id=turn.id,
+                item_id="i",
+                actor_id="manager0",
+                kind=ApprovalKind.COMMAND,
+                now=1,
+            )
+            return asked
+
+        question = await fleet.database.write(ask)
+        await fleet.fleet.reconcile("manager0")
+        assert (await fleet.approval(question)).status is ApprovalStatus.LOST
+        ended = await fleet.database.read(lambda tx: turns.get(tx, turn.thread_id, turn.id))
+        assert (ended.status, ended.completed_at) == (TurnStatus.INTERRUPTED, None)
 
 
 async def test_a_question_whose_turn_is_interrupted_is_cancelled_by_nobodys_decision(tmp_path):
