@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from netsky_runtime.agents import dispatch, interrupts, reconcile, runner
+from netsky_runtime.agents.settlement import settle_in
 from netsky_runtime.codex.base import HistoricItem, HistoryUnavailable, ThreadBlocked
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
@@ -522,6 +523,27 @@ async def test_an_answered_recovery_answers_also_what_was_uncertain_meanwhile(tm
         await fleet.database.write(doubts)
         await fleet.decide(again)
         assert (await fleet.reached(cut, InputStatus.ANSWERED)).reply_id
+
+
+async def test_a_recovery_that_failed_takes_no_doubt_away(tmp_path):
+    async with crew(tmp_path, runtime=scripted(tmp_path)) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        cut = await fleet.send("ASK[make] SAY[made]")
+        asked = await fleet.question()
+        fleet.runtime.kill()
+        again = await fleet.question(after=asked)
+        seat = fleet.fleet._runners["manager0"].seat
+
+        async def doubts_and_fails(tx):
+            await inputs.settle(
+                tx, [cut.input.id], InputStatus.UNCERTAIN, reason="nobody knows", now=1
+            )
+            turn = await turns.get(tx, again.thread_id, again.turn_id)
+            failed = replace(turn, status=TurnStatus.FAILED, completed_at=2, error="overloaded")
+            await settle_in(tx, seat, failed, (), now=2)
+            return [i.status for i in await inputs.unsettled_for(tx, "manager0")]
+
+        assert await fleet.database.write(doubts_and_fails) == [InputStatus.UNCERTAIN]
 
 
 async def test_a_turn_that_is_younger_than_the_history_it_is_compared_with_is_not_sent_again(
