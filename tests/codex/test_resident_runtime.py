@@ -231,7 +231,7 @@ async def test_a_name_is_looked_for_by_one_job_at_a_time(
         shown.append(shot)
         real(home, shot, look_again=look_again)
 
-    def slow(leader: psutil.Process) -> None:
+    def slow(leader: psutil.Process, *, mark: str) -> None:
         asked.append(leader)
         may.wait(SECONDS)
 

@@ -158,6 +158,18 @@ def test_of_two_threads_with_a_mark_the_one_changed_last_is_found(tmp_path: Path
     assert find_mark(tmp_path, MARK, since=0) == (THREAD, wanted)
 
 
+def test_a_thread_that_quotes_the_mark_later_is_not_the_one_that_began_with_it(
+    tmp_path: Path,
+) -> None:
+    wanted = changed_at(rollout(tmp_path, THREAD, meta(THREAD), says(MARK), says("on")), 1000)
+    quoting = rollout(tmp_path, OTHER, meta(OTHER), says("hello"), says(f"it says {MARK}"))
+    changed_at(quoting, 2000)
+
+    assert find_mark(tmp_path, MARK, since=0) == (THREAD, wanted)
+    wanted.unlink()
+    assert find_mark(tmp_path, MARK, since=0) == (OTHER, quoting)
+
+
 def test_a_mark_is_found_behind_any_number_of_newer_files(tmp_path: Path) -> None:
     wanted = changed_at(rollout(tmp_path, THREAD, meta(THREAD), says(MARK)), 1000)
     for number in range(250):

@@ -168,7 +168,7 @@ async def test_a_folder_is_trusted_by_configuration_also_behind_a_link(den: Den)
     assert "trust" not in den.codex_config.read_text()
 
 
-@pytest.mark.parametrize("instructions", ["", "You are worker1. SAY[at your service]"])
+@pytest.mark.parametrize("instructions", ["", "You are tag12345. SAY[at your service]"])
 async def test_where_codex_asks_for_trust_all_the_same_it_is_given_before_anything_is_typed(
     den: Den, instructions: str
 ) -> None:

@@ -40,11 +40,17 @@ class Following:
         self._tasks = tasks
         self._named = named
         self._notify = notify
+        self._mark = resident.mark
         self._wake: Callable[[], None] = lambda: None
         self._running: list[asyncio.Task[None]] = []
 
-    def begin(self) -> None:
-        """Follow a thread that has no name yet, from its first line."""
+    def begin(self, *, speaks: bool) -> None:
+        """Follow a thread that has no name yet, from its first line.
+
+        One that ``speaks`` was started with first words, which carry the mark: no other thread is
+        its own, whatever a human has opened on its screen. Else it is the one that is written.
+        """
+        self._mark = self._resident.mark if speaks else ""
         self._running.append(self._tasks.spawn("resident notify", self._read_notify()))
 
     async def learn_name(self) -> bool:
@@ -54,7 +60,9 @@ class Following:
         """
         resident = self._resident
         if not resident.thread_id:
-            found = await asyncio.to_thread(processes.open_rollout, resident.leader)
+            found = await asyncio.to_thread(
+                processes.open_rollout, resident.leader, mark=self._mark
+            )
             if found is not None:
                 self._begin(*found)
         return bool(resident.thread_id) and resident.begun
@@ -83,7 +91,7 @@ class Following:
         self._running.append(
             self._tasks.spawn("resident rollout", self._read_rollout(rollout, offset))
         )
-        self.begin()
+        self.begin(speaks=True)
 
     async def close(self) -> None:
         """Read no more. Idempotent."""

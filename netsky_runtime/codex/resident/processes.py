@@ -5,6 +5,7 @@ Everything here blocks: call it in a thread.
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from netsky_runtime.codex.rollout import read_head
+from netsky_runtime.codex.rollout import read_head, says
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,27 +89,40 @@ def end(processes: Sequence[psutil.Process], *, grace: float = GRACE_SECONDS) ->
     return not alive
 
 
-def open_rollout(first: psutil.Process | None) -> tuple[str, Path] | None:
+def open_rollout(first: psutil.Process | None, *, mark: str = "") -> tuple[str, Path] | None:
     """Return thread and rollout that the Codex of a pane writes, ``None`` before its first turn.
 
     Codex keeps the file open (0.120 to 0.169), also when a human goes on to another thread: it
-    is the one that was written last. A sub-agent's does not count.
+    is the one that was written last. A sub-agent's does not count, nor what Codex only reads: to
+    list the threads of its folder it opens those of everybody else, when it starts (0.163.0) and
+    whenever a human asks. With a ``mark``, nor a thread in which nobody has said that.
     """
     found: list[tuple[float, str, Path]] = []
     for process in family(first):
-        try:
-            names = [file.path for file in process.open_files()]
-        except psutil.Error:
-            continue
-        for name in names:
-            path = Path(name)
-            head = read_head(path) if path.name.startswith("rollout-") else None
+        for path in _writes(process, first):
+            head = read_head(path)
             if head is not None and not head.parent_id:
                 found.append((_written(path), head.thread_id, path))
-    if not found:
-        return None
-    _, thread_id, path = max(found)
-    return thread_id, path
+    for _, thread_id, path in sorted(found, reverse=True):
+        if not mark or says(path, mark):
+            return thread_id, path
+    return None
+
+
+def _writes(process: psutil.Process, first: psutil.Process | None) -> list[Path]:
+    """Return the rollouts that a process has open to write to.
+
+    Of one in a session of its own, none: that is a command of Codex's, maybe another Codex. What
+    a file is open for only Linux says; elsewhere all count.
+    """
+    try:
+        if first is None or os.getsid(process.pid) != os.getsid(first.pid):
+            return []
+        files = process.open_files()
+    except (psutil.Error, OSError):
+        return []
+    written = [Path(file.path) for file in files if getattr(file, "mode", "a") != "r"]
+    return [path for path in written if path.name.startswith("rollout-")]
 
 
 def _written(path: Path) -> float:

@@ -155,7 +155,7 @@ class ResidentRuntime:
             else:
                 resident, following = await house.launch(spec, "")
         async with _kept_if_well(house, resident, launched=found is None):
-            following.begin()
+            following.begin(speaks=bool(spec.instructions))
             await self._come_up(resident, following, speaks=bool(spec.instructions))
             return await self._session(house, resident, following)
 
@@ -202,8 +202,8 @@ class ResidentRuntime:
         except ThreadUnavailable as error:
             raise HistoryUnavailable(error.message, hint=error.hint) from error
         for pane in panes:
-            if pane.mark == mark and not pane.dead and (thread := await _thread_in(pane)):
-                return thread
+            if pane.mark == mark and not pane.dead and pane.thread_id:
+                return pane.thread_id
         home = Path(codex_home(self._environ))
         said = await asyncio.to_thread(find_mark, home, mark, since=since)
         return said[0] if said else ""

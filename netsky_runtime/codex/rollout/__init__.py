@@ -7,7 +7,7 @@ did, how its turns ended.
 from netsky_runtime.codex.rollout.follow import RolloutWatch
 from netsky_runtime.codex.rollout.history import fold, read_history
 from netsky_runtime.codex.rollout.lines import Head
-from netsky_runtime.codex.rollout.locate import find_mark, find_thread, read_head
+from netsky_runtime.codex.rollout.locate import find_mark, find_thread, read_head, says
 from netsky_runtime.codex.rollout.reader import RolloutReader
 from netsky_runtime.codex.rollout.usage import last_usage
 
@@ -21,4 +21,5 @@ __all__ = [
     "last_usage",
     "read_head",
     "read_history",
+    "says",
 ]

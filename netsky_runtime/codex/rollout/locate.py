@@ -55,17 +55,34 @@ def find_mark(codex_home: Path, mark: str, *, since: int) -> tuple[str, Path] | 
     Only user messages count, and only files changed at or after ``since`` (milliseconds since the
     epoch), or ``CLOCK_SECONDS`` before. A sub-agent's thread and a fork begin with words of the
     thread they came from, and are passed over. Of several threads it is the one that was changed
-    last. ``None`` is certain: raises ``HistoryUnavailable`` when not all could be searched.
+    last, of those whose very first message says it, if there are any: in others a thread may be
+    quoted, as in the report that its actor makes to another. ``None`` is certain: raises
+    ``HistoryUnavailable`` when not all could be searched.
     """
     if not mark:
         return None
+    later: tuple[str, Path] | None = None
     try:
         for path in _changed(codex_home, since / 1000 - CLOCK_SECONDS):
-            if thread_id := _says(path, mark):
+            thread_id, at_once = _says(path, mark)
+            if at_once:
                 return thread_id, path
+            if thread_id:
+                later = later or (thread_id, path)
     except OSError as error:  # also when one was archived meanwhile: it is found the next time
         raise _unsearched(error) from error
-    return None
+    return later
+
+
+def says(path: Path, mark: str) -> bool:
+    """Whether a user message of a thread carries the mark, as far as its rollout can be read.
+
+    Never one of a sub-agent or a fork, see ``find_mark``.
+    """
+    try:
+        return bool(_says(path, mark)[0])
+    except OSError:
+        return False
 
 
 def read_head(path: Path) -> Head | None:
@@ -96,24 +113,30 @@ def _unsearched(error: OSError) -> HistoryUnavailable:
     return HistoryUnavailable(msg, hint=f"See {error.filename}." if error.filename else "")
 
 
-def _says(path: Path, mark: str) -> str:
-    """Return the thread's id when one of its user messages carries the mark.
+def _says(path: Path, mark: str) -> tuple[str, bool]:
+    """Return the thread's id when one of its user messages carries the mark; whether the first.
 
     Raises ``OSError``, also when the mark stands in a line that is too long to be read.
     """
-    wanted = mark.encode()
+    wanted, first = mark.encode(), True
     with path.open("rb") as file:
         head = head_of(line) if (line := parse(file.readline(LINE_BYTES))) else None
         if head is None or head.parent_id or head.forked_from:
-            return ""
+            return "", False
         while raw := file.readline(LINE_BYTES):
             if wanted not in raw:
+                first = first and not _is_message(raw)
                 continue
             if len(raw) == LINE_BYTES and not raw.endswith(b"\n"):
                 raise OSError(errno.EFBIG, "a line with the mark is too long", str(path))
             if (line := parse(raw)) and mark in _user_words(line):
-                return head.thread_id
-    return ""
+                return head.thread_id, first
+    return "", False
+
+
+def _is_message(raw: bytes) -> bool:
+    line = parse(raw) if b'"user_message"' in raw or b'"UserMessage"' in raw else None
+    return line is not None and bool(_user_words(line))
 
 
 def _user_words(line: Line) -> str:
