@@ -16,6 +16,7 @@ from netsky_runtime.codex.base import (
     HistoryUnavailable,
     RuntimeFailure,
     ThreadSession,
+    ThreadUnavailable,
     ToolResult,
 )
 from netsky_runtime.codex.events import CodexEvent, EventKind
@@ -51,7 +52,10 @@ class Listener:
         """What somebody else has last chosen, as far as heard."""
 
     async def run(self) -> str:
-        """Listen until the session ends; return the reason it was lost for, empty if closed."""
+        """Listen until the session ends; return the reason it was lost for, empty if closed.
+
+        Of a thread that turns out to be another actor's, nothing is kept.
+        """
         kit = self._seat.kit
         async for event in self._thread.events():
             kit.live.fold(self._seat.actor_id, event)
@@ -59,7 +63,10 @@ class Listener:
             if not event.is_fact:
                 continue
             if self._is_seated:
-                await learn_name(self._seat, self._thread)  # a human may have begun it
+                try:
+                    await learn_name(self._seat, self._thread)  # a human may have begun it
+                except ThreadUnavailable as error:
+                    return error.message
             await kit.facts.put(self._seat.actor_id, event)
             if event.kind is EventKind.SESSION_LOST:
                 return str(event.data.get("reason") or "the connection was lost")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netsky_runtime.agents.blocking import set_blocked
 from netsky_runtime.agents.launch import tools_door
+from netsky_runtime.codex.base import ThreadUnavailable
 from netsky_runtime.db import inputs, sessions
+from netsky_runtime.errors import Conflict
 
 if TYPE_CHECKING:
     from netsky_runtime.agents.seat import Seat
@@ -15,7 +18,10 @@ if TYPE_CHECKING:
 
 
 async def learn_name(seat: Seat, thread: ThreadSession) -> None:
-    """Record the thread's id as soon as it has one; told again, nothing changes."""
+    """Record the thread's id as soon as it has one; told again, nothing changes.
+
+    Raises what ``bind`` raises.
+    """
     row = seat.row
     if row is None or not thread.thread_id or row.thread_id == thread.thread_id:
         return
@@ -26,7 +32,11 @@ async def learn_name(seat: Seat, thread: ThreadSession) -> None:
 async def bind(
     seat: Seat, row: Session, runtime: ThreadRuntime, *, thread_id: str, engine_id: str
 ) -> Session:
-    """Give the session its thread, and the thread what was sent to it before it had a name."""
+    """Give the session its thread, and the thread what was sent to it before it had a name.
+
+    A thread that is another actor's is refused, and told as what blocks the session, which must
+    not go on with it: raises ``ThreadUnavailable``.
+    """
     kit = seat.kit
     door = tools_door(row, runtime.capabilities)
 
@@ -41,7 +51,12 @@ async def bind(
         )
         await inputs.name_thread(tx, seat.actor_id, thread_id)
 
-    await kit.database.write(body)
+    try:
+        await kit.database.write(body)
+    except Conflict as error:
+        reason = f"{seat.actor_id} was given a thread that is not its own. {error.message}"
+        await set_blocked(seat, reason)
+        raise ThreadUnavailable(reason) from error
     return seat.changed(thread_id=thread_id, engine_id=engine_id, tools_door=door)
 
 

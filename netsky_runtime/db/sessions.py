@@ -83,6 +83,14 @@ WHERE id = ? AND ended_at IS NULL
 _CALLER = """
 SELECT * FROM sessions WHERE token = ? AND token <> '' AND ended_at IS NULL
 """
+_HOLDER = """
+SELECT actor_id FROM sessions
+WHERE thread_id = ?1 AND ended_at IS NULL AND id <> ?2
+UNION ALL
+SELECT threads.actor_id FROM threads JOIN sessions ON sessions.id = ?2
+WHERE threads.id = ?1 AND threads.actor_id <> sessions.actor_id
+LIMIT 1
+"""
 _INSERT_THREAD = """
 INSERT INTO threads (id, actor_id, session_id, parent_id, runtime, resync, created_at)
 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
@@ -175,7 +183,14 @@ async def left(tx: Tx) -> tuple[Session, ...]:
 async def bind_thread(
     tx: Tx, session_id: str, *, thread_id: str, engine_id: str, tools_door: ToolsDoor, now: int
 ) -> None:
-    """Record which thread the session has; raises ``NotFound`` when the session is over."""
+    """Record which thread the session has.
+
+    Raises ``NotFound`` when the session is over, ``Conflict`` when the thread is another actor's.
+    """
+    holder = await rows.one(tx, _HOLDER, thread_id, session_id)
+    if holder is not None:
+        msg = f"The thread {thread_id} is {holder['actor_id']}'s."
+        raise Conflict(msg)
     row = await rows.one(tx, _BIND, thread_id, engine_id, tools_door.value, session_id)
     if row is None:
         raise _over(session_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netsky_runtime.db import approval_ends, approvals, inputs, sessions, turns
-from netsky_runtime.errors import NotFound
+from netsky_runtime.errors import Conflict, NotFound
 from netsky_runtime.records import Turn
 from netsky_runtime.states import (
     ApprovalKind,
@@ -16,7 +16,7 @@ from netsky_runtime.states import (
     ToolsDoor,
     TurnStatus,
 )
-from tests.db.making import session
+from tests.db.making import actor, session
 
 
 async def current(making):
@@ -46,6 +46,42 @@ async def test_a_session_at_another_door_keeps_its_thread_tools_and_token(making
         lambda tx: sessions.set_runtime(tx, "s-1", RuntimeName.SCRIPTED, engine_id="e-7")
     )
     assert (await current(making)).engine_id == "e-7"
+
+
+@pytest.mark.parametrize("over", [False, True])
+async def test_a_thread_of_another_actor_is_given_to_no_session(making, over):
+    await bound(making)
+    if over:
+        await making.write(lambda tx: sessions.end(tx, "s-1", reason="stopped", now=4))
+    await making.actor(actor("worker2"))
+    await making.session(session("s-2", "worker2"))
+
+    def bind(thread_id):
+        return making.write(
+            lambda tx: sessions.bind_thread(
+                tx, "s-2", thread_id=thread_id, engine_id="e", tools_door=ToolsDoor.MCP, now=5
+            )
+        )
+
+    with pytest.raises(Conflict, match="The thread th is worker1's"):
+        await bind("th")
+    row = await making.read(lambda tx: sessions.require(tx, "s-2"))
+    assert row.thread_id == ""
+    await bind("th-2")
+    await bind("th-2")
+    assert (await making.read(lambda tx: sessions.require(tx, "s-2"))).thread_id == "th-2"
+
+
+async def test_an_actor_goes_on_with_its_own_thread_in_another_session(making):
+    await bound(making)
+    await making.write(lambda tx: sessions.end(tx, "s-1", reason="stopped", now=4))
+    await making.session(session("s-2", "worker1"))
+    await making.write(
+        lambda tx: sessions.bind_thread(
+            tx, "s-2", thread_id="th", engine_id="e", tools_door=ToolsDoor.MCP, now=5
+        )
+    )
+    assert (await current(making)).thread_id == "th"
 
 
 async def test_a_session_is_blocked_since_it_first_was(making):
