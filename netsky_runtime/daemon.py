@@ -7,7 +7,7 @@ import os
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime import __version__, door_checks, settings, wiring
+from netsky_runtime import __version__, door_checks, lock, settings, wiring
 from netsky_runtime.attention.desktop import Desktop
 from netsky_runtime.attention.herald import Herald
 from netsky_runtime.checks import check_start, checks
@@ -22,7 +22,6 @@ from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import CodexMissing, DatabaseError, Fenced, NetskyError
 from netsky_runtime.gate import Gate, check_self
 from netsky_runtime.housekeeping import Housekeeping
-from netsky_runtime.lock import HomeLock
 from netsky_runtime.logbook import Logbook
 from netsky_runtime.services import Services
 from netsky_runtime.states import RuntimeName
@@ -102,7 +101,7 @@ class Daemon:
         if not home.database.exists():  # a first start that is refused creates nothing
             check_start(home, settings.load({}, options.environ, **options.flags), options.cwd)
         home.prepare()
-        stack.enter_context(HomeLock(home.lock))
+        await stack.enter_async_context(lock.held(home.lock, clock=clock))
         # Before the epoch is taken: a daemon that lost its lock and still answers goes on alone.
         make_way(home.control_socket)
 

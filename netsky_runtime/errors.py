@@ -56,6 +56,10 @@ class DaemonRunning(NetskyError):
     code = "daemon_running"
 
 
+class HomeBusy(DaemonRunning):
+    """A command holds this home, and is soon over."""
+
+
 class Unhealthy(NetskyError):
     """A part of the machine netsky stands on does not work (Codex, disk, database)."""
 

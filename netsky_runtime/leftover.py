@@ -80,11 +80,11 @@ async def end(home: Home, environ: Mapping[str, str]) -> Ended:
     from netsky_runtime.clock import SystemClock
     from netsky_runtime.db.connection import Database
     from netsky_runtime.gate import check_self
-    from netsky_runtime.lock import HomeLock
+    from netsky_runtime.lock import held
     from netsky_runtime.logbook import Logbook
 
     clock = SystemClock()
-    with HomeLock(home.lock):
+    async with held(home.lock, clock=clock, brief=True):
         database = await Database.open(home.database, backups=home.backups, clock=clock)
         log = Logbook(file=home.logs / "netsky.jsonl", clock=clock, component="cli")
         try:

@@ -20,7 +20,7 @@ from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
 from netsky_runtime.gate import check_self
-from netsky_runtime.lock import HomeLock
+from netsky_runtime.lock import held
 from netsky_runtime.states import RuntimeName
 from netsky_runtime.verbs import RecordVerbs, VerbTable
 
@@ -41,7 +41,7 @@ async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbT
     ids = SortableIds(clock)
     home.prepare()
     async with AsyncExitStack() as stack:
-        stack.enter_context(HomeLock(home.lock))
+        await stack.enter_async_context(held(home.lock, clock=clock, brief=True))
         database = await Database.open(home.database, backups=home.backups, clock=clock)
         stack.push_async_callback(database.close)
         await check_self("to write to this home", home=home, database=database)

@@ -23,7 +23,7 @@ from netsky_runtime.db import backup, daemon_row, faults, inputs, ledger, restor
 from netsky_runtime.db.connection import Database, ReadDatabase
 from netsky_runtime.errors import Conflict, DatabaseError, NotFound
 from netsky_runtime.gate import check_self
-from netsky_runtime.lock import HomeLock
+from netsky_runtime.lock import held
 from netsky_runtime.records import OWNER
 from netsky_runtime.states import InputStatus, LedgerKind
 
@@ -72,7 +72,7 @@ async def restore(home: Home, file: Path, *, clock: Clock) -> Restored:
         hint = f"The newest backup is {found[-1]}." if found else "No backup was taken yet."
         raise NotFound(msg, hint=hint)
     home.prepare()
-    with HomeLock(home.lock):
+    async with held(home.lock, clock=clock, brief=True):
         present = await _present(home)
         await _nothing_works(home)
         fresh = home.root / "restoring.db"
