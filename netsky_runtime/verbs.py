@@ -14,7 +14,7 @@ from netsky_runtime import settings as settings_file
 from netsky_runtime.agents import dependencies
 from netsky_runtime.budgets import PARKED, Hold
 from netsky_runtime.control import protocol
-from netsky_runtime.db import actors, holds, inputs, messages, notes, readiness, tasks
+from netsky_runtime.db import actors, holds, inputs, messages, notes, posting, readiness, tasks
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.errors import (
     Conflict,
@@ -164,6 +164,7 @@ class RecordVerbs:
                 msg = f"Input {row.id} is {row.status.value}, not uncertain: nothing to resolve."
                 raise Conflict(msg)
             if request.action == "resend":
+                await posting.check_target(tx, row.actor_id)
                 await inputs.requeue(tx, [row.id], reason=inputs.RESENT)
             else:
                 await inputs.settle(

@@ -106,6 +106,26 @@ async def test_a_door_that_no_actor_needs_yet_is_opened_and_told_all_the_same(tm
         assert "tmux" in told["notices"][0]
 
 
+async def test_an_uncertain_input_of_a_stopped_actor_is_sent_again_when_it_is_resumed(
+    tmp_path,
+):
+    async with daemon(tmp_path) as running:
+        handle = running.handle()
+        worker = (await handle.call("actors.start_worker", {"title": "T"}))["actor_id"]
+        sent = await handle.call("send", {"target": worker, "body": "SAY[said]"})
+        await handle.call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+        await handle.call("actors.stop", {"actor_id": worker})
+        change = "UPDATE actor_inputs SET status = 'uncertain' WHERE id = ?"
+        await running.database.write(lambda tx: tx.execute(change, (sent["input_id"],)))
+        again = {"input_id": sent["input_id"], "action": "resend"}
+        with pytest.raises(Conflict, match=f"{worker} is stopped"):
+            await handle.call("inputs.resolve", again)
+        await handle.call("actors.resume", {"actor_id": worker})
+        assert (await handle.call("inputs.resolve", again))["status"] == "queued"
+        told = await handle.call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+        assert told["status"] == "answered"
+
+
 async def test_a_second_daemon_on_the_home_is_refused_and_the_first_goes_on(tmp_path):
     async with daemon(tmp_path) as running:
         with pytest.raises(DaemonRunning, match="Another netsky"):

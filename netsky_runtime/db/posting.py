@@ -79,7 +79,7 @@ async def post(tx: Tx, draft: Draft, *, ids: Ids, now: int) -> Posted:
     """
     body = clean(draft.body)
     if not draft.sink:
-        await _check_target(tx, draft.target)
+        await check_target(tx, draft.target)
     if draft.in_reply_to is not None:
         await _answer(tx, draft.in_reply_to)
     message = _message(draft, body, message_id=ids.new("m"), now=now)
@@ -126,7 +126,8 @@ def clean(body: str) -> str:
     return kept
 
 
-async def _check_target(tx: Tx, target: str) -> None:
+async def check_target(tx: Tx, target: str) -> None:
+    """Raise ``NotFound`` for an unknown actor, ``Conflict`` for one that is stopped."""
     if target == OWNER:
         return
     actor = await actors.require(tx, target)
