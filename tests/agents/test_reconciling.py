@@ -525,6 +525,24 @@ async def test_an_answered_recovery_answers_also_what_was_uncertain_meanwhile(tm
         assert (await fleet.reached(cut, InputStatus.ANSWERED)).reply_id
 
 
+async def test_what_a_recovery_answers_for_is_not_sent_besides_when_history_lost_it(
+    tmp_path, monkeypatch
+):
+    history = Forgetful(monkeypatch)
+    async with crew(tmp_path) as fleet:
+        cut = await fleet.send("ASK[make] SAY[made]")
+        first = await fleet.question()
+        fleet.runtime.kill()
+        second = await fleet.question(after=first)  # of the recovery
+        history.turns.add(first.turn_id)
+        fleet.runtime.kill()
+        third = await fleet.question(after=second)
+        row = await fleet.input(cut)
+        assert (row.status, row.attempts) == (InputStatus.SEEN, 1)
+        await fleet.decide(third)
+        assert (await fleet.reply_to(cut)).body == "made"
+
+
 async def test_a_recovery_that_failed_takes_no_doubt_away(tmp_path):
     async with crew(tmp_path, runtime=scripted(tmp_path)) as fleet:
         await fleet.reply_to(await fleet.send("SAY[warm]"))

@@ -7,6 +7,7 @@ import pytest
 
 from netsky_runtime.agents import fleet as fleet_module
 from netsky_runtime.agents import interrupts, listener, runner, stragglers
+from netsky_runtime.agents.recovery import recover
 from netsky_runtime.agents.settlement import settle_turn
 from netsky_runtime.codex.base import ThreadUnavailable
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
@@ -95,6 +96,24 @@ async def test_what_a_stop_heard_no_end_of_is_uncertain_and_the_resumed_actor_wo
         await fleet.until(partial(is_interrupted, row=cut))
         fresh = await fleet.send("SAY[fresher]", to="worker1")
         assert (await fleet.reply_to(fresh)).body == "fresher"
+
+
+async def test_what_a_recovery_was_to_answer_for_is_uncertain_when_its_actor_is_stopped(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(interrupts, "DRAIN_SECONDS", 0)
+    async with crew(tmp_path) as fleet:
+        cut = await working(fleet)
+
+        async def recovers(tx):
+            actor = await actors.require(tx, "worker1")
+            await recover(fleet.kit, tx, actor, [cut], now=fleet.clock.now())
+
+        await fleet.database.write(recovers)
+        await fleet.fleet.stop_actor("worker1")
+        left = await as_stored(fleet, cut)
+        assert left.status is InputStatus.UNCERTAIN
+        assert "stopped by the owner" in left.reason
 
 
 async def test_what_was_being_sent_when_its_actor_was_stopped_blocks_nothing_later(
