@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from netsky_runtime.codex.base import (
 )
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.states import TurnStatus
+from tests.codex.test_rollout_locate import OTHER, changed_at, meta, rollout, says
 from tests.real_codex.conftest import PATIENCE, Told, installed
 from tests.support.den import Den, batch, den_over
 
@@ -567,6 +570,26 @@ async def test_another_thread_on_the_screen_is_not_written_into(new_den: Den) ->
 
     assert "another thread" in (await blocked(told)).data["reason"]
     assert "SAY[lost]" not in den.screen()
+
+
+async def test_a_thread_that_codex_only_lists_is_never_taken_for_its_own(den: Den) -> None:
+    home = Path(den.bench.environ["CODEX_HOME"])
+    listed = rollout(home, OTHER, meta(OTHER), says("You are tag99999."))
+    changed_at(listed, time.time() + 1_000_000)  # whatever Codex writes, this is newer
+    # Codex itself has it open for moments only, when it starts and when a human asks.
+    codex = den.script(f'exec 9<{shlex.quote(str(listed))}\nexec CODEX "$@"')
+    runtime = await den.opened(codex=codex)
+
+    session = await runtime.start(den.spec())
+    told = Told(session)
+    await told.turn_end()
+    await den.until_idle(session)
+    await session.submit(batch("SAY[one]"))
+    await told.turn_end()
+
+    assert session.thread_id != OTHER
+    assert told.words() == ["at your service", "one"]
+    assert await runtime.find("tag12345", since=0) == session.thread_id
 
 
 async def test_a_resident_says_what_it_cannot_do_and_where_to_turn(new_den: Den) -> None:
