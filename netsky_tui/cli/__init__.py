@@ -8,10 +8,19 @@ from collections.abc import Sequence
 
 _COMPLETE = "_NETSKY_COMPLETE"
 """Set by a shell that asks for completions."""
+_INTERRUPTED = 130
+"""What a shell makes of SIGINT."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``netsky`` and return its exit status."""
+    """Run ``netsky`` and return its exit status. Ctrl+C ends it quietly, also while it loads."""
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _run(argv: Sequence[str] | None) -> int:
     # The room shares text.py and needs no command line, nor does `netsky` alone, nor a thread.
     line = list(sys.argv[1:] if argv is None else argv)
     if _COMPLETE not in os.environ and not line:

@@ -71,3 +71,24 @@ def test_status_imports_nothing_it_does_not_need(seed: Seed, home: Home) -> None
     modules = _imported(["status"])["status"]
     heavy = {"textual", "rich", "pydantic", "pydantic_core", "websockets", "psutil", "libtmux"}
     assert heavy.intersection(modules) == set()
+
+
+INTERRUPTED = """
+import signal, sys
+from netsky_tui.cli import main
+
+class Impatient:
+    def find_spec(self, name, path, target=None):
+        if name == "netsky_tui.cli.root":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Impatient())
+sys.exit(main(["doctor"]))
+"""
+
+
+def test_ctrl_c_while_a_verb_is_still_imported_ends_it_quietly() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
