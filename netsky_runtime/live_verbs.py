@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime.db import inputs, messages, sessions
+from netsky_runtime.db import holds, inputs, messages, sessions
 from netsky_runtime.db.commits import Commits
 from netsky_runtime.errors import Conflict
 from netsky_runtime.records import OWNER
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from netsky_runtime.agents.delegation import Delegation
     from netsky_runtime.agents.fleet import Fleet
+    from netsky_runtime.clock import Clock
     from netsky_runtime.control import protocol
     from netsky_runtime.db.connection import Database, Tx
     from netsky_runtime.verbs import Verb, Wake
@@ -32,10 +33,12 @@ class LiveVerbs:
         delegation: Delegation,
         check_door: Callable[[RuntimeName], Awaitable[None]],
         codex_home: str,
+        clock: Clock,
         wake: Wake,
     ) -> None:
         self._check_door = check_door
         self._codex_home = codex_home
+        self._clock = clock
         self._database = database
         self._fleet = fleet
         self._delegation = delegation
@@ -121,9 +124,17 @@ class LiveVerbs:
         return {"turn_id": await self._fleet.interrupt(request.actor_id)}
 
     async def resume_actor(self, request: protocol.ActorId) -> dict[str, Any]:
-        """Bring a parked or stopped actor back."""
+        """Bring a parked or stopped actor back.
+
+        ``held`` says what its work still waits for, ``remedy`` which command ends that.
+        """
         await self._fleet.resume_actor(request.actor_id)
-        return {}
+        now = self._clock.now()
+        hold = await self._database.read(lambda tx: holds.of_actor(tx, request.actor_id, now=now))
+        return {
+            "held": hold.reason if hold is not None else None,
+            "remedy": hold.remedy if hold is not None else None,
+        }
 
     async def ways(self, request: protocol.ActorId) -> dict[str, Any]:
         """Tell where an actor's thread can move: all doors, in the order they are preferred.

@@ -192,6 +192,7 @@ class Services:
             delegation=self.delegation,
             check_door=partial(wiring.check_door, doors),
             codex_home=codex_home(options.environ),
+            clock=clock,
             wake=self.wake,
         )
         decisions = ApprovalVerbs(

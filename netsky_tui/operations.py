@@ -88,9 +88,17 @@ class Operations:
             await self.tell(f"{actor_id} is stopped.", "actors.stop", {"actor_id": actor_id})
 
     async def resume(self, actor_id: str) -> None:
-        """Resume an actor."""
-        if actor_id:
-            await self.tell(f"{actor_id} is back.", "actors.resume", {"actor_id": actor_id})
+        """Resume an actor, and say what it still waits for."""
+        if not actor_id:
+            return
+        try:
+            answer = await self.call("actors.resume", {"actor_id": actor_id})
+        except NetskyError as error:
+            self._app.say(str(error), bad=True)
+            return
+        held = answer.get("held")
+        waits = f"{actor_id} is back, and still waits: {held}. To let it go: {answer.get('remedy')}"
+        self._app.say(waits if held else f"{actor_id} is back.")
 
     async def move(self, actor_id: str) -> None:
         """Ask which door an actor's thread is to go through, and take it there."""

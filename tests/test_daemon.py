@@ -11,7 +11,7 @@ import pytest
 from netsky_runtime.control.client import RemoteHandle
 from netsky_runtime.control.handle import PushKind
 from netsky_runtime.daemon import Daemon
-from netsky_runtime.db import actors, approvals, messages
+from netsky_runtime.db import actors, approvals, messages, spending
 from netsky_runtime.db.connection import ReadDatabase
 from netsky_runtime.errors import (
     Conflict,
@@ -27,7 +27,7 @@ from netsky_runtime.errors import (
 from netsky_runtime.offline import offline
 from netsky_runtime.options import Options
 from netsky_runtime.paths import Home
-from netsky_runtime.records import MAX_BODY_BYTES
+from netsky_runtime.records import MAX_BODY_BYTES, Usage
 from netsky_runtime.states import ApprovalStatus
 from netsky_runtime.wiring import readiness
 
@@ -124,6 +124,25 @@ async def test_an_uncertain_input_of_a_stopped_actor_is_sent_again_when_it_is_re
         assert (await handle.call("inputs.resolve", again))["status"] == "queued"
         told = await handle.call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
         assert told["status"] == "answered"
+
+
+async def test_who_is_resumed_with_a_budget_that_is_used_up_is_told_to_wait_for_it(tmp_path):
+    used = {"input_tokens": 5, "cached_tokens": 0, "output_tokens": 0, "reasoning_tokens": 0}
+    turn = {"thread_id": "th", "turn_id": "u1", "actor_id": "manager0", "context_window": None}
+    usage = Usage(**turn, **used, total_tokens=5, updated_at=1)
+    async with daemon(tmp_path) as running:
+        handle = running.handle()
+        assert await handle.call("actors.resume", {"actor_id": "manager0"}) == {
+            "held": None,
+            "remedy": None,
+        }
+        await running.database.write(lambda tx: spending.tell(tx, usage))
+        bound = {"scope": "actor", "subject": "manager0", "tokens": 5}
+        await handle.call("budgets.set", bound)
+        assert await handle.call("actors.resume", {"actor_id": "manager0"}) == {
+            "held": "the budget of manager0, 5 tokens, is used up",
+            "remedy": "netsky budgets set actor manager0 +5",
+        }
 
 
 async def test_a_second_daemon_on_the_home_is_refused_and_the_first_goes_on(tmp_path):

@@ -247,10 +247,16 @@ def interrupt(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> No
 
 @app.command("resume")
 def resume(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
-    """Let a parked or stopped actor go on."""
+    """Let a parked or stopped actor go on.
+
+    What a pause or a used-up budget holds waits on: it says so, and which command ends that.
+    """
     answer = _ask(ctx, "actors.resume", {"actor_id": actor})
     if as_json:
         emit({"actor_id": actor, **answer})
+    elif held := answer.get("held"):
+        remedy = f" To let it go on: {answer['remedy']}" if answer["remedy"] else ""
+        narrate(f"{actor} is back, and still waits: {held}.{remedy}")
     else:
         narrate(f"{actor} goes on")
 

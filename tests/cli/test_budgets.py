@@ -214,3 +214,18 @@ def test_a_time_is_the_next_such_hour_or_a_whole_date() -> None:
 
 def test_both_ends_of_a_pause_are_one_too_many(netsky: Netsky) -> None:
     assert netsky("pause", "--for", "2h", "--until", "14:30").status == 2
+
+
+def test_who_is_resumed_and_still_waits_is_told_so_with_what_helps(
+    netsky: Netsky, daemon: FakeDaemon
+) -> None:
+    daemon.answers["actors.resume"] = {
+        "held": "the budget of worker1, 5 tokens, is used up",
+        "remedy": "netsky budgets set actor worker1 +5",
+    }
+    ran = netsky("actors", "resume", "worker1")
+    assert (ran.status, ran.err) == (
+        0,
+        "worker1 is back, and still waits: the budget of worker1, 5 tokens, is used up. "
+        "To let it go on: netsky budgets set actor worker1 +5\n",
+    )

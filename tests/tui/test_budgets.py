@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from netsky_runtime.budgets import Gauge, Hold
+from netsky_runtime.errors import Conflict
 from netsky_runtime.records import Health
 from netsky_runtime.states import BudgetScope, HealthState
 from netsky_tui.drawing import actors, gauges
@@ -86,3 +87,17 @@ async def test_a_message_that_is_held_says_so_at_once():
         await room.press(*"hello", "enter")
         await room.until(lambda: f"It waits: {PAUSED}." in room.text())
         assert "netsky unpause" in room.text()
+
+
+async def test_the_room_says_what_an_actor_that_is_resumed_still_waits_for(monkeypatch):
+    said = []
+    async with open_room() as room:
+        monkeypatch.setattr(room.app, "say", lambda text, bad=False: said.append((text, bad)))
+        await room.app.operations.resume("worker1")
+        answers = room.connector.handle.answers
+        answers["actors.resume"] = {"held": PAUSED, "remedy": "netsky unpause"}
+        await room.app.operations.resume("worker1")
+        answers["actors.resume"] = Conflict("It is gone.")
+        await room.app.operations.resume("worker1")
+    waits = f"worker1 is back, and still waits: {PAUSED}. To let it go: netsky unpause"
+    assert said == [("worker1 is back.", False), (waits, False), ("It is gone.", True)]
