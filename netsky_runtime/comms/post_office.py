@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchfiles import Change, awatch
+from watchfiles import Change
 
 from netsky_runtime.comms.bus import folders
 from netsky_runtime.comms.bus.folders import INBOX, POISON
@@ -18,6 +18,7 @@ from netsky_runtime.comms.bus_ledger import Ledger
 from netsky_runtime.comms.bus_log import BusLog
 from netsky_runtime.comms.bus_quarantine import Quarantine
 from netsky_runtime.errors import NetskyError
+from netsky_runtime.watching import changes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -115,11 +116,11 @@ class PostOffice:
         while True:
             try:
                 await asyncio.to_thread(self._root.mkdir, mode=0o700, exist_ok=True)
-                async for _ in awatch(
-                    self._root, watch_filter=_arrives, debounce=DEBOUNCE_MS, step=STEP_MS
+                async for _ in changes(
+                    self._root, only=_arrives, debounce=DEBOUNCE_MS, step=STEP_MS
                 ):
                     self._look()
-            except (OSError, RuntimeError) as error:  # no more watches, or the folder is gone
+            except OSError as error:  # no more watches, the folder is gone, a name is no UTF-8
                 reason = str(error)
                 self._log.once("warning", "the bus is only looked at now and then", "", reason)
             await self._clock.sleep(POLL_SECONDS)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsky_runtime import watching as kernel
 from netsky_runtime.clock import Clock, SystemClock
 from netsky_runtime.codex.events import CodexEvent
 from netsky_runtime.codex.rollout import RolloutReader, RolloutWatch, follow, tail
@@ -269,7 +270,7 @@ async def test_a_kernel_that_will_not_watch_is_said_and_made_up_for_by_looking(
     def refused(*roots: Path, **options: Any) -> AsyncIterator[Any]:
         raise OSError(28, "OS file watch limit reached")
 
-    monkeypatch.setattr(follow, "awatch", refused)
+    monkeypatch.setattr(kernel, "awatch", refused)
     monkeypatch.setattr(follow, "LOOK_SECONDS", 0.01)
     logged: list[tuple[str, str]] = []
     file = rollout(tmp_path, b"one\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from watchfiles import awatch
 
-from netsky_runtime.comms import bus_answering, bus_intake, post_office
+from netsky_runtime import watching
+from netsky_runtime.comms import bus_answering, bus_intake
 from netsky_runtime.comms.bus.addresses import bus_id_of
-from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, POISON, Channel
+from netsky_runtime.comms.bus.folders import CLAIMED, DELIVERED, INBOX, OUTBOX, POISON, Channel
 from netsky_runtime.comms.bus_intake import NOBODY_SECONDS, STALE_SECONDS, UNFINISHED_SECONDS
 from netsky_runtime.comms.post_office import POLL_SECONDS, PRUNE_SECONDS, PostOffice
 from netsky_runtime.comms.replies import NO_WORDS
@@ -728,13 +730,29 @@ async def test_where_folders_cannot_be_watched_they_are_looked_at_now_and_then(
     def no_more(*_args: Any, **_more: Any) -> Any:
         raise OSError("OS file watch limit reached.")
 
-    monkeypatch.setattr(post_office, "awatch", no_more)
+    monkeypatch.setattr(watching, "awatch", no_more)
     async with serving(bus):
         await until(bus, lambda: bus.clock.sleepers == 2)
         bus.put("agent1")
         await bus.clock.advance(POLL_SECONDS)
         await until(bus, lambda: bus.woken)
     assert "now and then" in bus.lines[0][1]
+
+
+async def test_a_file_whose_name_is_no_utf_8_stops_nobodys_mail(bus: Bus) -> None:
+    Channel(bus.root, "agent1").prepare()
+    outbox = os.fsencode(bus.root / "worker1" / OUTBOX)
+    async with serving(bus), asyncio.timeout(20):
+        number = 0
+        while bus.clock.sleepers < 2:  # until the watcher has met one, and rests
+            number += 1
+            await asyncio.to_thread(os.mknod, outbox + b"/\xff%d" % number)
+        bus.put("agent1")
+        await bus.clock.advance(POLL_SECONDS)
+        await until(bus, lambda: bus.woken)
+        await bus.people.end(await bus.take("worker1"), "done")
+        await until(bus, lambda: bus.files("agentci"))
+    assert "\\xFF" in bus.lines[0][2]["reason"]
 
 
 @asynccontextmanager

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
-from watchfiles import Change, awatch
-from watchfiles._rust_notify import WatchfilesRustInternalError
+from watchfiles import Change
 
 from netsky_runtime.codex.rollout.locate import SESSIONS
 from netsky_runtime.codex.rollout.tail import Position, read
 from netsky_runtime.supervise import Supervisor
+from netsky_runtime.watching import changes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -108,8 +108,8 @@ class RolloutWatch:
         Makes the folder of the sessions, which Codex does not before the first thread.
         """
         await asyncio.to_thread(self._prepare)
-        self._tasks.spawn("rollout watch", self._watch())
-        self._tasks.spawn("rollout look", self._look())
+        self._tasks.keep("rollout watch", self._watch, clock=self._clock)
+        self._tasks.keep("rollout look", self._look, clock=self._clock)
 
     def lines(self, path: Path, *, offset: int = 0) -> Follow:
         """Follow a file from a byte on, which must be the start of a line.
@@ -131,30 +131,22 @@ class RolloutWatch:
         while True:
             roots = [root for root in self._roots if await asyncio.to_thread(root.is_dir)]
             try:
-                async for changes in awatch(
-                    *roots,
-                    watch_filter=None,
-                    step=STEP_MS,
-                    debounce=DEBOUNCE_MS,
-                    recursive=True,
-                    ignore_permission_denied=True,
+                async for told in changes(
+                    *roots, step=STEP_MS, debounce=DEBOUNCE_MS, ignore_permission_denied=True
                 ):
-                    if self._told(changes):
+                    if self._told(told):
                         await self._check()
-            except (
-                OSError,
-                WatchfilesRustInternalError,
-            ) as error:  # the kernel has no watches left
+            except OSError as error:  # the kernel has no watches left, or a name is no UTF-8
                 fields = {"reason": str(error)}
                 self._log("warning", "rollouts are only looked at once a second", fields)
             await self._clock.sleep(RETRY_SECONDS)
 
-    def _told(self, changes: Iterable[tuple[Change, str]]) -> bool:
+    def _told(self, changed: Iterable[tuple[Change, str]]) -> bool:
         """Pass on what changed; return whether there may be more in a folder that is new.
 
         What was written into a folder before the kernel was asked to watch it is not told.
         """
-        told = list(changes)
+        told = list(changed)
         self._wake({name for _, name in told})
         return any(change is Change.added and Path(name).name.isdigit() for change, name in told)
 
