@@ -233,6 +233,15 @@ async def test_a_worker_stays_parked_for_its_own_budget_when_its_task_is_closed(
         assert (await parked(fleet, "worker1")).park_reason == reason
 
 
+async def test_who_is_parked_for_another_reason_stays_so_whatever_budget_is_raised(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await fleet.fleet.park("manager0", "Its turn hangs.")
+        await fleet.budgets.set(ACTOR, "manager0", 10)
+        await fleet.budgets.clear(ACTOR, "manager0")
+        actor = await fleet.database.read(lambda tx: actors.require(tx, "manager0"))
+        assert (actor.status, actor.park_reason) == (ActorStatus.PARKED, "Its turn hangs.")
+
+
 async def test_the_budget_of_the_day_stops_every_turn_and_is_over_when_it_is_raised(tmp_path):
     async with crew(tmp_path) as fleet:
         await fleet.hire("HANG SAY[never]")
