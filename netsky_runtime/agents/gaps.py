@@ -70,12 +70,12 @@ def record(seat: Seat, thread_id: str, turn: HistoricTurn) -> Turn:
 
 
 def _facts(thread_id: str, turn: HistoricTurn, *, now: int) -> list[CodexEvent]:
-    at = turn.completed_at or turn.started_at or now
+    began = turn.started_at or now
     facts = [
         CodexEvent(
             kind=EventKind.ITEM_COMPLETED,
             thread_id=thread_id,
-            at=at,
+            at=turn.completed_at or began,
             turn_id=turn.id,
             item_id=item.id,
             data={**item.data, "type": item.type},
@@ -87,7 +87,7 @@ def _facts(thread_id: str, turn: HistoricTurn, *, now: int) -> list[CodexEvent]:
             CodexEvent(
                 kind=EventKind.TURN_COMPLETED,
                 thread_id=thread_id,
-                at=at,
+                at=turn.completed_at or now,  # of a cut turn nobody knows more than that it is over
                 turn_id=turn.id,
                 data={
                     "status": turn.status.value,

@@ -132,7 +132,9 @@ def _rung(rung: dict[str, Any], now: int) -> str:
 def _turn(turn: dict[str, Any], now: int) -> str:
     words = turn["error"] or turn["final_text"]
     said = f": {cut(one_line(words), 100)}" if words else ""
-    return f"{age(turn['started_at'], now)} ago {turn['status']}{said}"
+    if turn["completed_at"] is None:  # it runs, or nobody saw its end
+        return f"began {age(turn['started_at'], now)} ago, {turn['status']}{said}"
+    return f"{age(turn['completed_at'], now)} ago {turn['status']}{said}"
 
 
 @app.command(

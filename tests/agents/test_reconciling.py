@@ -3,12 +3,19 @@
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from netsky_runtime.agents import dispatch, interrupts, reconcile, runner
+from netsky_runtime.agents import dispatch, gaps, interrupts, reconcile, runner
 from netsky_runtime.agents.settlement import settle_in
-from netsky_runtime.codex.base import HistoricItem, HistoryUnavailable, ThreadBlocked
+from netsky_runtime.codex.base import (
+    HistoricItem,
+    HistoricTurn,
+    HistoryUnavailable,
+    ThreadBlocked,
+)
+from netsky_runtime.codex.events import EventKind
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.db import actors, engines, events, inputs, messages, turns
@@ -326,6 +333,35 @@ async def test_facts_that_died_with_netsky_just_after_the_turns_end_are_told_by_
         assert await fleet.until(told_again) == {row.turn_id}
         kept = await fleet.database.read(lambda tx: inputs.require(tx, row.id))
         assert kept == row
+
+
+@pytest.mark.parametrize(("ended", "shown"), [(None, 9_000), (5_000, 5_000)])
+async def test_the_end_of_a_cut_turn_is_dated_when_netsky_learned_of_it(ended, shown):
+    """By the time it began it stood below what came later."""
+    stored = []
+
+    class Facts:
+        async def put(self, _actor_id, event):
+            stored.append(event)
+
+        async def flush(self):
+            pass
+
+    clock = ManualClock(start_ms=9_000)
+    seat = SimpleNamespace(actor_id="manager0", kit=SimpleNamespace(clock=clock, facts=Facts()))
+    turn = HistoricTurn(
+        id="t",
+        status=TurnStatus.INTERRUPTED,
+        items=(HistoricItem(id="i", type="agent_message", data={"text": "said"}),),
+        started_at=1_000,
+        completed_at=ended,
+        error="",
+    )
+    await gaps.store(seat, "th", [turn])
+    item, end = stored
+    assert (item.kind, item.at) == (EventKind.ITEM_COMPLETED, ended or 1_000)
+    assert (end.kind, end.at) == (EventKind.TURN_COMPLETED, shown)
+    assert end.data["completed_at"] == ended
 
 
 @pytest.mark.parametrize("grace", [True, False])

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netsky_runtime.db import approvals, events, rungs
-from netsky_runtime.states import ApprovalStatus, RungName, RungOutcome
+from netsky_runtime.clock import SystemClock
+from netsky_runtime.db import approvals, events, rungs, turns
+from netsky_runtime.records import Turn
+from netsky_runtime.states import ApprovalStatus, RungName, RungOutcome, TurnStatus
 from tests.cli import world
 
 if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx
     from tests.cli.conftest import Netsky, Seed
 
+HOUR = 3_600_000
 NOT_ANY_MORE = "UPDATE approvals SET status = ?"
 
 
@@ -62,3 +65,30 @@ def test_a_turn_that_hangs_is_shown_with_what_was_done_about_it(netsky: Netsky, 
     assert "silent turn, last event " in netsky("actors", "list").out
     words = netsky("actors", "show", "worker1").out
     assert "reconcile: no sign of life of its turn for 5 min; no change (history shows it" in words
+
+
+async def over(tx: Tx) -> None:
+    """One turn of worker1's that ended by itself, and one that was cut."""
+    await world.build(tx)
+    now = SystemClock().now()
+    status = TurnStatus.IN_PROGRESS
+    for number, (began, ended, how) in enumerate(
+        (
+            (now - 9 * HOUR, now - 5 * HOUR // 2, TurnStatus.COMPLETED),
+            (now - 11 * HOUR // 2, None, TurnStatus.INTERRUPTED),
+        )
+    ):
+        row = Turn(
+            thread_id="th-1", id=f"o{number}", actor_id="worker1", status=status, started_at=began
+        )
+        await turns.start(tx, row)
+        await turns.complete(tx, "th-1", row.id, status=how, completed_at=ended)
+
+
+def test_how_long_ago_a_turn_ended_is_told_by_its_end_where_that_is_known(
+    netsky: Netsky, seed: Seed
+) -> None:
+    seed(over)
+    shown = netsky("actors", "show", "worker1").out
+    assert "2 h ago completed" in shown
+    assert "began 5 h ago, interrupted" in shown
