@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from netsky_runtime.codex.base import AnswerLost
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.db import actors, approvals, inputs, sessions, tasks, tool_calls, turns
@@ -59,6 +60,29 @@ async def test_a_steer_is_on_the_disk_as_sent_before_it_is(tmp_path, monkeypatch
         await crew_.reached(steered, InputStatus.HANDED)
         await crew_.decide(asked)
         assert seen == [SENT]
+
+
+async def test_a_steer_whose_answer_was_lost_waits_for_history_and_is_not_sent_again(
+    tmp_path, monkeypatch
+):
+    sent = []
+    real = ScriptedSession.steer
+
+    async def steer(self, batch, *, turn_id):
+        sent.append(turn_id)
+        await real(self, batch, turn_id=turn_id)
+        msg = "It was sent and nobody answered."
+        raise AnswerLost(msg, connected=True)
+
+    monkeypatch.setattr(ScriptedSession, "steer", steer)
+    async with crew(tmp_path) as fleet:
+        await fleet.send("ASK[make] SAY[made]")
+        asked = await fleet.question()
+        steered = await fleet.send("SAY[more]", mode=InputMode.STEER)
+        await fleet.reached(steered, InputStatus.HANDED)
+        await fleet.decide(asked)
+        await fleet.reply_to(steered)
+        assert sent == [asked.turn_id]
 
 
 @pytest.mark.parametrize("by", ["verb", "message", "stop", "drain"])
