@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from netsky_runtime import door_checks
 from netsky_runtime.db import backup
 from netsky_runtime.errors import Refused, Unhealthy
+from netsky_runtime.housekeeping import BACK_UP, PRUNE
 from netsky_runtime.settings import Settings, allowed_roots, work_dir
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 LOW_DISK = 512 * 1024 * 1024
 """Bytes free below which the database is in danger."""
 _NO_BACKUPS = 'netsky settings set backup_keep "" takes one a day again.'
+_NO_FOLDER = "Make it a folder that is yours, or take it away: netsky makes it."
+_TRIED_AGAIN = "It is tried again every ten minutes; `netsky backup` tries at once."
 WAL_RACE_FIXED = (3, 51, 3)
 
 
@@ -63,17 +66,18 @@ def checks(
     settings: Settings,
     results: Sequence[DoorResult],
     storage: Mapping[str, Any],
+    housekeeping: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """Return ``{name, state, detail, hint}`` for everything; state is ok, warn, fail or shut.
 
     ``info`` is of the door that new actors get, ``results`` what all have just answered,
-    ``storage`` how the daemon's database is.
+    ``storage`` how the daemon's database is, ``housekeeping`` what it could not do for it and why.
     """
     return [
         _runtime(info),
         *door_checks.checks(settings, results),
-        _database(home, storage),
-        _backups(home, settings),
+        _database(home, storage, housekeeping.get(PRUNE, "")),
+        _backups(home, settings, housekeeping.get(BACK_UP, "")),
         disk(home),
         *door_checks.containment(settings),
         _place(home),
@@ -89,7 +93,7 @@ def _runtime(info: RuntimeInfo) -> dict[str, Any]:
     return _check("runtime", state, detail, " ".join(info.notices))
 
 
-def _database(home: Home, storage: Mapping[str, Any]) -> dict[str, Any]:
+def _database(home: Home, storage: Mapping[str, Any], unpruned: str) -> dict[str, Any]:
     if storage["problem"]:
         detail = f"{storage['problem']} Since {storage['since']}."
         return _check("database", "fail", detail, storage["hint"])
@@ -97,12 +101,21 @@ def _database(home: Home, storage: Mapping[str, Any]) -> dict[str, Any]:
     detail = f"{home.database}, {size / 1e6:.1f} MB, SQLite {sqlite3.sqlite_version}"
     if sqlite3.sqlite_version_info < WAL_RACE_FIXED:
         detail += " (the WAL-reset race of older versions cannot bite: one process writes)"
+    if unpruned:
+        return _check("database", "warn", f"{detail}; old rows were not pruned: {unpruned}")
     return _check("database", "ok", detail)
 
 
-def _backups(home: Home, settings: Settings) -> dict[str, Any]:
-    found = backup.kept(home.backups)
+def _backups(home: Home, settings: Settings, failed: str) -> dict[str, Any]:
+    try:
+        found = backup.kept(home.backups)
+    except OSError as error:
+        why = f"{home.backups} cannot be read: {error.strerror or error}"
+        return _check("backups", "fail", why, _NO_FOLDER)
     newest = f"{len(found)}, the newest {found[-1].name}" if found else "none yet"
+    if settings.backup_keep and failed:
+        detail = f"{newest}; the last could not be taken: {failed}"
+        return _check("backups", "fail", detail, _TRIED_AGAIN)
     if settings.backup_keep:
         return _check("backups", "ok", newest)
     return _check("backups", "warn", f"{newest}; none is taken by itself", _NO_BACKUPS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import __version__, door_checks, lock, settings, wiring
@@ -32,6 +34,7 @@ from netsky_runtime.verbs import Verb, VerbTable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from netsky_runtime.codex.base import RuntimeInfo
     from netsky_runtime.codex.probe import Doors
     from netsky_runtime.control import protocol
     from netsky_runtime.db.connection import Tx
@@ -122,7 +125,9 @@ class Daemon:
         self.tasks = Supervisor(report=self.log.failure, context=trouble.waiting())
         stack.push_async_callback(self.log.flush, self.database)
         stack.push_async_callback(self.tasks.close)
-        self.tasks.spawn("logbook", self.log.run(self.database))
+        # What lives as long as the daemon is kept: what must outlive an error of its own lies in
+        # the service (lines, facts, who climbs the ladder) or on the disk, and is taken up again.
+        self.tasks.keep("logbook", partial(self.log.run, self.database), clock=clock)
 
         options.progress("looking for a door to Codex")
         self.services = Services(
@@ -145,7 +150,8 @@ class Daemon:
             "stop": self._stop_verb,
         }
         self.verbs = VerbTable(self.services.verbs, own)
-        self.tasks.spawn("facts", self.services.facts.run())
+        self.housekeeping = self._housekeeping()
+        self.tasks.keep("facts", self.services.facts.run, clock=clock)
         stack.push_async_callback(self._end_runtimes)
         stack.push_async_callback(self._store_facts)
         # The answers to the turns that are interrupted just before.
@@ -159,7 +165,7 @@ class Daemon:
         if options.only is None:  # else the door is that of the one thread it is for
             options.progress(f"starting {self.services.runtimes.chosen.value}")
         await self.services.fleet.start(options.only)
-        self.tasks.spawn("watchdog", self.services.watchdog.run())
+        self.tasks.keep("watchdog", self.services.watchdog.run, clock=clock)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.services.fleet.settled(seconds=ATTACH_SECONDS))
             if options.only is None:
@@ -167,10 +173,10 @@ class Daemon:
         if options.only is None:
             for actor_id in await self.database.write(self.services.delegation.start_ready):
                 self.services.fleet.wake(actor_id)
-            self.tasks.spawn("post office", self.services.office.run())
+            self.tasks.keep("post office", self.services.office.run, clock=clock)
             self.tasks.spawn("sidecars", self.services.sidecar.finish_leftovers())
-            self.tasks.spawn("housekeeping", self._housekeeping().run())
-            self.tasks.spawn("herald", self._herald().run())
+            self.tasks.keep("housekeeping", self.housekeeping.run, clock=clock)
+            self.tasks.keep("herald", self._herald().run, clock=clock)
         await self.services.budgets.look_again()
         self._state = "ready"
         self._since = clock.now()
@@ -219,7 +225,7 @@ class Daemon:
             tell=self.feed.notice,
             facts_waiting=lambda: len(self.services.facts),
         )
-        self.tasks.spawn("storage watch", self.storage.run())
+        self.tasks.keep("storage watch", self.storage.run, clock=self.clock)
         self.server = ControlServer(
             self.options.home.control_socket,
             gate=Gate(home=self.options.home, database=self.database, log=self.log),
@@ -277,6 +283,11 @@ class Daemon:
         others = [session for session in current if session.actor_id != actor_id]
         return engine is not None and any(each.engine_id == engine.id for each in others)
 
+    async def _info(self) -> RuntimeInfo:
+        """Describe the door of new actors; tell behind that what of netsky itself fails."""
+        info = await self.services.runtimes.info()
+        return replace(info, notices=(*info.notices, *self.tasks.troubles()))
+
     async def _count(self, tx: Tx) -> counts.Counts:
         return await counts.status_counts(tx, now=self.clock.now())
 
@@ -285,7 +296,7 @@ class Daemon:
         with suppress(DatabaseError):  # else what was last known
             self._numbers = await self.database.read(self._count)
         numbers = self._numbers
-        info = await self.services.runtimes.info()
+        info = await self._info()
         return {
             "daemon": {
                 "state": self._state,
@@ -322,9 +333,15 @@ class Daemon:
         results: Sequence[DoorResult] = ()
         with suppress(CodexMissing):  # the runtime's own check says so
             results = await self.doors().look()
-        info = await self.services.runtimes.info()
+        info = await self._info()
         found = await asyncio.to_thread(
-            checks, self.options.home, info, self.settings, results, self.storage.state()
+            checks,
+            self.options.home,
+            info,
+            self.settings,
+            results,
+            self.storage.state(),
+            dict(self.housekeeping.failing),
         )
         return {"checks": found, "doors": door_checks.doors(self.settings, results)}
 

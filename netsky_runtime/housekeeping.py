@@ -11,7 +11,7 @@ from netsky_runtime.db import backup, retention
 from netsky_runtime.errors import NetskyError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from netsky_runtime.clock import Clock
@@ -31,6 +31,8 @@ REST_TIMES: Final = 4
 """Between two steps the writer is left to everybody else, this many times as long."""
 SMALLEST, LARGEST = 20, 2_000
 """Rows of one step."""
+PRUNE, BACK_UP = "prune", "back up"
+_FORESEEN = (NetskyError, sqlite3.Error, OSError)
 
 
 class Housekeeping:
@@ -54,21 +56,38 @@ class Housekeeping:
         self._rows = 200
         self._walked: dict[Family, int] = {"events": 0, "logs": 0}
         self._walked_at = 0
-        self._said = ""
+        self._failing: dict[str, str] = {}
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Why ``PRUNE`` and ``BACK_UP`` could not be done the last time, if they could not."""
+        return self._failing
 
     async def run(self) -> None:
         """Keep house until cancelled."""
         await self._clock.sleep(FIRST_SECONDS)
         while True:
-            try:
-                settings = await self._settings()
-                await self.prune(settings)
-                await self.back_up(settings)
-            except (NetskyError, sqlite3.Error) as error:
-                self._say("housekeeping failed", str(error))
-            else:
-                self._said = ""
+            await self._keep_house()
             await self._clock.sleep(EVERY_SECONDS)
+
+    async def _keep_house(self) -> None:
+        """Do each job, also when another cannot be done."""
+        try:
+            settings = await self._settings()
+        except _FORESEEN as error:
+            self._failed((PRUNE, BACK_UP), str(error))
+            return
+        jobs: Mapping[str, Callable[[Settings], Awaitable[object]]] = {
+            PRUNE: self.prune,
+            BACK_UP: self.back_up,
+        }
+        for job, work in jobs.items():
+            try:
+                await work(settings)
+            except _FORESEEN as error:
+                self._failed((job,), str(error))
+            else:
+                self._failing.pop(job, None)
 
     async def prune(self, settings: Settings) -> int:
         """Delete what may go, in small steps with rests between them; return how many rows."""
@@ -150,7 +169,7 @@ class Housekeeping:
         self._rows = round(min(max(self._rows * min(factor, 2.0), SMALLEST), LARGEST))
         return taken, done
 
-    def _say(self, what: str, error: str) -> None:
-        if error != self._said:
-            self._said = error
-            self._log("warning", what, {"error": error})
+    def _failed(self, jobs: Sequence[str], error: str) -> None:
+        if any(self._failing.get(job) != error for job in jobs):
+            self._log("error", "housekeeping failed", {"jobs": " and ".join(jobs), "error": error})
+        self._failing.update(dict.fromkeys(jobs, error))

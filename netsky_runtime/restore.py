@@ -68,7 +68,9 @@ async def restore(home: Home, file: Path, *, clock: Clock) -> Restored:
     """
     if not await asyncio.to_thread(file.is_file):
         msg = f"There is no file {file}."
-        found = backup.kept(home.backups)
+        found = []
+        with suppress(OSError):  # no folder, or not readable
+            found = backup.kept(home.backups)
         hint = f"The newest backup is {found[-1]}." if found else "No backup was taken yet."
         raise NotFound(msg, hint=hint)
     home.prepare()

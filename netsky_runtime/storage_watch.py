@@ -51,6 +51,8 @@ class StorageWatch:
         self._tell = tell
         self._facts_waiting = facts_waiting
         self._begun = asyncio.Event()
+        self._own: tuple[int, int] | None = None
+        """The file that is this daemon's: the one that was there when the watch first began."""
         self._gone: Standing | None = None
         self._steady = STEADY_SECONDS
         self._trouble.on_change(self._changed)
@@ -72,7 +74,9 @@ class StorageWatch:
         }
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Watch until cancelled. Begun again it goes on with the same file."""
+        if self._own is None:
+            self._own = await asyncio.to_thread(self._file)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._outlast())
             group.create_task(self._keep_looking())
@@ -112,21 +116,20 @@ class StorageWatch:
                 return
 
     async def _keep_looking(self) -> None:
-        own = await asyncio.to_thread(self._file)
         while True:
             await self._clock.sleep(LOOK_SECONDS)
-            self._compare(own, await asyncio.to_thread(self._file))
+            self._compare(await asyncio.to_thread(self._file))
             with suppress(NetskyError, sqlite3.Error):
                 if await self._database.read(daemon_row.epoch) != self._database.epoch:
                     await self._database.write(daemon_row.epoch)  # and meets the fence
 
-    def _compare(self, own: tuple[int, int] | None, there: tuple[int, int] | None) -> None:
+    def _compare(self, there: tuple[int, int] | None) -> None:
         """Refuse to write to a file that nobody else can find: SQLite itself does not notice."""
-        if there != own and self._gone is None:
+        if there != self._own and self._gone is None:
             msg = f"The database {self._database.path} was removed or replaced."
             hint = "Put it back; or `netsky stop`, then `netsky restore` a copy."
             self._gone = self._trouble.begin(DatabaseError(msg, hint=hint), lasting=True)
-        elif there == own and self._gone is not None:
+        elif there == self._own and self._gone is not None:
             if self._trouble.standing is self._gone:
                 self._trouble.over()
             self._gone = None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 NOT_LOGGED_IN, NO_CODEX = "not logged in", "no Codex"
 _STARTING = "is being started"
 _SILENT = "has answered nobody since"
+_FAILING = "ends again and again by an error"
 _NOT_OPEN = "not open"
 
 
@@ -41,7 +42,7 @@ def no_codex(told: Sequence[str], *, version: str, detail: str) -> str:
     """
     if any(NOT_LOGGED_IN in text.casefold() for text in told):
         return NOT_LOGGED_IN
-    reasons = [text for text in told if _STARTING not in text]
+    reasons = [text for text in told if _STARTING not in text and _FAILING not in text]
     return NO_CODEX if reasons and (not version or detail == _NOT_OPEN) else ""
 
 
@@ -55,7 +56,7 @@ def arrange(
     out = [Notice(text, Weight.ALARM) for text in alarms if text]
     out += [Notice(text, Weight.TROUBLE) for text in own]
     for text in told:
-        known = NOT_LOGGED_IN in text.casefold() or _SILENT in text
+        known = NOT_LOGGED_IN in text.casefold() or _SILENT in text or _FAILING in text
         pressing = known or (why == NO_CODEX and _STARTING not in text)
         out.append(Notice(text, Weight.ALARM if pressing else Weight.ADVICE))
     return tuple(sorted(out, key=lambda notice: notice.weight))

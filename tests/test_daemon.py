@@ -8,6 +8,11 @@ from contextlib import asynccontextmanager
 import psutil
 import pytest
 
+from netsky_runtime import supervise
+from netsky_runtime.agents.ingest import FactWriter
+from netsky_runtime.agents.watchdog import Watchdog
+from netsky_runtime.attention.herald import Herald
+from netsky_runtime.comms.post_office import PostOffice
 from netsky_runtime.control.client import RemoteHandle
 from netsky_runtime.control.handle import PushKind
 from netsky_runtime.daemon import Daemon
@@ -24,11 +29,14 @@ from netsky_runtime.errors import (
     Unhealthy,
     UsageError,
 )
+from netsky_runtime.housekeeping import Housekeeping
+from netsky_runtime.logbook import Logbook
 from netsky_runtime.offline import offline
 from netsky_runtime.options import Options
 from netsky_runtime.paths import Home
 from netsky_runtime.records import MAX_BODY_BYTES, Usage
 from netsky_runtime.states import ApprovalStatus
+from netsky_runtime.storage_watch import StorageWatch
 from netsky_runtime.wiring import readiness
 
 
@@ -352,6 +360,45 @@ async def test_what_goes_wrong_is_told_to_the_rooms(tmp_path):
         assert push.data["level"] == "error"
         assert "input refused" in push.data["text"]
         assert "manager0" in push.data["text"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "name"),
+    [
+        (Logbook, "logbook"),
+        (FactWriter, "facts"),
+        (StorageWatch, "storage watch"),
+        (Watchdog, "watchdog"),
+        (PostOffice, "post office"),
+        (Housekeeping, "housekeeping"),
+        (Herald, "herald"),
+    ],
+)
+async def test_what_lives_for_ever_is_begun_again_after_an_error_and_that_is_told(
+    tmp_path, monkeypatch, kept, name
+):
+    runs, works, again = 0, kept.run, asyncio.Event()
+
+    async def run(*given):
+        nonlocal runs
+        runs += 1
+        if runs <= 2:
+            raise KeyError(f"bug {runs}")
+        again.set()
+        await works(*given)
+
+    monkeypatch.setattr(kept, "run", run)
+    monkeypatch.setattr(supervise, "FIRST_REST_SECONDS", 0.0)
+    async with asyncio.timeout(20), daemon(tmp_path) as running:
+        await again.wait()
+        status = await running.handle().call("status")
+        doctor = await running.handle().call("doctor")
+        lines = (running.options.home.logs / "netsky.jsonl").read_text
+        await running.log.flush(running.database)
+    [notice] = [told for told in status["runtime"]["notices"] if f"netsky's own {name} " in told]
+    assert notice.endswith("KeyError: 'bug 2'")
+    assert notice in next(check["hint"] for check in doctor["checks"] if check["name"] == "runtime")
+    assert all(f"bug {number}" in lines() for number in (1, 2))
 
 
 async def test_a_failed_start_says_so_and_leaves_nothing_behind(tmp_path):

@@ -199,6 +199,32 @@ async def test_a_look_at_the_database_that_fails_is_not_the_last(tmp_path, monke
         assert failures == []
 
 
+async def test_a_watch_that_is_begun_again_takes_no_other_file_for_its_own(tmp_path):
+    clock = ManualClock()
+    async with asyncio.timeout(PATIENCE):
+        database = await Database.open(tmp_path / "meta.db", backups=tmp_path, clock=clock)
+        watch = storage_watch.StorageWatch(
+            database=database,
+            clock=clock,
+            log=lambda *_: None,
+            tell=lambda *_: None,
+            facts_waiting=lambda: 0,
+        )
+        told = []
+        for change in (lambda: None, lambda: database.path.rename(tmp_path / "aside.db")):
+            change()
+            running = asyncio.ensure_future(watch.run())
+            await clock.pass_next()
+            await clock.until_sleeping()
+            told.append(watch.state()["problem"])
+            running.cancel()
+            await asyncio.wait([running])
+        (tmp_path / "aside.db").rename(database.path)
+        await database.close()
+    assert told[0] == ""
+    assert "was removed or replaced" in told[1]
+
+
 async def failing(_body):
     raise DatabaseError("It took longer than 30 s.")
 

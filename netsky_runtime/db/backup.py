@@ -63,22 +63,36 @@ def name(now: int) -> str:
 
 
 def kept(folder: Path) -> list[Path]:
-    """Return the copies that netsky took and named, oldest first; others are never touched."""
+    """Return the copies that netsky took and named, oldest first; others are never touched.
+
+    Raises ``OSError`` for a folder that cannot be read, or is none.
+    """
     try:
-        found = [(_NAMED.fullmatch(path.name), path) for path in folder.iterdir()]
+        found = [(_parse(path.name), path) for path in folder.iterdir()]
     except FileNotFoundError:
         return []
-    named = [(match[1], int(match[2] or 1), path) for match, path in found if match is not None]
-    return [path for _, _, path in sorted(named)]
+    return [path for _, path in sorted((named, path) for named, path in found if named)]
 
 
 def taken_at(path: Path) -> int:
-    """Return when a copy that netsky named was taken, ms."""
-    found = _NAMED.fullmatch(path.name)
-    if found is None:
+    """Return when a copy that ``kept`` has found was taken, ms."""
+    named = _parse(path.name)
+    if named is None:
         msg = f"{path.name} is not the name of a backup"
         raise ValueError(msg)
-    return round(datetime.strptime(found[1], _TIME).replace(tzinfo=UTC).timestamp() * 1000)
+    return named[0]
+
+
+def _parse(name: str) -> tuple[int, int] | None:
+    """Return when the copy of this name was taken, ms, and which of that second it is."""
+    found = _NAMED.fullmatch(name)
+    if found is None:
+        return None
+    try:
+        taken = datetime.strptime(found[1], _TIME).replace(tzinfo=UTC)
+    except ValueError:  # digits that are no time: whoever named it so, netsky did not
+        return None
+    return round(taken.timestamp() * 1000), int(found[2] or 1)
 
 
 def free_name(folder: Path, now: int) -> Path:

@@ -179,7 +179,7 @@ class Crew:
 
     def watch(self) -> None:
         """Let the watchdog look, from now on. The fleet's clock is what it waits by."""
-        self.supervisor.spawn("watchdog", self.watchdog.run())
+        self.supervisor.keep("watchdog", self.watchdog.run, clock=self.clock)
 
     def log(self, level: str, message: str, fields: Any) -> None:
         self.lines.append((level, message, dict(fields)))
@@ -315,7 +315,7 @@ async def crew(
     made = Crew(
         database=database, runtime=runtime, doors=doors, cwd=folder, clock=clock, boottime=boottime
     )
-    made.supervisor.spawn("facts", made.facts.run())
+    made.supervisor.keep("facts", made.facts.run, clock=clock)
     try:
         if starts:
             await made.fleet.start()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from netsky_runtime.states import HealthState
-from netsky_tui import keymap, palette
+from netsky_tui import keymap, notices, palette
 from netsky_tui.screens.notices import NoticesScreen
 from tests.tui import story
 from tests.tui.rooms import NARROW, Room, open_room
@@ -36,12 +38,23 @@ async def test_not_logged_in_shows_its_command_in_a_narrow_room():
         assert "! 1 notice: F2" in lines
 
 
-async def test_an_engine_that_answers_nobody_has_the_line_that_cannot_be_overlooked():
-    silent = "Codex (process 4711) has answered nobody since 14:32:05."
+@pytest.mark.parametrize(
+    "pressing",
+    [
+        "Codex (process 4711) has answered nobody since 14:32:05.",
+        "netsky's own herald ends again and again by an error, since 14:32:05.",
+    ],
+)
+async def test_what_nothing_works_with_has_the_line_that_cannot_be_overlooked(pressing):
     async with open_room(size=NARROW) as room:
-        await tell(room, silent, ADVICE)
-        assert silent in words(room)
+        await tell(room, pressing, ADVICE)
+        assert pressing in words(room)
         assert "! 1 notice: F2" in words(room)
+
+
+def test_that_a_task_of_netskys_own_fails_is_no_reason_to_say_that_codex_is_missing():
+    told = ["netsky's own herald ends again and again by an error, since 14:32:05."]
+    assert notices.no_codex(told, version="", detail="not open") == ""
 
 
 async def test_that_nothing_can_be_stored_stands_above_all_else_until_it_is_over():
