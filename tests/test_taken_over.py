@@ -16,10 +16,15 @@ from netsky_runtime.offline import offline
 from tests.test_daemon import options
 
 
-def take(home) -> None:
+async def take(home) -> None:
     """Take the home's next epoch, as a daemon does that found the lock free."""
-    with closing(sqlite3.connect(home.database)) as database, database:
-        database.execute("UPDATE daemon SET epoch = epoch + 1, pid = 1")
+
+    def write() -> None:
+        with closing(sqlite3.connect(home.database, timeout=30)) as database, database:
+            database.execute("UPDATE daemon SET epoch = epoch + 1, pid = 1")
+
+    # In a thread: the daemon that has to end its own transaction first runs on this loop.
+    await asyncio.to_thread(write)
 
 
 async def send(handle, text: str):
@@ -34,7 +39,7 @@ async def test_a_daemon_that_lost_its_home_refuses_and_ends_with_its_engine_alon
             room = await RemoteHandle.connect(given.home.control_socket, client="room")
             telling = group.create_task(_reason(room))
             await send(room, "SAY[before]")
-            take(given.home)
+            await take(given.home)
             with pytest.raises(Fenced):
                 await send(room, "SAY[after]")
             await daemon.asked_to_stop.wait()
@@ -58,7 +63,7 @@ async def test_a_stop_that_finds_its_home_taken_leaves_the_engine_to_the_other(t
     given = options(tmp_path)
     async with asyncio.timeout(20):
         daemon = await Daemon.host(given)
-        take(given.home)
+        await take(given.home)
         await daemon.stop(keep_engine=False)
     assert daemon.keep_engine
 
@@ -75,7 +80,7 @@ async def test_without_a_room_it_says_why_it_ended(tmp_path):
         running = group.create_task(_ended(given, narrate))
         await ready.wait()
         room = await RemoteHandle.connect(given.home.control_socket, client="test")
-        take(given.home)
+        await take(given.home)
         with pytest.raises(Fenced):
             await send(room, "SAY[after]")
         error = await running
@@ -96,7 +101,7 @@ async def test_a_verb_under_the_lock_fences_whoever_had_the_home_before(tmp_path
     await daemon.stop(keep_engine=False)
     async with offline(given.home, cwd=given.cwd) as verbs:
         await verbs("send", {"target": "manager0", "body": "words"})
-        take(given.home)
+        await take(given.home)
         with pytest.raises(Fenced):
             await verbs("send", {"target": "manager0", "body": "more words"})
 

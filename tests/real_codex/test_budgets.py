@@ -44,7 +44,7 @@ def test_a_limit_of_the_account_pauses_the_fleet_until_its_reset_and_the_turn_go
 ):
     netsky.start()
     assert netsky.ask("SAY[warm]")["reply"]["body"] == "warm"
-    sent = netsky.json("send", "manager0", "LIMIT8 SAY[after the reset]")
+    sent = netsky.json("send", "manager0", "LIMIT15 SAY[after the reset]")
 
     def paused():
         return netsky.json("status")["paused"]

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-PATIENCE = 4
+PATIENCE = 6
 """Seconds; enough for a busy machine to begin a command."""
 
 

@@ -96,8 +96,11 @@ async def at_home(den: Den, **changes: Any) -> tuple[ResidentSession, Told]:
     return session, told
 
 
-async def blocked(told: Told) -> CodexEvent:
-    return await told.next(EventKind.BLOCKED)
+async def blocked(told: Told, *, by: str = "") -> CodexEvent:
+    """Return the next word of what is in the way: the first whose reason says ``by``."""
+    while by not in (event := await told.next(EventKind.BLOCKED)).data["reason"]:
+        pass
+    return event
 
 
 def said_by_users(turns: object) -> list[str]:
@@ -568,7 +571,7 @@ async def test_another_thread_on_the_screen_is_not_written_into(new_den: Den) ->
     with pytest.raises(ThreadBlocked, match="another thread"):
         await session.submit(batch("SAY[lost]"))
 
-    assert "another thread" in (await blocked(told)).data["reason"]
+    await blocked(told, by="another thread")
     assert "SAY[lost]" not in den.screen()
 
 
