@@ -43,14 +43,18 @@ def backup(
 ) -> None:
     """Copy the database to a file, and read the copy from end to end.
 
-    A daemon that runs goes on. Of the copies in the backups folder the newest are kept: see the
-    setting backup_keep.
+    The file's folder must be there. A daemon that runs goes on. Of the copies in the home's
+    backups folder the newest are kept: see the setting backup_keep.
     """
     home = Invocation.of(ctx).home
     if not present(home.database):
         msg = f"There is no database {home.database} yet."
         raise NotFound(msg, hint="It is made at the first start.")
-    told = run(_take(home, file and expand(file).absolute()))
+    target = file and expand(file).absolute()
+    if target is not None and target.parent != home.backups and not present(target.parent):
+        msg = f"There is no folder {target.parent}."
+        raise NotFound(msg, hint="Make it first, or leave out FILE: the home's backups folder.")
+    told = run(_take(home, target))
     if as_json:
         emit(told)
         return

@@ -42,6 +42,20 @@ def test_a_backup_goes_where_it_is_told_and_over_nothing_that_is_there(
     assert "exists already" in again.err
 
 
+def test_a_backup_makes_no_folder_but_the_homes_own(
+    netsky: Netsky, seed: Seed, home: Home, tmp_path: Path
+) -> None:
+    seed(world.build)
+    ran = netsky("backup", str(tmp_path / "no" / "such" / "x.db"))
+    assert ran.status == 3
+    assert ran.err.splitlines() == [
+        f"error: There is no folder {tmp_path}/no/such.",
+        "hint: Make it first, or leave out FILE: the home's backups folder.",
+    ]
+    assert not (tmp_path / "no").exists()
+    assert netsky("backup", str(home.backups / "mine.db")).status == 0
+
+
 def test_the_backups_that_are_kept_are_as_many_as_are_set(
     netsky: Netsky, seed: Seed, home: Home
 ) -> None:
