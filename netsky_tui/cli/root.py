@@ -192,9 +192,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NetskyError as error:
         return report(error, as_json=as_json)
     except typer.TyperException as error:
-        wrong = UsageError(_sentence(error.format_message()), hint=_help(error))
+        wrong = UsageError(_sentence(_told(error)), hint=_help(error))
         return report(wrong, as_json=as_json)
     return int(status or Exit.OK)
+
+
+def _told(error: typer.TyperException) -> str:
+    name = getattr(error, "option_name", "")
+    if name[1:].isdecimal():  # click takes a number below 0 for an option
+        return f"{name} is no option, and no number here may be below 0."
+    return error.format_message().replace(": Value error, ", ": ")  # pydantic's word for it
 
 
 def _sentence(text: str) -> str:

@@ -227,3 +227,15 @@ def test_who_is_resumed_and_still_waits_is_told_so_with_what_helps(
     waits = "worker1 is back, and still waits: the budget of worker1, 5 tokens, is used up."
     helps = "To let it go on: netsky budgets set actor worker1 +5"
     assert (ran.status, ran.err) == (0, f"{waits} {helps}\n")
+
+
+def test_what_is_wrong_in_a_line_is_told_in_words_of_its_own(netsky: Netsky) -> None:
+    below = netsky("budgets", "set", "actor", "worker1", "-5")
+    assert below.status == 2
+    assert "error: -5 is no option, and no number here may be below 0.\n" in below.err
+    other = netsky("budgets", "set", "foo", "5")
+    assert other.status == 2
+    assert other.err.startswith(
+        "error: Invalid value for 'actor|task|day': 'foo' is not one of 'actor', 'task', 'day'.\n"
+    )
+    assert "No such option: --jsn" in netsky("budgets", "set", "day", "5", "--jsn").err
