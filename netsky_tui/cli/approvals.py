@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,6 +34,8 @@ _COLUMNS = (
     Column("STATUS", state=True),
     Column("WHAT", flex=True),
 )
+_APPROVAL = re.compile("a[0-9]+")
+"""How an approval is named."""
 _WORDS = [word.value.replace("_", "-") for word in DecisionWord]
 
 
@@ -236,6 +239,10 @@ def _word(text: str) -> DecisionWord:
     try:
         return DecisionWord(text.replace("-", "_"))
     except ValueError as error:
+        if _APPROVAL.fullmatch(text):
+            msg = "It is not said what to decide."
+            hint = f"Write it last: netsky approvals decide {text} {'|'.join(_WORDS)}"
+            raise UsageError(msg, hint=hint) from error
         msg = f"{text!r} is no decision."
         raise UsageError(msg, hint=f"Say one of {', '.join(_WORDS)}.") from error
 

@@ -249,3 +249,13 @@ def test_asking_again_tells_the_input_and_asking_twice_is_refused(
     ran = netsky("approvals", "ask-again", "a1")
     assert ran.status == 1
     assert "i-1" in ran.err
+
+
+@pytest.mark.parametrize("ids", [("a1",), ("a3", "a12")])
+def test_who_forgot_to_say_what_to_decide_is_told_where_to_write_it(
+    netsky: Netsky, daemon: FakeDaemon, ids: tuple[str, ...]
+) -> None:
+    ran = netsky("approvals", "decide", *ids)
+    assert (ran.status, daemon.calls) == (2, [])
+    assert "It is not said what to decide." in ran.err
+    assert f"Write it last: netsky approvals decide {ids[-1]} accept|" in ran.err
