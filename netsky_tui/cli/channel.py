@@ -148,6 +148,7 @@ def drain(
             if not everything:
                 break
     if not found:
+        run(_check_somebody(Invocation.of(ctx), address))
         msg = f"No envelope waits for {address}."
         raise NotFound(msg, hint=f"They come to {channel}/inbox.")
 

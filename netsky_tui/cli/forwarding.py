@@ -70,4 +70,6 @@ def serve(here: Invocation, address: str, *, once: bool = False, tmux_session: s
     if tmux_session:
         socket = session.socket if session else here.home.tmux_socket
         session = TmuxSession(socket, f"={tmux_session}")
+    ends = "its tmux session ends, or Ctrl+C" if session else "Ctrl+C; --once delivers and ends"
+    narrate(f"Delivers what comes to {channel}/{OUTBOX}, until {ends}.")
     follow(channel, work, session=session)

@@ -309,6 +309,30 @@ def test_a_forwarder_whose_outbox_is_swapped_for_a_link_says_so_once_and_goes_on
     assert len(files(home, "manager0", INBOX)) == 1
 
 
+@pytest.mark.parametrize(
+    ("tmux", "ends"),
+    [("", "until Ctrl+C; --once delivers"), ("/s,1,0", "until its tmux session ends, or Ctrl+C")],
+)
+def test_a_forwarder_says_what_it_does_and_how_it_ends(
+    netsky: Netsky, home: Home, monkeypatch: pytest.MonkeyPatch, tmux: str, ends: str
+) -> None:
+    monkeypatch.setattr(following, "follow", lambda _channel, work, **_: work())
+    monkeypatch.setenv("TMUX", tmux)
+    put(home, "agentci", "x.json")
+    (line,) = netsky("channel", "forward-outbox", "agentci").err.splitlines()
+    assert line.startswith(f"Delivers what comes to {home.channels}/agentci/outbox, ")
+    assert ends in line
+    assert netsky("channel", "forward-outbox", "agentci", "--once").err == ""
+
+
+def test_to_drain_what_is_nobodys_is_said_to_be_that(netsky: Netsky, seed: Seed) -> None:
+    seed(world.build)
+    nobody = netsky("channel", "drain", "nobody")
+    assert nobody.status == 3
+    assert "There is no actor 'nobody'." in nobody.err
+    assert "No envelope waits for agentci." in netsky("channel", "drain", "agentci").err
+
+
 class Tmux:
     """A tmux server of the test's own."""
 
