@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import typer
 
 from netsky_runtime.errors import Unhealthy
-from netsky_tui.cli import opening
+from netsky_tui.cli import opening, roster
 from netsky_tui.cli.calling import call
 from netsky_tui.cli.invocation import Invocation
 from netsky_tui.cli.options import ActorId, examples
 from netsky_tui.cli.output import narrate
-from netsky_tui.cli.reading import run
+from netsky_tui.cli.reading import read, run
 from netsky_tui.terminal import screen
+
+if TYPE_CHECKING:
+    from netsky_runtime.db.connection import Tx
 
 
 def register(app: typer.Typer) -> None:
@@ -27,10 +31,18 @@ def attach(ctx: typer.Context, actor: ActorId) -> None:
     What you type there are your words to it. /quit leaves it, on resident Ctrl+B D; the actor
     works on. The mcp-server has no screen.
     """
+    here = Invocation.of(ctx)
+
+    async def known(tx: Tx) -> bool:
+        from netsky_runtime.db import actors
+
+        return await actors.get(tx, actor) is not None
+
+    if not run(read(here.home, known, empty=True)):
+        raise roster.unknown(actor)
     opening.need_terminal(
         "Codex's own screen", instead=f"netsky events tail --actor {actor} --follow"
     )
-    here = Invocation.of(ctx)
     answer = run(call(here.home, "actors.terminal", {"actor_id": actor}))
     shown = screen(actor, answer, here.environ)
     narrate(shown.told)

@@ -220,3 +220,14 @@ def test_tmux_within_tmux_is_let_in_and_the_keys_to_leave_it_are_told() -> None:
 def test_a_screen_stays_where_it_is_when_the_actors_folder_has_gone(tmp_path: Path) -> None:
     assert screen("worker3", SCREEN, {}).cwd == ""
     assert screen("worker3", {**SCREEN, "cwd": str(tmp_path)}, {}).cwd == str(tmp_path)
+
+
+def test_who_attaches_to_nobody_is_told_that_before_anything_of_the_terminal(
+    netsky: Netsky, daemon: FakeDaemon, seed: Seed
+) -> None:
+    seed(world.build)
+    ran = netsky("actors", "attach", "worker9")
+    assert ran.status == 3
+    assert "There is no actor 'worker9'." in ran.err
+    assert "terminal" not in ran.err
+    assert "terminal" in netsky("actors", "attach", "worker1").err
