@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.app_server.connection import Connection, connect
 from netsky_runtime.codex.app_server.normalise import DELTAS, LIVE_OPT_OUT
+from netsky_runtime.supervise import Supervisor
 from netsky_runtime.wire.errors import RpcError, WireError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class LiveText:
         self._connection: Connection | None = None
         self._wake = asyncio.Event()
         self._following = asyncio.Lock()
+        self._tasks = Supervisor(report=self._failed)
         self._task: asyncio.Task[None] | None = None
 
     def watch(self, thread_id: str, on: bool) -> None:
@@ -58,8 +60,7 @@ class LiveText:
             self._too_early.discard(thread_id)
         self._wake.set()
         if self._task is None and self._wanted:
-            loop = asyncio.get_running_loop()
-            self._task = loop.create_task(self._run(), name="codex live text")
+            self._task = self._tasks.keep("codex live text", self._run, clock=self._clock)
 
     async def leave(self, thread_id: str) -> None:
         """Want its text no longer; return when nothing is being asked about it any more.
@@ -91,6 +92,7 @@ class LiveText:
                 raise error
 
     async def _run(self) -> None:
+        self._wake.set()  # begun again it is subscribed to nothing
         try:
             while True:
                 await self._wake.wait()
@@ -139,6 +141,9 @@ class LiveText:
         except RpcError:
             return False
         return True
+
+    def _failed(self, _name: str, error: BaseException) -> None:
+        self._log("error", "live text has failed", {"error": repr(error)})
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -31,6 +31,7 @@ from netsky_runtime.codex.channel import ThreadChannel
 from netsky_runtime.codex.members import part
 from netsky_runtime.errors import NetskyError, Unhealthy
 from netsky_runtime.states import RuntimeName
+from netsky_runtime.supervise import Supervisor
 from netsky_runtime.wire.errors import WireError
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class AppServerRuntime:
         self._notice = ""
         self._problem = ""
         self._opening = asyncio.Lock()
+        self._tasks = Supervisor(report=self._failed)
         self._trimmer: asyncio.Task[None] | None = None
         self._replacing: asyncio.Task[None] | None = None
         self.capabilities = _CAPABILITIES
@@ -125,8 +127,9 @@ class AppServerRuntime:
                 raise
             self._problem = ""
             if self._trimmer is None:
-                loop = asyncio.get_running_loop()
-                self._trimmer = loop.create_task(self._keep_trimmed(), name="codex stderr cap")
+                self._trimmer = self._tasks.keep(
+                    "codex stderr cap", self._keep_trimmed, clock=self._clock
+                )
 
     async def info(self) -> RuntimeInfo:
         """Say which Codex this is, and what the operator should know about it."""
@@ -316,6 +319,11 @@ class AppServerRuntime:
         while True:
             await self._clock.sleep(TRIM_SECONDS)
             await asyncio.to_thread(self._host.stderr.trim)
+
+    def _failed(self, name: str, error: BaseException) -> None:
+        self._log(
+            "error", "a task of the app-server has failed", {"task": name, "error": repr(error)}
+        )
 
     def _usable_door(self) -> Door:
         if self._door is None or not self._door.usable:

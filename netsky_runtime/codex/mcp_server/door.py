@@ -56,7 +56,7 @@ class Door:
     def opened(self, server: Server, offer: Offer) -> None:
         """Take the process in, once it has answered the handshake."""
         self._server, self.offer = server, offer
-        self._jobs.spawn("codex pulse", self._feel_pulse())
+        self._jobs.keep("codex pulse", self._feel_pulse, clock=self._clock)
 
     @property
     def usable(self) -> bool:

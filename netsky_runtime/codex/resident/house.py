@@ -69,7 +69,7 @@ class House:
         """Begin to watch."""
         await asyncio.to_thread(self._home.attach.mkdir, mode=0o700, exist_ok=True)
         await self._rollouts.open()
-        self._tasks.spawn("resident watch", self._watch.run())
+        self._tasks.keep("resident watch", self._watch.run, clock=self._clock)
 
     async def close(self) -> None:
         """Let go of every pane, and watch no more."""
