@@ -38,6 +38,7 @@ from netsky_runtime.records import MAX_BODY_BYTES, Usage
 from netsky_runtime.states import ApprovalStatus
 from netsky_runtime.storage_watch import StorageWatch
 from netsky_runtime.wiring import readiness
+from tests.support.patience import PATIENCE
 
 
 def options(tmp_path, **changes):
@@ -59,14 +60,14 @@ async def daemon(tmp_path, **changes):
 
 async def ask(handle, text, *, to="manager0"):
     sent = await handle.call("send", {"target": to, "body": text})
-    return await handle.call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+    return await handle.call("wait", {"input_id": sent["input_id"], "timeout": PATIENCE})
 
 
 async def until(running, look):
     """Look again after every commit until what is seen is true."""
     committed = asyncio.Event()
     running.database.on_commit(committed.set)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not await look():
             committed.clear()
             await committed.wait()
@@ -121,7 +122,7 @@ async def test_an_uncertain_input_of_a_stopped_actor_is_sent_again_when_it_is_re
         handle = running.handle()
         worker = (await handle.call("actors.start_worker", {"title": "T"}))["actor_id"]
         sent = await handle.call("send", {"target": worker, "body": "SAY[said]"})
-        await handle.call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+        await handle.call("wait", {"input_id": sent["input_id"], "timeout": PATIENCE})
         await handle.call("actors.stop", {"actor_id": worker})
         change = "UPDATE actor_inputs SET status = 'uncertain' WHERE id = ?"
         await running.database.write(lambda tx: tx.execute(change, (sent["input_id"],)))
@@ -130,7 +131,7 @@ async def test_an_uncertain_input_of_a_stopped_actor_is_sent_again_when_it_is_re
             await handle.call("inputs.resolve", again)
         await handle.call("actors.resume", {"actor_id": worker})
         assert (await handle.call("inputs.resolve", again))["status"] == "queued"
-        told = await handle.call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+        told = await handle.call("wait", {"input_id": sent["input_id"], "timeout": PATIENCE})
         assert told["status"] == "answered"
 
 
@@ -262,7 +263,9 @@ async def test_without_a_daemon_messages_queue_and_the_next_start_sends_them(tmp
         with pytest.raises(NoDaemon):
             await verbs("approvals.decide", {"id": "a1", "decision": "accept"})
     async with daemon(tmp_path) as running:
-        told = await running.handle().call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+        told = await running.handle().call(
+            "wait", {"input_id": sent["input_id"], "timeout": PATIENCE}
+        )
     assert told["reply"]["body"] == "later"
 
 
@@ -293,7 +296,7 @@ async def test_an_approval_can_be_read_by_anyone_and_decided_once(tmp_path):
         assert decided["status"] == "accepted"
         with pytest.raises(Conflict):
             await handle.call("approvals.decide", {"id": question.id, "decision": "decline"})
-        told = await handle.call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+        told = await handle.call("wait", {"input_id": sent["input_id"], "timeout": PATIENCE})
         assert told["status"] == "answered"
 
 
@@ -345,7 +348,9 @@ async def test_a_stop_interrupts_turns_and_leaves_no_thread_process_or_socket(tm
     assert not running.options.home.control_socket.exists()
     assert set(psutil.Process().children(recursive=True)) <= children
     async with daemon(tmp_path) as again:
-        told = await again.handle().call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+        told = await again.handle().call(
+            "wait", {"input_id": sent["input_id"], "timeout": PATIENCE}
+        )
     assert told["status"] == "interrupted"
 
 
@@ -353,7 +358,7 @@ async def test_what_goes_wrong_is_told_to_the_rooms(tmp_path):
     async with daemon(tmp_path) as running:
         handle = running.handle()
         await ask(handle, "ERR[reject]")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             async for push in handle.pushes():
                 if push.kind is PushKind.NOTICE:
                     break
@@ -389,7 +394,7 @@ async def test_what_lives_for_ever_is_begun_again_after_an_error_and_that_is_tol
 
     monkeypatch.setattr(kept, "run", run)
     monkeypatch.setattr(supervise, "FIRST_REST_SECONDS", 0.0)
-    async with asyncio.timeout(20), daemon(tmp_path) as running:
+    async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
         await again.wait()
         status = await running.handle().call("status")
         doctor = await running.handle().call("doctor")

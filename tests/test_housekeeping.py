@@ -19,6 +19,7 @@ from netsky_runtime.paths import Home
 from netsky_runtime.settings import Settings
 from netsky_runtime.states import RuntimeName
 from tests.support.fakes import ManualClock
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -56,7 +57,7 @@ class House:
 
     async def passes(self, seconds: float) -> None:
         """Wait until it has rested for so long, and then for its next rest."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             assert await self.clock.pass_next() == seconds
             await self.clock.until_sleeping()
 

@@ -26,6 +26,7 @@ from netsky_runtime.options import Options
 from netsky_runtime.paths import Home
 from netsky_runtime.states import ApprovalStatus, EngineState, RuntimeName
 from tests.support.carriers import NETSKY, Carrier, carrier, keep_row
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -243,7 +244,7 @@ async def token_of(running: Daemon, runtime: RuntimeName) -> str:
     if found is None:
         handle = running.handle()
         sent = await handle.call("send", {"target": "manager0", "body": "SAY[warm]"})
-        await handle.call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+        await handle.call("wait", {"input_id": sent["input_id"], "timeout": PATIENCE})
         found = await running.database.read(lambda tx: sessions.current(tx, "manager0"))
         await handle.close()
     assert found is not None

@@ -8,6 +8,7 @@ from netsky_runtime import lock
 from netsky_runtime.errors import DaemonRunning, HomeBusy
 from netsky_runtime.lock import HomeLock, held
 from tests.support.fakes import ManualClock
+from tests.support.patience import PATIENCE
 
 
 def test_a_second_daemon_on_a_home_is_told_who_holds_it(tmp_path):
@@ -30,7 +31,7 @@ async def test_whoever_can_wait_has_the_home_when_a_command_is_over(tmp_path):
         async with held(path, clock=clock):
             inside.set()
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         with HomeLock(path, brief=True):
             group.create_task(start())
             await clock.pass_next()

@@ -33,7 +33,7 @@ async def send(running, text: str) -> str:
 
 
 async def answer(running, input_id: str) -> str:
-    told = await running.handle().call("wait", {"input_id": input_id, "timeout": 10.0})
+    told = await running.handle().call("wait", {"input_id": input_id, "timeout": PATIENCE})
     return told["reply"]["body"]
 
 

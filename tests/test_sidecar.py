@@ -38,6 +38,7 @@ from netsky_runtime.states import (
     RuntimeName,
     SessionState,
 )
+from tests.support.patience import PATIENCE
 
 TS = "2026-04-15T21:00:00Z"
 
@@ -97,7 +98,7 @@ async def until(running, look):
     """Look again after every commit until what is seen is true."""
     committed = asyncio.Event()
     running.database.on_commit(committed.set)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not (seen := await look()):
             committed.clear()
             await committed.wait()

@@ -92,7 +92,9 @@ async def test_a_disk_that_takes_nothing_is_told_once_refuses_input_and_loses_no
         await running.handle().call(
             "approvals.decide", {"id": await pending(running), "decision": "accept"}
         )
-        answer = await running.handle().call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+        answer = await running.handle().call(
+            "wait", {"input_id": sent["input_id"], "timeout": PATIENCE}
+        )
         assert answer["reply"]["body"] == "made"
         await asyncio.sleep(3 * storage_watch.STEADY_SECONDS)
     storage_told = [(level, text) for level, text in told if "tor" in text]
@@ -113,7 +115,7 @@ async def test_a_turn_that_ends_while_the_disk_takes_nothing_is_settled_when_it_
     async with asyncio.timeout(PATIENCE), daemon(tmp_path) as running:
         words = "x" * 2_000
         first = await send(running, "SAY[warm]")
-        await running.handle().call("wait", {"input_id": first["input_id"], "timeout": 5.0})
+        await running.handle().call("wait", {"input_id": first["input_id"], "timeout": PATIENCE})
         sent = await send(running, f"SLOW0.3 SAY[{words}]")
 
         async def seen():
@@ -129,7 +131,9 @@ async def test_a_turn_that_ends_while_the_disk_takes_nothing_is_settled_when_it_
             row = await running.database.read(lambda tx: inputs.require(tx, sent["input_id"]))
             assert row.status is InputStatus.SEEN
             assert (await storage(running))["writes_waiting"]
-        answer = await running.handle().call("wait", {"input_id": sent["input_id"], "timeout": 5.0})
+        answer = await running.handle().call(
+            "wait", {"input_id": sent["input_id"], "timeout": PATIENCE}
+        )
         assert answer["reply"]["body"] == words
         await running.services.facts.flush()
         facts = await running.database.read(lambda tx: events.recent(tx, "manager0", limit=99))

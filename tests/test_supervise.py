@@ -4,6 +4,7 @@ import pytest
 
 from netsky_runtime.supervise import LONGEST_REST_SECONDS, STEADY_SECONDS, Supervisor
 from tests.support.fakes import ManualClock, settle
+from tests.support.patience import PATIENCE
 
 
 async def test_a_failing_task_is_reported_and_its_sibling_goes_on():
@@ -39,7 +40,7 @@ async def test_close_ends_every_task_also_one_that_is_started_by_another_while_c
 
     supervisor.spawn("a", sleeper("a"))
     supervisor.spawn("b", sleeper("b"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.sleep(0)
         await supervisor.close()
     assert sorted(ended) == ["a", "b"]
@@ -78,7 +79,7 @@ class Broken:
 
     async def rests(self, times: int) -> list[float]:
         """Return how long each of the next waits is."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return [await self.clock.pass_next() for _ in range(times)]
 
 
@@ -86,7 +87,7 @@ class Broken:
 async def broken():
     made = Broken(ManualClock())
     yield made
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await made.supervisor.close()
 
 
@@ -142,7 +143,7 @@ async def test_close_ends_a_kept_task_at_work_and_at_rest(broken):
     broken.supervisor.keep("at rest", broken.run, clock=broken.clock)
     working = broken.supervisor.keep("at work", asyncio.Event().wait, clock=broken.clock)
     await settle()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await broken.supervisor.close()
     assert working.cancelled()
     assert (broken.runs, len(broken.supervisor)) == (1, 0)
@@ -160,7 +161,7 @@ async def test_close_ends_a_kept_task_that_fails_while_it_is_cancelled(broken):
             raise ValueError("broken at the end")
 
     broken.supervisor.keep("post", fails_at_the_end, clock=broken.clock)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await begun.wait()
         await broken.supervisor.close()
     assert broken.runs == 1

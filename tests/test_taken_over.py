@@ -13,6 +13,7 @@ from netsky_runtime.daemon import Daemon
 from netsky_runtime.errors import DaemonRunning, Fenced
 from netsky_runtime.headless import run_headless
 from netsky_runtime.offline import offline
+from tests.support.patience import PATIENCE
 from tests.test_daemon import options
 
 
@@ -33,7 +34,7 @@ async def send(handle, text: str):
 
 async def test_a_daemon_that_lost_its_home_refuses_and_ends_with_its_engine_alone(tmp_path):
     given = options(tmp_path)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         daemon = await Daemon.host(given)
         try:
             room = await RemoteHandle.connect(given.home.control_socket, client="room")
@@ -61,7 +62,7 @@ async def _reason(room: RemoteHandle) -> str:
 
 async def test_a_stop_that_finds_its_home_taken_leaves_the_engine_to_the_other(tmp_path):
     given = options(tmp_path)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         daemon = await Daemon.host(given)
         await take(given.home)
         await daemon.stop(keep_engine=False)
@@ -76,7 +77,7 @@ async def test_without_a_room_it_says_why_it_ended(tmp_path):
         said.append(line)
         ready.set()
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         running = group.create_task(_ended(given, narrate))
         await ready.wait()
         room = await RemoteHandle.connect(given.home.control_socket, client="test")
@@ -122,7 +123,7 @@ async def test_a_daemon_without_its_lock_is_not_taken_over_while_it_answers(tmp_
 
 async def test_a_daemon_that_answers_no_more_is_taken_over_and_ends_with_its_first_write(tmp_path):
     given = options(tmp_path)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         first = await Daemon.host(given)
         given.home.lock.unlink()
         given.home.control_socket.unlink()

@@ -11,6 +11,7 @@ import pytest
 
 from netsky_runtime import watching
 from netsky_runtime.watching import changes
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def test_a_name_that_is_no_utf_8_ends_it_with_the_reason(tmp_path: Path) -> None:
-    async with asyncio.timeout(20), aclosing(changes(tmp_path, step=10, debounce=50)) as told:
+    async with asyncio.timeout(PATIENCE), aclosing(changes(tmp_path, step=10, debounce=50)) as told:
         async with asyncio.TaskGroup() as group:
             first = group.create_task(anext(told))
             number = 0
@@ -69,7 +70,7 @@ async def test_who_is_cancelled_while_it_fails_is_cancelled(
 
     monkeypatch.setattr(watching, "awatch", broken)
     task = asyncio.ensure_future(anext(changes(tmp_path, step=10, debounce=50)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await begun.wait()
         task.cancel()
         await asyncio.wait([task])

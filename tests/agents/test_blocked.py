@@ -14,6 +14,7 @@ from netsky_runtime.states import ApprovalStatus, HealthState, InputMode, InputS
 from tests.support.crew import crew
 from tests.support.doors import DoorSession, app_server, mcp_server, resident, times_heard
 from tests.support.fakes import ManualClock
+from tests.support.patience import PATIENCE
 
 
 async def session_of(fleet, actor_id="manager0"):
@@ -74,7 +75,7 @@ async def test_words_go_at_once_when_the_way_is_free_though_they_were_to_rest(tm
         await fleet.reply_to(await fleet.send("SAY[warm]"))
         door.blocked = "A dialog is open."
         posted = await fleet.send("SAY[at last]")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await clock.pass_next()
             await clock.until_sleeping()
         door.blocked = ""
@@ -88,11 +89,11 @@ async def test_words_are_tried_again_by_themselves_and_free_the_actor_that_told_
         await fleet.reply_to(await fleet.send("SAY[warm]"))
         door.blocked = "A human is typing."
         posted = await fleet.send("SAY[at last]")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             rests = [await clock.pass_next() for _ in range(3)]
         assert rests == [0.5, 1.0, 2.0]
         assert len(said(fleet, "thread is blocked")) == 1
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await clock.until_sleeping()
             door.blocked = ""
             await clock.pass_next()
@@ -116,7 +117,7 @@ async def test_words_that_stand_in_the_composer_are_sent_once_whoever_sends_them
         door.sticks = said
         posted = await fleet.send("SAY[once]")
         await fleet.until(blocked)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await clock.until_sleeping()
         door.sticks = None
         await fleet.fleet.session_of("manager0").press_enter()
@@ -138,7 +139,7 @@ async def test_words_that_stand_in_the_composer_when_netsky_comes_back_are_sent_
     door.sticks = None
     async with crew(tmp_path, runtime=door, clock=clock) as fleet:
         await fleet.until(blocked)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await clock.until_sleeping()
         waits = await fleet.input(posted)  # history did not show it: it is to be sent anew
         assert (waits.status, waits.batch_id) == (InputStatus.QUEUED, "")
@@ -150,7 +151,7 @@ async def test_words_that_stand_in_the_composer_when_netsky_comes_back_are_sent_
         await door.open()
         thread = await door.resume(thread.thread_id, door.specs[-1])
         await thread.press_enter()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not (await thread.history())[-1].completed_at:
                 await anext(aiter(thread.events()))
         await thread.close()
@@ -166,7 +167,7 @@ async def test_words_that_nobody_sends_are_left_to_the_owner_and_found_when_some
         door.sticks = AnswerLost("It stands in the composer.", connected=True)
         posted = await fleet.send("SAY[once]")
         waited = 0.0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while waited < OVERDUE_SECONDS:
                 waited += await clock.pass_next()
         row = await fleet.reached(posted, InputStatus.UNCERTAIN)

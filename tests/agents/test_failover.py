@@ -26,6 +26,7 @@ from netsky_runtime.states import (
 )
 from tests.support.crew import crew, scripted
 from tests.support.doors import DoorSession, app_server, mcp_server, resident, times_heard
+from tests.support.patience import PATIENCE
 
 GONE = ThreadGone("No rollout found.")
 
@@ -243,7 +244,7 @@ async def test_a_thread_that_a_door_may_still_write_to_is_asked_for_at_no_other(
 
             monkeypatch.setattr(door, "resume", resume)
         house.mcp.kill()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await enough.wait()
         house.resident.refuses = None
         assert (await fleet.reply_to(await fleet.send("SAY[still here]"))).body == "still here"
@@ -281,7 +282,7 @@ async def test_first_words_to_a_door_that_is_not_there_any_more_are_found_all_th
         with monkeypatch.context() as held:
             held.setattr(dispatch, "learn_name", hang)
             posted = await fleet.send("SAY[hello]")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await reached.wait()
             await fleet.fleet.close()
     later = House(tmp_path)
@@ -330,7 +331,7 @@ async def test_a_netsky_that_ends_while_another_door_resumes_comes_back_to_that_
         thread_id = await warmed(fleet)
         monkeypatch.setattr(house.app, "resume", hang)
         house.mcp.kill()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await reached.wait()
         await fleet.fleet.close()
         row = await session_of(fleet)

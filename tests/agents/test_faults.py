@@ -24,6 +24,7 @@ from netsky_runtime.states import (
 )
 from tests.support.crew import crew, scripted
 from tests.support.fakes import ManualClock
+from tests.support.patience import PATIENCE
 
 
 async def times_in_history(fleet, posted):
@@ -34,7 +35,7 @@ async def times_in_history(fleet, posted):
 
 
 async def next_rest(clock):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         return await clock.pass_next()
 
 
@@ -75,7 +76,7 @@ async def test_what_was_cancelled_at_the_moment_it_was_to_go_does_not_go_and_fai
     monkeypatch.setattr(ScriptedRuntime, "start", slow)
     async with crew(tmp_path) as fleet:
         dropped = await fleet.send("SAY[dropped]")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await starting.wait()
         gone, now = [dropped.input.id], fleet.clock.now()
         await fleet.database.write(
@@ -104,7 +105,7 @@ async def test_a_thread_with_somebody_elses_turn_is_asked_again_after_growing_re
             posted = await fleet.send("SAY[at last]")
             rests = [await next_rest(clock) for _ in RETRY_MS[:4]]
             assert [rest * 1000 for rest in rests] == list(RETRY_MS[:4])
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await clock.until_sleeping()
             assert len(asked) == 5
         await next_rest(clock)
@@ -124,7 +125,7 @@ async def test_a_thread_that_cannot_start_is_tried_again_after_growing_rests(tmp
             without.setattr(ScriptedRuntime, "start", broken)
             posted = await fleet.send("SAY[at last]")
             assert [await next_rest(clock) for _ in range(4)] == list(runner.BACKOFF[:4])
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await clock.until_sleeping()
             assert len(tried) == 5
             session = await fleet.database.read(lambda tx: sessions.current(tx, "manager0"))
@@ -156,11 +157,11 @@ async def test_a_thread_that_cannot_be_attached_for_long_waits_for_a_human_and_i
             posted = await fleet.send("SAY[at last]")
             rested = 0.0
             while rested < runner.AWAY_SECONDS:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE):
                     await clock.until_sleeping()
                 assert await fleet.database.read(waiting) == []
                 rested += await next_rest(clock)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await clock.until_sleeping()
             found = await fleet.database.read(waiting)
             assert found == [("unattached:scripted", since, "config.toml is broken")]

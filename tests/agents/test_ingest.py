@@ -24,6 +24,7 @@ from netsky_runtime.logbook import Logbook
 from netsky_runtime.supervise import Supervisor
 from tests.support.budgets import keeper
 from tests.support.fakes import ManualClock, settle
+from tests.support.patience import PATIENCE
 
 
 class Failing:
@@ -75,7 +76,7 @@ async def test_facts_are_stored_in_order_after_the_database_has_failed_for_a_whi
             log=lambda *line: lines.append(line),
             budgets=keeper(database, clock),
         )
-        async with running(writer.run()), asyncio.timeout(5):
+        async with running(writer.run()), asyncio.timeout(PATIENCE):
             for kind in (EventKind.TURN_STARTED, EventKind.TURN_COMPLETED):
                 await writer.put("manager0", CodexEvent(kind, "th", 1, "u"))
             assert await clock.pass_next() == 1.0
@@ -105,7 +106,7 @@ async def test_a_fact_that_no_row_can_hold_costs_no_other_and_changes_no_order(t
                 EventKind.ITEM_COMPLETED, "th", number, "u", f"i{number}", data={"text": text}
             )
             await writer.put("manager0", fact)
-        async with running(writer.run()), asyncio.timeout(5):
+        async with running(writer.run()), asyncio.timeout(PATIENCE):
             await writer.flush()
         stored = await database.read(lambda tx: events.recent(tx, "manager0", limit=9))
     assert [event.item_id for event in stored] == ["i0", "i1", "i3", "i4", "i6"]
@@ -132,7 +133,7 @@ async def _all_in_order(facts, faults, batch):
         for number, kind in enumerate(facts):
             fact = CodexEvent(EventKind.ITEM_COMPLETED, "th", number, "u", f"{kind}{number}")
             await writer.put("manager0", fact)
-        async with running(writer.run()), asyncio.timeout(10):
+        async with running(writer.run()), asyncio.timeout(PATIENCE):
             flushed = asyncio.ensure_future(writer.flush())
             while not flushed.done():
                 await clock.advance(1.0)
@@ -185,7 +186,7 @@ async def test_whoever_brings_facts_waits_only_when_there_is_no_room_at_all(tmp_
         waiting = asyncio.ensure_future(writer.put("manager0", late))
         await settle()
         assert not waiting.done()
-        async with running(writer.run()), asyncio.timeout(5):
+        async with running(writer.run()), asyncio.timeout(PATIENCE):
             await waiting
             await writer.flush()
         stored = await database.read(lambda tx: events.recent(tx, "manager0", limit=9))
@@ -204,7 +205,7 @@ async def test_a_flush_waits_for_no_fact_that_came_after_it(tmp_path, monkeypatc
         )
         busy.writer = writer
         await writer.put("manager0", CodexEvent(EventKind.ITEM_COMPLETED, "th", 0, "u", "first"))
-        async with running(writer.run()), asyncio.timeout(5):
+        async with running(writer.run()), asyncio.timeout(PATIENCE):
             await writer.flush()
             assert len(writer) > 0
             busy.ends = True
@@ -248,7 +249,7 @@ async def test_every_word_of_a_blocked_screen_is_kept_and_none_replaces_anothers
             log=lambda *line: None,
             budgets=keeper(database, SystemClock()),
         )
-        async with running(writer.run()), asyncio.timeout(5):
+        async with running(writer.run()), asyncio.timeout(PATIENCE):
             for at, (actor, thread, reason) in enumerate(told):
                 fact = CodexEvent(EventKind.BLOCKED, thread, at, data={"reason": reason})
                 await writer.put(actor, fact)

@@ -28,6 +28,7 @@ from netsky_runtime.states import (
 from tests.support.crew import crew
 from tests.support.doors import Door, DoorSession, app_server, mcp_server, resident
 from tests.support.fakes import ManualClock
+from tests.support.patience import PATIENCE
 from tests.support.watched import passes, stored
 
 
@@ -252,7 +253,7 @@ async def test_a_turn_that_its_door_has_forgotten_is_settled_and_holds_nobody(tm
     async with crew(tmp_path, runtime=door, clock=clock) as fleet:
         posted = await fleet.send("SAY[said]")
         await fleet.reached(posted, InputStatus.SEEN)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await door.missed.wait()
         fleet.fleet.session_of("manager0").missed = ""
         waits = await fleet.send("SAY[on]")

@@ -11,6 +11,7 @@ from netsky_runtime.db import inputs, sessions
 from netsky_runtime.states import InputStatus, SessionState, ToolsDoor
 from tests.support.crew import crew
 from tests.support.doors import DoorSession, resident, times_heard
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ async def ended_in_the_middle(folder, monkeypatch, where, name, *, first, body="
         with monkeypatch.context() as held:
             held.setattr(where, name, hang)
             posted = await fleet.send(body)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await reached.wait()
             await fleet.fleet.close()
         return posted

@@ -16,6 +16,7 @@ from netsky_runtime.states import InputMode, InputStatus, RuntimeName, SessionSt
 from tests.support.crew import crew, scripted
 from tests.support.doors import DoorSession, app_server, mcp_server, resident, times_heard
 from tests.support.fakes import settle
+from tests.support.patience import PATIENCE
 
 APP, MCP, RESIDENT = RuntimeName.APP_SERVER, RuntimeName.MCP_SERVER, RuntimeName.RESIDENT
 
@@ -131,7 +132,7 @@ async def test_a_turn_that_begins_while_the_other_door_opens_is_not_interrupted_
 ):
     async with house.crew(tmp_path) as fleet:
         await warmed(fleet)
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             moving, go_on = await _before_an_open_door(house, fleet, group, monkeypatch)
             running = await fleet.send("ASK[make] SAY[made]")
             question = await fleet.question()
@@ -161,7 +162,7 @@ async def test_a_move_is_not_refused_for_a_turn_whose_answer_is_there(tmp_path, 
         monkeypatch.setattr(move, "_current", told)
         await warmed(fleet)
         await noting.wait()
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             moving = group.create_task(fleet.fleet.move("manager0", RESIDENT, interrupt=False))
             await asked.wait()
             await settle()
@@ -181,7 +182,7 @@ async def test_words_that_come_while_a_thread_is_moved_wait_for_it(tmp_path, hou
     async with house.crew(tmp_path) as fleet:
         await warmed(fleet)
         monkeypatch.setattr(DoorSession, "release", slow)
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             moving = group.create_task(fleet.fleet.move("manager0", RESIDENT, interrupt=False))
             await released.wait()
             posted = await fleet.send("SAY[there]")
@@ -198,7 +199,7 @@ async def test_the_second_of_two_who_want_the_same_is_told_that_it_is_done(
 ):
     async with house.crew(tmp_path) as fleet:
         await warmed(fleet)
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             late, go_on = await _before_an_open_door(house, fleet, group, monkeypatch)
             await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
             go_on.set()
@@ -269,7 +270,7 @@ async def test_nothing_is_steered_into_a_turn_that_ends_for_a_move(tmp_path, hou
         running = await fleet.send("HANG")
         await fleet.reached(running, InputStatus.SEEN)
         monkeypatch.setattr(DoorSession, "interrupt", slow, raising=False)
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             moving = group.create_task(fleet.fleet.move("manager0", RESIDENT, interrupt=True))
             await asked.wait()
             monkeypatch.setattr(Dispatcher, "dispatch", look)
@@ -474,7 +475,7 @@ async def test_an_actor_whose_first_words_may_have_been_sent_is_not_moved(
         with monkeypatch.context() as held:
             held.setattr(DoorSession, "submit", hang)
             posted = await fleet.send("SAY[hello]")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await reached.wait()
             await fleet.fleet.close()
         with monkeypatch.context() as held:
@@ -526,7 +527,7 @@ async def test_a_netsky_that_ends_in_the_middle_comes_back_on_the_door_that_its_
         posted = await warmed(fleet)
         with monkeypatch.context() as held:
             held.setattr(where, name, hang)
-            async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
                 moving = group.create_task(_stopped(fleet))
                 await reached.wait()
                 await fleet.fleet.close()
@@ -580,7 +581,7 @@ async def test_who_waits_for_a_door_that_takes_too_long_is_told_so_and_the_move_
     monkeypatch.setattr(door, "resume", slow)
     async with house.crew(tmp_path) as fleet:
         await warmed(fleet)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(DeadlineExceeded, match="still on its way to resident") as late:
                 await fleet.fleet.move("manager0", RESIDENT, interrupt=False)
         assert "netsky actors show manager0" in late.value.hint

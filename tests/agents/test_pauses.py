@@ -14,6 +14,7 @@ from netsky_runtime.db import holds, inputs, ledger, messages, pauses, rows, tur
 from netsky_runtime.states import InputMode, InputStatus, PauseKind, TurnStatus
 from tests.support.crew import crew
 from tests.support.fakes import ManualClock
+from tests.support.patience import PATIENCE
 
 HOUR = 3_600
 
@@ -39,7 +40,7 @@ async def told_held(fleet):
 async def pass_time(fleet, clock, posted, seconds):
     """Let so much time pass that held queues look again; return the settled input."""
     await clock.advance(seconds)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while (row := await fleet.input(posted)).status.open:
             if clock.sleepers:
                 await clock.advance(1.0)

@@ -14,6 +14,7 @@ from netsky_runtime.errors import Conflict, NotFound, Refused
 from netsky_runtime.states import ActorStatus, InputStatus, SessionState
 from tests.support.crew import crew
 from tests.support.fakes import settle
+from tests.support.patience import PATIENCE
 
 
 async def session_of(fleet, actor_id="manager0"):
@@ -114,13 +115,13 @@ async def test_an_actor_whose_thread_does_not_let_go_is_attached_anew_once_it_ha
         with monkeypatch.context() as mute:
             mute.setattr(ScriptedSession, "close", deaf)
             again = asyncio.ensure_future(fleet.fleet.reattach("manager0", "no word for long"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await letting_go.wait()
                 if gives_up:
                     again.cancel()
                 await asyncio.wait([again])
             gone.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while fleet.fleet.session_of("manager0") in {None, before}:
                 await settle()
         await fleet.decide(question)
@@ -147,12 +148,12 @@ async def test_a_parked_actor_is_attached_again_as_often_as_it_is_lost_while_its
         for _ in range(3):
             before = fleet.fleet.session_of("manager0")
             before.lost("the connection was lost")  # what carries the thread lives on
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while fleet.fleet.session_of("manager0") in {None, before}:
                     await settle()
         await fleet.decide(question)
         assert (await fleet.reply_to(asked)).body == "made"
         fleet.fleet.session_of("manager0").lost("the connection was lost")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while fleet.fleet._runners:  # nothing is left to be heard
                 await settle()

@@ -32,6 +32,7 @@ from netsky_runtime.states import (
 )
 from tests.support.crew import crew, scripted
 from tests.support.fakes import ManualClock, settle
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +67,7 @@ async def dying(folder, monkeypatch, where, name):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, die)
             yield fleet
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await reached.wait()
             await fleet.fleet.close()
 
@@ -179,13 +180,13 @@ async def test_nothing_overtakes_a_recovery_that_has_to_rest(tmp_path, monkeypat
         async def recovers(tx):
             return [i for i in await inputs.open_for(tx, "manager0") if i.recovers]
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await clock.pass_next()
         await fleet.until(recovers)
         await fleet.database.write(rest)
         fleet.fleet._runners["manager0"].seat.closing = False
         fleet.wake("manager0")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await clock.until_sleeping()
         assert (await fleet.input(waited)).attempts == 0
         await clock.advance(20)
@@ -391,10 +392,10 @@ async def test_what_a_killed_netsky_wrote_to_a_living_engine_has_a_moment_to_be_
         await fleet.fleet.start()
         await fleet.fleet.settled(seconds=5)
         if grace:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await clock.until_sleeping()
             assert (await fleet.input(posted)).batch_id == "b-9"
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await clock.advance(reconcile.GRACE_SECONDS)
         assert (await fleet.reply_to(posted)).body == "once"
         assert (await fleet.input(posted)).attempts == 2
@@ -619,7 +620,7 @@ async def test_a_turn_that_is_younger_than_the_history_it_is_compared_with_is_no
         asked = await fleet.question()
         with monkeypatch.context() as patch:
             patch.setattr(ScriptedSession, "history", before_it_ends)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await fleet.fleet.reconcile("manager0")
         assert (await fleet.reply_to(posted)).body == "once"
         assert (await told(fleet)).count(posted.input.id) == 1

@@ -16,6 +16,7 @@ from netsky_runtime.records import MANAGER0, Actor
 from netsky_runtime.states import ActorKind, ActorStatus, InputStatus
 from tests.support.crew import crew, scripted
 from tests.support.fakes import settle
+from tests.support.patience import PATIENCE
 
 WORKER = Standing(
     actor=Actor(
@@ -219,7 +220,7 @@ async def test_storage_trouble_is_no_fault_of_an_actor_and_parks_nobody(tmp_path
     monkeypatch.setattr(runner.ActorRunner, "run", troubled)
     async with crew(tmp_path) as fleet:
         fleet.fleet.wake("manager0")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while len(failed) <= 20:
                 await settle()
         assert await fleet.database.read(parked) is None
@@ -267,7 +268,7 @@ async def test_an_idle_actor_comes_back_however_often_the_engine_it_shares_dies(
         for number in range(8):
             before = fleet.fleet.session_of("manager0")
             fleet.runtime.kill(f"crash {number}")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while fleet.fleet.session_of("manager0") in {None, before}:
                     await settle()
         assert (await fleet.reply_to(await fleet.send("SAY[still here]"))).body == "still here"

@@ -20,6 +20,7 @@ from netsky_runtime.states import (
     TurnStatus,
 )
 from tests.support.crew import crew
+from tests.support.patience import PATIENCE
 
 
 async def consumed_ids(crew_, actor_id="manager0"):
@@ -292,7 +293,7 @@ async def test_live_text_comes_only_for_the_actor_that_is_watched(tmp_path):
         seen = asyncio.Event()
         fleet.live.on_change(lambda _actor: seen.set())
         await fleet.reply_to(await fleet.send("FLOOD50"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await seen.wait()
         assert fleet.live.snapshot("manager0")["items"] == []
 

@@ -19,6 +19,7 @@ from netsky_runtime.states import ActorStatus, InputMode, InputStatus, MessageKi
 from tests.db.test_trouble import broken, until_waiting
 from tests.support.crew import crew, scripted
 from tests.support.fakes import ManualClock, settle
+from tests.support.patience import PATIENCE
 
 
 def named(name):
@@ -133,7 +134,7 @@ async def test_what_was_being_sent_when_its_actor_was_stopped_blocks_nothing_lat
         with monkeypatch.context() as slow:
             slow.setattr(ScriptedSession, "submit", hang)
             cut = await fleet.send("SAY[cut]", to="worker1")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await sending.wait()
             await fleet.fleet.stop_actor("worker1")
         assert (await fleet.input(cut)).status is InputStatus.UNCERTAIN
@@ -167,7 +168,7 @@ async def test_a_worker_that_is_hired_during_a_stop_begins_after_the_next_start(
 
         await fleet.database.write(hire)
         fleet.wake("worker1")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while named("wake of worker1") is None:  # then its runner has nothing more to do
                 await settle()
         session = await fleet.database.read(lambda tx: sessions.current(tx, "worker1"))
@@ -190,7 +191,7 @@ async def test_a_stop_waits_no_longer_than_it_says_for_threads_that_do_not_answe
         for number in range(1, 4):
             await working(fleet, worker=f"worker{number}")
         monkeypatch.setattr(ScriptedSession, "interrupt", deaf)
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             draining = group.create_task(fleet.fleet.drain())
             while len(asked) < 3:  # each is written down before it is sent
                 await settle()
@@ -209,7 +210,7 @@ async def test_a_stop_does_not_wait_for_a_thread_that_does_not_let_go(tmp_path, 
         await fleet.reply_to(await fleet.send("SAY[warm]"))
         with monkeypatch.context() as hanging:
             hanging.setattr(ScriptedSession, "close", deaf)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await fleet.fleet.close()
         assert fleet.lines[-1][1] == "thread was not let go"
 
@@ -234,7 +235,7 @@ async def test_a_stop_waits_until_the_end_of_a_turn_that_an_earlier_netsky_start
         await fleet.fleet.start()
         await fleet.fleet.settled(seconds=5)
         monkeypatch.setattr(listener, "settle_turn", slow)
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             stopping = group.create_task(fleet.fleet.stop_actor("worker1"))
             await ended.wait()
             await clock.advance(interrupts.DRAIN_SECONDS / 2)
@@ -377,7 +378,7 @@ async def test_a_turn_whose_thread_is_lost_just_now_is_attached_to_and_stopped(
         cut = await working(fleet)
         before = fleet.fleet.session_of("worker1")
         before.lost("the connection was lost")  # what carries the thread lives on
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while fleet.fleet.session_of("worker1") is not None:
                 await settle()
         await fleet.fleet.stop_actor("worker1")
@@ -399,7 +400,7 @@ async def test_an_actor_whose_turn_nobody_can_reach_is_stopped_only_when_that_is
         with monkeypatch.context() as unreachable:
             unreachable.setattr(ScriptedRuntime, "resume", gone)
             fleet.fleet.session_of("worker1").lost("the connection was lost")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while fleet.fleet.session_of("worker1") is not None:
                     await settle()
             with pytest.raises(Conflict, match="cannot be attached"):

@@ -32,6 +32,7 @@ from tests.agents.test_stopping import as_stored, named
 from tests.support.crew import crew, scripted
 from tests.support.doors import app_server, mcp_server, resident
 from tests.support.fakes import settle
+from tests.support.patience import PATIENCE
 
 ENDED = ("warning", "a turn of a stopped actor was ended")
 RUNS_ON = ("error", "a turn of a stopped actor may run on")
@@ -153,7 +154,7 @@ async def test_a_turn_of_a_stopped_actor_that_waits_for_an_approval_is_ended_at_
 
 async def over(thread):
     """Wait for the end of a scripted thread's turn."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while thread.running is not None:
             await settle()
 
@@ -243,7 +244,7 @@ async def test_nobody_waits_for_the_thread_of_a_stopped_actor(tmp_path, monkeypa
         (row,) = await left(fleet)
         monkeypatch.setattr(ScriptedRuntime, "resume", mute)
         await fleet.fleet.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await asked.wait()
             await fleet.fleet.settled(seconds=5)
         assert (await fleet.reply_to(await fleet.send("SAY[here]"))).body == "here"
@@ -270,7 +271,7 @@ async def test_a_resident_is_ended_with_the_turn_of_its_stopped_actor(tmp_path, 
             await stopped_unheard(fleet, patch)
             assert cut.thread_id in door.own
         assert (await settled(fleet, cut)).status is InputStatus.INTERRUPTED
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while cut.thread_id in door.own:
                 await settle()
 
@@ -327,7 +328,7 @@ async def test_what_comes_while_its_actor_is_stopped_is_not_handed_over(tmp_path
 
     async def late(self, actor_id):
         made.append(await fleet.send("SAY[too late]", to=actor_id))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await self._runners[actor_id].attached.wait()
         await real(self, actor_id)
 
@@ -366,7 +367,7 @@ async def test_an_actor_is_not_stopped_while_nobody_can_tell_whether_it_has_begu
             patch.setattr(ScriptedSession, "history", unreadable)
             patch.setattr(ScriptedRuntime, "resume", nobody_answers)
             sent = await fleet.send("HANG", to="worker1")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while fleet.fleet.session_of("worker1") is not None:
                     await settle()
             with pytest.raises(Conflict, match="cannot be attached"):

@@ -15,6 +15,7 @@ from netsky_runtime.errors import DatabaseError
 from netsky_runtime.states import InputStatus
 from tests.support.crew import crew
 from tests.support.fakes import ManualClock, settle
+from tests.support.patience import PATIENCE
 from tests.support.watched import passes, stored
 
 ITEM = {"type": "command", "command": "make"}
@@ -228,7 +229,7 @@ async def test_after_a_gap_histories_are_read_some_at_a_time(tmp_path, monkeypat
         await settle()
         assert len(reads) == AT_ONCE
         go.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await done.wait()
         assert sorted(reads) == sorted(everybody)
 

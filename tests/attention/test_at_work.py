@@ -14,6 +14,7 @@ from netsky_runtime.db import attention, migrate
 from netsky_runtime.db.connection import Database
 from netsky_runtime.states import AttentionKind
 from tests.support.fakes import ManualClock
+from tests.support.patience import PATIENCE
 from tests.test_daemon import ask, daemon, until
 
 NOW = 9
@@ -28,7 +29,7 @@ async def queue(tx):
 
 async def rung(handle: LocalHandle) -> str:
     """Return what the next ring says."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         async for push in handle.pushes():
             if push.data.get("level") == "ring":
                 return str(push.data["text"])

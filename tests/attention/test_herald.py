@@ -21,6 +21,7 @@ from netsky_runtime.db.connection import Database
 from netsky_runtime.states import ActorStatus
 from tests.db.making import Making, actor
 from tests.support.fakes import CountingIds, ManualClock, settle
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -247,7 +248,7 @@ async def test_it_looks_when_something_was_written_and_not_else(stage, monkeypat
         return await whole(self)
 
     monkeypatch.setattr(Herald, "look", counted)
-    async with serving(stage.herald()), asyncio.timeout(10):
+    async with serving(stage.herald()), asyncio.timeout(PATIENCE):
         while not looks:
             await settle()
         await stage.clock.advance(3600)
@@ -262,7 +263,7 @@ async def test_it_looks_when_something_was_written_and_not_else(stage, monkeypat
 async def test_nothing_new_waits_long_for_the_next_look_though_something_else_does(stage):
     """A thing that has gone is looked at again in a minute; what is new must not wait for that."""
     await stage.park("worker1")
-    async with serving(stage.herald()), asyncio.timeout(10):
+    async with serving(stage.herald()), asyncio.timeout(PATIENCE):
         while not stage.bells:
             await stage.clock.advance(PACE_SECONDS)
             await asyncio.sleep(0)
@@ -285,7 +286,7 @@ async def test_a_database_that_fails_is_told_once_and_looked_at_again(stage, mon
 
     monkeypatch.setattr(herald, "_state", state)
     await stage.park("worker1")
-    async with serving(stage.herald()), asyncio.timeout(10):
+    async with serving(stage.herald()), asyncio.timeout(PATIENCE):
         for _ in range(3):
             await stage.clock.pass_next()
             await settle()

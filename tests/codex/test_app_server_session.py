@@ -24,6 +24,7 @@ from netsky_runtime.codex.channel import ThreadChannel
 from netsky_runtime.states import DecisionWord
 from netsky_runtime.wire.errors import PeerClosed
 from tests.support.fakes import ManualClock, settle
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from netsky_runtime.codex.app_server.connection import Connection
@@ -106,7 +107,7 @@ async def test_nothing_is_sent_to_a_thread_that_codex_has_unloaded(desk: Desk) -
 
 async def test_of_two_turns_that_begin_at_once_one_does(desk: Desk) -> None:
     desk.engine.read.clear()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         first = group.create_task(desk.session.submit(BATCH))
         await settle()
         with pytest.raises(TurnRunning):

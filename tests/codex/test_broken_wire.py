@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from netsky_runtime.codex.app_server.connection import Connection, connect
 from netsky_runtime.wire.errors import PeerClosed, RequestTimedOut, WireError
 from tests.support.broken_wire import Break, Fault, wire
+from tests.support.patience import PATIENCE
 
 GREETING = 700
 """About as many bytes as both handshakes take in either direction, and more."""
@@ -83,7 +84,7 @@ async def test_every_waiter_wakes_wherever_the_wire_breaks(
         engine.asked.clear()
         path = engine.path.with_name(f"w{after}")
         broken = Break(fault, after, to_server)
-        async with asyncio.timeout(10), wire(path, server=engine.path, broken=broken):
+        async with asyncio.timeout(PATIENCE), wire(path, server=engine.path, broken=broken):
             try:
                 answers = await talk(path, deadline=0.3)
             except WireError:
@@ -106,7 +107,7 @@ async def test_an_engine_that_falls_silent_meets_the_deadlines(
     for after in (0, 100, 300, 500):
         path = engine.path.with_name(f"s{after}")
         broken = Break(Fault.SILENCE, after, to_server)
-        async with asyncio.timeout(10), wire(path, server=engine.path, broken=broken):
+        async with asyncio.timeout(PATIENCE), wire(path, server=engine.path, broken=broken):
             try:
                 answers = await talk(path, deadline=0.1)
             except WireError:
@@ -120,6 +121,6 @@ async def test_an_engine_that_is_heard_byte_by_byte_is_understood(
 ) -> None:
     path = engine.path.with_name("slow")
     broken = Break(Fault.TRICKLE, 0, to_server)
-    async with asyncio.timeout(10), wire(path, server=engine.path, broken=broken):
+    async with asyncio.timeout(PATIENCE), wire(path, server=engine.path, broken=broken):
         answers = await talk(path)
     assert [each["n"] for each in answers] == [0, 1, 2]

@@ -9,6 +9,7 @@ import pytest
 from netsky_runtime.codex.channel import MAX_DELTA_CHARS, MAX_PENDING_DELTAS, ThreadChannel
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from tests.support.fakes import ManualClock, settle
+from tests.support.patience import PATIENCE
 
 
 def channel(max_facts: int = 50_000) -> ThreadChannel:
@@ -26,7 +27,7 @@ def delta(text: str, item: str = "item-1", stream: str = "agent_message") -> Cod
 
 async def drain(source: ThreadChannel) -> list[CodexEvent]:
     """Take everything until the channel has ended."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         return [event async for event in source]
 
 
@@ -45,7 +46,7 @@ async def test_facts_come_out_in_the_order_they_went_in() -> None:
 
 async def test_a_consumer_that_waits_is_woken_by_the_first_event() -> None:
     source = channel()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         taken = group.create_task(anext(source))
         await settle()
         source.put(fact(1))
@@ -329,7 +330,7 @@ async def test_a_cancellation_that_meets_an_event_leaves_it_for_the_next() -> No
         source.put(fact(1))
         waiting.cancel()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert (await anext(source)).data["number"] == 1
 
 

@@ -20,6 +20,7 @@ from netsky_runtime.comms.envelope import Letter, join, render
 from netsky_runtime.records import MANAGER0, OWNER, Actor
 from netsky_runtime.states import ActorKind, ActorStatus, DecisionWord, MessageKind, Source
 from tests.support.fakes import CountingIds, ManualClock
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -392,7 +393,7 @@ async def test_the_demo_paces_itself_by_the_clock_and_streams_its_words(tmp_path
                 await session.answer_tool(event.data["call_id"], ToolResult(text="ok"))
 
     began = clock.monotonic()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         attending = group.create_task(attend())
         while not seen or seen[-1].kind is not EventKind.TURN_COMPLETED:
             await clock.advance(0.1)

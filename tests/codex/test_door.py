@@ -15,6 +15,7 @@ from netsky_runtime.codex.channel import ThreadChannel
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.wire.errors import PeerClosed, RequestTimedOut, RpcError, WireError
 from tests.support.fakes import ManualClock, settle
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,7 +198,7 @@ async def test_questions_are_let_go_when_joining_is_cancelled(desk: Desk) -> Non
     link = desk.attach()
     desk.engine.resumed = lambda thread_id: desk.ask()
     desk.engine.hang = asyncio.Event()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         joining = asyncio.ensure_future(desk.door.adopt("child", "parent"))
         await desk.engine.hang.wait()
         joining.cancel()

@@ -20,6 +20,7 @@ from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.paths import Home
 from netsky_runtime.settings import Settings
 from tests.support import fake_codex
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -118,7 +119,7 @@ async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
 @asynccontextmanager
 async def standing(root: Path, program: Path) -> AsyncIterator[Stand]:
     stand = Stand(root, program)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await stand.runtime.open()
     yield stand
     for engine in stand.rows.engines:
@@ -128,7 +129,7 @@ async def standing(root: Path, program: Path) -> AsyncIterator[Stand]:
 
 
 async def until(events: AsyncIterator[CodexEvent], kind: EventKind) -> CodexEvent:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         async for event in events:
             if event.kind is kind:
                 return event
@@ -152,7 +153,7 @@ async def test_a_message_of_a_strange_shape_ends_no_thread(stand: Stand) -> None
 
 
 async def test_who_asks_for_news_does_not_wait_for_an_engine_that_hangs(stand: Stand) -> None:
-    async with asyncio.timeout(5):  # the request itself has 30 s
+    async with asyncio.timeout(PATIENCE):  # the request itself has 30 s
         first = await stand.runtime.info()
         again = await stand.runtime.info()
         more = await stand.runtime.info()

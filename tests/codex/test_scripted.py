@@ -27,6 +27,7 @@ from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.errors import Unhealthy, UsageError
 from netsky_runtime.states import DecisionWord, TurnStatus
 from tests.support.fakes import CountingIds, ManualClock, settle
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -87,7 +88,7 @@ def batch(text: str, number: int = 1) -> Batch:
 async def until(session: ThreadSession, kind: EventKind) -> list[CodexEvent]:
     """Return the events up to the next of this kind."""
     seen = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         async for event in session.events():
             seen.append(event)
             if event.kind is kind:
@@ -351,7 +352,7 @@ async def test_a_fact_is_on_disk_before_anybody_hears_of_it(lab: Lab) -> None:
     await session.submit(batch("RUN[ls] HANG"))
     events = session.events()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         async for event in events:
             if event.kind is EventKind.ITEM_COMPLETED:
                 assert event.item_id in [line.get("id") for line in lab.lines(session)]
@@ -496,7 +497,7 @@ async def test_many_threads_work_at_once(lab: Lab) -> None:
         await session.submit(batch(f"SLOW1 TOOL[add_note {{}}]ENDTOOL SAY[{number}]", number))
     await lab.clock.advance(1)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         for number, session in enumerate(sessions):
             asked = (await until(session, EventKind.TOOL_REQUESTED))[-1].data
             await session.answer_tool(asked["call_id"], ToolResult(text="ok"))

@@ -35,6 +35,7 @@ from netsky_runtime.states import (
     TurnStatus,
 )
 from tests.support.fakes import ManualClock
+from tests.support.patience import PATIENCE
 from tests.support.society import Society, Turning, society
 
 if TYPE_CHECKING:
@@ -212,6 +213,23 @@ async def test_a_turn_that_ends_otherwise_is_told_to_the_sender_once(
         await bus.office.answer()
     assert [(a["kind"], a["text"]) for a in bus.got("agentci")] == [(kind, text)]
     assert bus.files("worker1", DELIVERED) == ["x.json"]
+
+
+async def test_an_envelope_in_doubt_has_no_answer_before_somebody_has_decided(bus: Bus) -> None:
+    bus.put("agent1")
+    await bus.office.collect()
+    [row] = (await bus.take("worker1")).inputs
+
+    async def doubt(tx: Any) -> None:
+        await inputs.settle(tx, [row.id], InputStatus.UNCERTAIN, reason="nobody knows", now=1)
+
+    await bus.people.database.write(doubt)
+    await bus.office.answer()
+    assert bus.got("agentci") == []
+    await bus.people.database.write(lambda tx: inputs.requeue(tx, [row.id], reason="sent again"))
+    await bus.people.end(await bus.take("worker1"), "done")
+    await bus.office.answer()
+    assert [answer["text"] for answer in bus.got("agentci")] == ["done"]
 
 
 async def test_what_codex_refuses_and_what_is_taken_back_are_told_too(bus: Bus) -> None:
@@ -742,7 +760,7 @@ async def test_where_folders_cannot_be_watched_they_are_looked_at_now_and_then(
 async def test_a_file_whose_name_is_no_utf_8_stops_nobodys_mail(bus: Bus) -> None:
     Channel(bus.root, "agent1").prepare()
     outbox = os.fsencode(bus.root / "worker1" / OUTBOX)
-    async with serving(bus), asyncio.timeout(20):
+    async with serving(bus), asyncio.timeout(PATIENCE):
         number = 0
         while bus.clock.sleepers < 2:  # until the watcher has met one, and rests
             number += 1
@@ -766,7 +784,7 @@ async def serving(bus: Bus) -> AsyncIterator[None]:
 async def until(bus: Bus, look: Callable[[], Any]) -> None:
     """Look again whenever something moves in the folders until what is seen is true."""
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(PATIENCE),
         aclosing(awatch(bus.root, watch_filter=None, step=10, **LOOK)) as changes,
     ):
         async for _ in changes:

@@ -20,6 +20,7 @@ from netsky_runtime.states import (
     MessageStatus,
     Source,
 )
+from tests.support.patience import PATIENCE
 from tests.support.society import Society, society
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ async def test_a_sender_that_leaves_too_early_still_wakes_the_actor(door: Door) 
         reached.set()
         await held.wait()
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         group.create_task(door.people.database.write(hold))
         await reached.wait()
         sender = group.create_task(door.send())

@@ -25,6 +25,7 @@ from netsky_runtime.db import events
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import NotFound
 from netsky_runtime.wire.framing import LineFraming
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from netsky_runtime.control.serving import Gate
@@ -80,7 +81,7 @@ async def scene(folder: Path, clock: Clock) -> AsyncIterator[Scene]:
 
 
 async def take(subscription: Subscription) -> Push:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         push = await subscription.next()
     assert push is not None
     return push
@@ -95,7 +96,7 @@ def numbers(push: Push) -> list[int]:
 async def facts_until(pushes: AsyncIterator[Push], count: int) -> list[int]:
     """Return the ``n`` of the first ``count`` facts that come."""
     got: list[int] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while len(got) < count:
             push = await anext(pushes)
             if push.kind == "facts":
@@ -105,7 +106,7 @@ async def facts_until(pushes: AsyncIterator[Push], count: int) -> list[int]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop run until something holds."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0)
 
@@ -158,7 +159,7 @@ class Raw:
             self.writer.write(data + b"\n")
 
     async def read(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             line = await self.framing.receive()
         assert line is not None
         return orjson.loads(line)

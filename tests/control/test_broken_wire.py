@@ -14,6 +14,7 @@ from netsky_runtime.control.client import RemoteHandle
 from netsky_runtime.errors import DeadlineExceeded, NetskyError, NoDaemon, Unhealthy
 from tests.control.kit import Door, door
 from tests.support.broken_wire import Break, Fault, wire
+from tests.support.patience import PATIENCE
 
 WORDS = {"body": "é" * 20}
 SOME = range(0, 400, 11)
@@ -61,7 +62,7 @@ async def test_a_wire_that_is_cut_anywhere_does_a_thing_once_or_not_at_all(
         verb = opened.verbs["send"] = Counted()
         path = opened.path.with_name(f"cut{after}")
         broken = Break(Fault.CUT, after, to_server)
-        async with asyncio.timeout(10), wire(path, server=opened.path, broken=broken):
+        async with asyncio.timeout(PATIENCE), wire(path, server=opened.path, broken=broken):
             try:
                 answer = await ask(path)
             except NoDaemon:
@@ -79,7 +80,7 @@ async def test_a_wire_that_falls_silent_meets_the_deadline(opened: Door, to_serv
         verb = opened.verbs["send"] = Counted()
         path = opened.path.with_name(f"silent{after}")
         broken = Break(Fault.SILENCE, after, to_server)
-        async with asyncio.timeout(10), wire(path, server=opened.path, broken=broken):
+        async with asyncio.timeout(PATIENCE), wire(path, server=opened.path, broken=broken):
             try:
                 assert await ask(path, deadline=0.05) == WORDS
             except DeadlineExceeded:
@@ -95,7 +96,7 @@ async def test_garbage_in_between_ends_in_an_answer_or_an_error(
         verb = opened.verbs["send"] = Counted()
         path = opened.path.with_name(f"noise{after}")
         broken = Break(Fault.GARBAGE, after, to_server)
-        async with asyncio.timeout(10), wire(path, server=opened.path, broken=broken):
+        async with asyncio.timeout(PATIENCE), wire(path, server=opened.path, broken=broken):
             with suppress(NetskyError):
                 assert await ask(path, deadline=0.1) == WORDS
         assert verb.runs <= 1
@@ -107,7 +108,7 @@ async def test_byte_by_byte_everything_comes_through(opened: Door, to_server: bo
     verb = opened.verbs["send"] = Counted()
     path = opened.path.with_name("slow")
     broken = Break(Fault.TRICKLE, 0, to_server)
-    async with asyncio.timeout(10), wire(path, server=opened.path, broken=broken):
+    async with asyncio.timeout(PATIENCE), wire(path, server=opened.path, broken=broken):
         assert await ask(path) == WORDS
     assert verb.runs == 1
     await served(opened)

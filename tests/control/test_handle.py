@@ -21,6 +21,7 @@ from netsky_runtime.errors import (
     UsageError,
 )
 from tests.control.kit import Door, door, facts_until, numbers, until
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -41,7 +42,7 @@ async def handle(opened: Door, request: pytest.FixtureRequest) -> Handle:
 
 
 async def hear(pushes: AsyncIterator[Push], kind: str) -> dict[str, Any]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while True:
             push = await anext(pushes)
             if push.kind == kind:
@@ -211,7 +212,7 @@ async def test_a_room_that_does_not_look_is_bounded_and_misses_no_fact(opened: D
     pushes = room.pushes()
     got: list[int] = []
     live: list[dict[str, Any]] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while len(got) < PAGE_EVENTS * (WINDOW + 4):
             push = await anext(pushes)
             if push.kind == "facts":
@@ -230,7 +231,7 @@ def _last_word(latest: dict[Any, Push]) -> str:
 
 
 async def _all(pushes: AsyncIterator[Push]) -> list[Push]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         return [push async for push in pushes]
 
 

@@ -24,6 +24,7 @@ from netsky_runtime.errors import (
 from netsky_runtime.wire.errors import WireError
 from tests.control.kit import OWNERS_ONLY, Door, Raw, door, facts_until, until
 from tests.support.fakes import ManualClock
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,7 +58,7 @@ class Stuck:
             self.some.notify_all()
 
     async def until(self, **wanted: int) -> None:
-        async with asyncio.timeout(5), self.some:
+        async with asyncio.timeout(PATIENCE), self.some:
             await self.some.wait_for(
                 lambda: all(getattr(self, name) == count for name, count in wanted.items())
             )

@@ -9,6 +9,7 @@ import pytest
 from netsky_runtime.db import settings
 from netsky_runtime.db.commits import Commits
 from netsky_runtime.db.connection import Database, Tx
+from tests.support.patience import PATIENCE
 
 
 async def put(database: Database, key: str, value: str) -> None:
@@ -31,13 +32,13 @@ class Looking:
 
 async def test_what_is_so_already_is_seen_at_once(database):
     await put(database, "one", "")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await Commits(database).until(Looking("one")) == ""
 
 
 async def test_each_commit_is_looked_at_until_it_is_the_one(database):
     commits, looking = Commits(database), Looking("two")
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         waiting = group.create_task(commits.until(looking))
         await looking.in_vain.get()
         await put(database, "one", "1")
@@ -58,14 +59,14 @@ async def test_a_commit_while_somebody_looks_is_not_missed(database):
             await put(database, "key", "1")
         return found
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await commits.until(look) == "1"
     assert looks == 2
 
 
 async def test_one_who_does_not_wait_any_more_ends_no_other_waiting(database):
     commits, tired, patient = Commits(database), Looking("key"), Looking("key")
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         first = group.create_task(commits.until(tired))
         second = group.create_task(commits.until(patient))
         await tired.in_vain.get()

@@ -10,6 +10,7 @@ import pytest
 from netsky_runtime.db import daemon_row, settings
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import Fenced
+from tests.support.patience import PATIENCE
 
 
 @asynccontextmanager
@@ -59,7 +60,7 @@ async def test_a_writer_that_waited_while_the_home_was_taken_is_refused(database
             await gate.wait()
             return await daemon_row.take_epoch(tx, 2, 2)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             taking = asyncio.ensure_future(later.write(take))
             await entered.wait()
             late = asyncio.ensure_future(

@@ -12,6 +12,7 @@ import pytest
 from netsky_runtime.db import connection, pool, rows, settings
 from netsky_runtime.db.connection import Database, ReadDatabase, Tx
 from netsky_runtime.errors import DatabaseError
+from tests.support.patience import PATIENCE
 
 
 async def put(tx: Tx, key: str = "key", value: str = "1") -> None:
@@ -19,7 +20,7 @@ async def put(tx: Tx, key: str = "key", value: str = "1") -> None:
 
 
 async def test_a_reader_sees_only_what_is_committed(database):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         written, seen = asyncio.Event(), asyncio.Event()
 
         async def body(tx: Tx) -> None:
@@ -36,7 +37,7 @@ async def test_a_reader_sees_only_what_is_committed(database):
 
 
 async def test_a_reading_is_one_snapshot_from_its_first_statement_to_its_last(database):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
 
         async def body(tx: Tx) -> tuple[dict[str, str], dict[str, str]]:
             first = await settings.get_all(tx)
@@ -54,7 +55,7 @@ async def test_a_reader_cannot_write(database):
 
 
 async def test_a_cancelled_reader_gives_its_connection_back_without_a_snapshot(database):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         for _ in range(connection.READERS + 1):
             entered = asyncio.Event()
 
@@ -72,7 +73,7 @@ async def test_a_cancelled_reader_gives_its_connection_back_without_a_snapshot(d
 
 
 async def test_more_readers_than_connections_take_turns(database):
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         found = [group.create_task(database.read(settings.get_all)) for _ in range(50)]
     assert [task.result() for task in found] == [{}] * 50
 
@@ -81,7 +82,7 @@ async def test_a_read_inside_a_read_is_an_error_not_a_deadlock(database):
     async def outer(tx: Tx) -> None:
         await database.read(settings.get_all)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(RuntimeError, match="inside a read"):
             await database.read(outer)
 
@@ -91,14 +92,14 @@ async def test_a_reading_that_takes_for_ever_is_given_up(database, monkeypatch):
     endless = (
         "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i FROM n) SELECT count(*) FROM n"
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(DatabaseError, match="longer than"):
             await database.read(lambda tx: rows.many(tx, endless))
         assert await database.read(settings.get_all) == {}
 
 
 async def test_closing_finishes_the_writes_that_wait(path, clock):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         database = await Database.open(path, backups=path.parent, clock=clock)
         writes = [
             asyncio.ensure_future(database.write(lambda tx, n=n: put(tx, str(n))))
@@ -114,7 +115,7 @@ async def test_closing_finishes_the_writes_that_wait(path, clock):
 
 async def test_closing_ends_a_write_that_never_ends(path, clock, monkeypatch):
     monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.05)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         database = await Database.open(path, backups=path.parent, clock=clock)
         entered = asyncio.Event()
 
@@ -138,7 +139,7 @@ async def test_closing_ends_a_reading_that_never_ends(path, clock, monkeypatch):
     endless = (
         "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i FROM n) SELECT count(*) FROM n"
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         database = await Database.open(path, backups=path.parent, clock=clock)
         entered = asyncio.Event()
 
@@ -160,7 +161,7 @@ async def test_a_reading_that_closing_has_stopped_still_has_its_connection(
     endless = (
         "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i FROM n) SELECT count(*) FROM n"
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         database = await Database.open(path, backups=path.parent, clock=clock)
         entered = asyncio.Event()
 
@@ -179,7 +180,7 @@ async def test_a_reading_that_closing_has_stopped_still_has_its_connection(
 
 
 async def test_closing_twice_or_from_a_cancelled_task_closes_once(path, clock):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         database = await Database.open(path, backups=path.parent, clock=clock)
         closing = asyncio.ensure_future(database.close())
         await asyncio.sleep(0)
@@ -218,7 +219,7 @@ async def test_another_process_notices_every_commit(database, path):
 
 
 async def test_another_process_reads_while_the_daemon_writes(database, path):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         other = await ReadDatabase.open(path)
 
         async def body(tx: Tx) -> None:

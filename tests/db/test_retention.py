@@ -18,6 +18,7 @@ from netsky_runtime.records import LogRow, Turn
 from netsky_runtime.settings import Settings
 from netsky_runtime.states import InputStatus, Priority, TaskStatus, TurnStatus
 from tests.support.fakes import START_MS, ManualClock
+from tests.support.patience import PATIENCE
 
 DAYS = Settings().events_keep_days
 
@@ -318,7 +319,7 @@ async def test_a_failure_is_told_once_and_tried_again(database):
         log=lambda *line: lines.append(line),
     )
     running = asyncio.ensure_future(keeping.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         for _ in range(4):
             await clock.pass_next()
         await clock.until_sleeping()

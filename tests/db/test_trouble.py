@@ -11,6 +11,7 @@ import pytest
 from netsky_runtime.db import faults, migrate, rows, settings, trouble
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import DatabaseError
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +94,7 @@ async def test_what_goes_on_waits_and_is_stored_in_order_when_it_is_over(databas
             await database.write(put(f"{number}.{step}"))
             order.append((number, step))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         with broken(database, name):
             waiting = [patiently(worker(number)) for number in range(5)]
             await until_waiting(database, 5)
@@ -111,7 +112,7 @@ async def test_a_write_that_waited_is_stored_once(database):
         before = await rows.value(tx, "SELECT value FROM settings WHERE key = 'n'")
         await settings.set_(tx, "n", str(int(before or 0) + 1), now=1)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with broken(database, "SQLITE_FULL"):
             waiting = patiently(database.write(count))
             await until_waiting(database)
@@ -124,7 +125,7 @@ async def test_what_the_database_itself_has_no_room_for_waits_until_there_is_som
     pages = next(iter(await database._writer.execute_fetchall("PRAGMA page_count")))[0]
     await database._writer.execute_fetchall(f"PRAGMA max_page_count = {pages}")
     large = "x" * 200_000
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(DatabaseError, match="is full"):
             await database.write(put("asked", large))
         waiting = patiently(database.write(put("goes on", large)))
@@ -142,7 +143,7 @@ async def test_a_database_that_another_program_locks_is_told_and_waited_for(
     monkeypatch.setattr(migrate, "BUSY_MS", 20)
     database = await Database.open(path, backups=path.parent, clock=clock)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             with closing(sqlite3.connect(path, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 with pytest.raises(DatabaseError, match="locked by another process"):
@@ -171,7 +172,7 @@ async def test_a_damaged_database_is_not_tried_again(database):
 
 
 async def test_whoever_waits_is_let_go_when_nobody_has_time_any_more(database):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with broken(database, "SQLITE_FULL"):
             waiting = [patiently(database.write(put(str(n)))) for n in range(3)]
             await until_waiting(database, 3)
@@ -192,7 +193,7 @@ async def test_an_error_of_the_statement_is_no_trouble(database):
 async def test_trouble_is_told_when_it_begins_and_when_it_is_over(database):
     told = []
     database.trouble.on_change(lambda: told.append(database.trouble.standing is not None))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with broken(database, "SQLITE_FULL"):
             waiting = [patiently(database.write(put(str(n)))) for n in range(3)]
             await until_waiting(database, 3)

@@ -11,6 +11,7 @@ import pytest
 from netsky_runtime.db import connection, rows, settings
 from netsky_runtime.db.connection import Database, Tx
 from netsky_runtime.errors import Conflict, DatabaseError
+from tests.support.patience import PATIENCE
 
 STATEMENTS = 4  # BEGIN, the two of the body, COMMIT
 
@@ -66,7 +67,7 @@ async def test_nobody_is_told_of_what_is_not_committed(database):
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("number", range(1, STATEMENTS + 1))
 async def test_a_cancelled_writer_leaves_no_transaction_open(database, number, before):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         caller = asyncio.ensure_future(database.write(two_keys))
         at_statement(database, number, before=before, act=lambda: caller.cancel())
         await asyncio.wait([caller])
@@ -79,7 +80,7 @@ async def test_a_cancelled_writer_leaves_no_transaction_open(database, number, b
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("number", range(1, STATEMENTS + 1))
 async def test_a_loop_that_cancels_everything_leaves_all_or_nothing(database, number, before):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
 
         def cancel_the_transaction():
             asyncio.current_task().cancel()
@@ -97,7 +98,7 @@ async def test_a_loop_that_cancels_everything_leaves_all_or_nothing(database, nu
 
 
 async def test_a_writer_cancelled_in_the_queue_still_writes(database):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         entered, gate = asyncio.Event(), asyncio.Event()
 
         async def slow(tx: Tx) -> None:
@@ -118,7 +119,7 @@ async def test_a_writer_cancelled_in_the_queue_still_writes(database):
 async def test_the_error_of_a_write_that_nobody_waits_for_any_more_is_nobody_s(database):
     heard = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, told: heard.append(told))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         entered, gate = asyncio.Event(), asyncio.Event()
 
         async def fail(tx: Tx) -> None:
@@ -187,7 +188,7 @@ async def test_a_write_inside_a_write_is_an_error_not_a_deadlock(database):
         await settings.set_(tx, "outer", "1", now=1)
         await database.write(two_keys)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(RuntimeError, match="inside a write"):
             await database.write(outer)
     assert await keys(database) == set()
@@ -201,7 +202,7 @@ async def test_a_write_after_a_write_in_one_task_is_none_inside_it(database):
 
 
 async def test_a_task_that_a_body_leaves_behind_may_write_later(database):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         left: list[asyncio.Future[str]] = []
 
         async def body(tx: Tx) -> None:
@@ -219,7 +220,7 @@ async def test_a_body_that_waits_for_ever_is_rolled_back(database, monkeypatch):
         await two_keys(tx)
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(DatabaseError, match="longer than"):
             await database.write(body)
     assert await keys(database) == set()

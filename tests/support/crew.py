@@ -43,6 +43,7 @@ from netsky_runtime.states import (
     Source,
 )
 from netsky_runtime.supervise import Supervisor
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -228,7 +229,7 @@ class Crew:
         input_id = posted.input.id
         return await self.database.read(lambda tx: inputs.require(tx, input_id))
 
-    async def until(self, look: Callable[[Tx], Awaitable[T]], *, seconds: float = 5.0) -> T:
+    async def until(self, look: Callable[[Tx], Awaitable[T]], *, seconds: float = PATIENCE) -> T:
         """Look again after every commit and log line until what is seen is true; return it."""
         async with asyncio.timeout(seconds):
             while True:

@@ -12,6 +12,7 @@ import pytest
 from netsky_runtime.errors import DatabaseError, Refused
 from netsky_runtime.tools_door import server as server_module
 from netsky_runtime.tools_door.server import MAX_IN_FLIGHT, VERSIONS
+from tests.support.patience import PATIENCE
 from tests.tools_door.kit import TOKEN, codex, fake_daemon, told
 
 
@@ -399,7 +400,7 @@ async def test_arguments_of_a_megabyte_are_handed_on_whole() -> None:
 
 async def test_a_client_that_leaves_in_the_middle_of_a_call_ends_the_server() -> None:
     # At its end ``codex`` waits for the end of the server.
-    async with asyncio.timeout(10), fake_daemon() as daemon, codex(daemon) as client:
+    async with asyncio.timeout(PATIENCE), fake_daemon() as daemon, codex(daemon) as client:
         daemon.verbs["tools.call"] = Held()
         client.ask("tools/call", name="list_tasks", arguments={})
         await daemon.until_asked(1)

@@ -23,6 +23,7 @@ from netsky_runtime.settings import Settings
 from netsky_runtime.states import ActorStatus, RuntimeName, ToolsDoor
 from netsky_runtime.tool_verbs import ToolVerbs
 from netsky_runtime.verbs import VerbTable
+from tests.support.patience import PATIENCE
 from tests.support.society import Society, society
 
 NOTE = {"body": "milk"}
@@ -212,7 +213,7 @@ async def test_what_a_role_may_not_do_is_refused_in_words(scene: Scene) -> None:
 
 async def test_a_call_that_is_quicker_than_its_threads_name_waits_for_it(scene: Scene) -> None:
     session = await scene.session("worker1")
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         called = group.create_task(scene.call(session.token, thread_id="thread-a"))
         untold = group.create_task(scene.call(session.token, call_id="c2"))
         await scene.people.post(OWNER, "worker1")  # a commit that names nothing

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsky_tui.app import RoomApp
 from netsky_tui.keymap import Keymap
+from tests.support.patience import PATIENCE
 from tests.tui import story
 from tests.tui.fakes import FakeConnector, SteadyClock
 
@@ -40,7 +41,7 @@ class Room:
     clock: SteadyClock
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not condition():
                 await self.pilot.pause()
         await self.pilot.pause()

@@ -7,6 +7,7 @@ from textual.app import App
 
 from netsky_tui.widgets import rows, toned
 from netsky_tui.widgets.rows import RowsView
+from tests.support.patience import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def shown(view) -> list[str]:
 
 async def make_room(pilot, view, height: int) -> None:
     await pilot.resize_terminal(40, height)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while view.size.height != height:
             await pilot.pause()
     await pilot.pause()

@@ -12,6 +12,7 @@ import orjson
 
 from netsky_runtime.wire.framing import MAX_LINE, LineFraming
 from netsky_runtime.wire.peer import Peer
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,7 +48,7 @@ async def wire(max_line: int = MAX_LINE) -> AsyncIterator[Wire]:
     framing = LineFraming(near_reader, near_writer, max_line=max_line)
     far_framing = LineFraming(far_reader, far_writer)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             yield Wire(framing, far_framing, far_writer)
     finally:
         await framing.close()

@@ -15,6 +15,7 @@ from netsky_runtime.clock import SystemClock
 from netsky_runtime.wire.birth import is_same_process, process_started
 from netsky_runtime.wire.errors import PeerClosed, WireError
 from netsky_runtime.wire.process import Child, end_group, group_alive
+from tests.support.patience import PATIENCE
 from tests.wire.pipes import Heard
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ CLOCK = SystemClock()
 
 @asynccontextmanager
 async def child(script: str, **options: object) -> AsyncIterator[Child]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         started = await Child.spawn(
             [sys.executable, "-I", "-c", script],
             env=ENV,

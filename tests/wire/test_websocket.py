@@ -14,6 +14,7 @@ from websockets.asyncio.server import ServerConnection, unix_serve
 
 from netsky_runtime.wire.errors import PeerClosed, RequestTimedOut, WireError
 from netsky_runtime.wire.framing import MAX_FRAME, connect_unix_websocket
+from tests.support.patience import PATIENCE
 from tests.wire.pipes import Heard
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def path() -> AsyncIterator[Path]:
 async def engine(
     path: Path, handler: Handler, max_size: int = MAX_FRAME
 ) -> AsyncIterator[WebSocketFraming]:
-    async with asyncio.timeout(20), unix_serve(handler, str(path), max_size=None):
+    async with asyncio.timeout(PATIENCE), unix_serve(handler, str(path), max_size=None):
         framing = await connect_unix_websocket(path, max_size=max_size, deadline=5)
         try:
             yield framing
@@ -167,6 +168,6 @@ async def listener(path: Path, greeting: bytes) -> AsyncIterator[None]:
         await writer.wait_closed()
         gone.set()
 
-    async with asyncio.timeout(10), await asyncio.start_unix_server(handler, str(path)):
+    async with asyncio.timeout(PATIENCE), await asyncio.start_unix_server(handler, str(path)):
         yield
         await gone.wait()
