@@ -128,12 +128,18 @@ class Fleet:
         try:
             while True:
                 runner.seat.wake.clear()
-                standing = await self._kit.database.read(lambda tx: standings.of(tx, actor_id))
-                active = standing.actor.status is ActorStatus.ACTIVE
-                if active or (decide(standing) is Duty.LISTEN and not heard):
-                    heard = await self._serve(runner)
-                elif not runner.seat.wake.is_set():
-                    return  # nobody woke it since it was looked up: whoever does starts anew
+                try:
+                    standing = await self._kit.database.read(lambda tx: standings.of(tx, actor_id))
+                    active = standing.actor.status is ActorStatus.ACTIVE
+                    if active or (decide(standing) is Duty.LISTEN and not heard):
+                        await runner.run()
+                        heard = True
+                    elif not runner.seat.wake.is_set():
+                        return  # nobody woke it since it was looked up: whoever does starts anew
+                except Exception as error:  # noqa: BLE001 - the one place where a bug in one
+                    # actor's handling is kept from taking the fleet with it; it is logged.
+                    heard = False
+                    await self._stumbled(runner, error)
         finally:
             self._forget(runner)
 
@@ -147,20 +153,14 @@ class Fleet:
             if self._ending.pop(actor_id, False) and not self._closing:
                 self.wake(actor_id)
 
-    async def _serve(self, runner: ActorRunner) -> bool:
-        """Let the runner work; tell whether it came to its end."""
-        try:
-            await runner.run()
-        except Exception as error:  # noqa: BLE001 - the one place where a bug in one
-            # actor's handling is kept from taking the fleet with it; it is logged.
-            fields = {"actor": runner.seat.actor_id, "error": repr(error)}
-            self._kit.log("error", "runner failed", fields)
-            runner.seat.problem = f"internal error: {error}"
-            if not isinstance(error, _TROUBLE):
-                await parking.stumbled(self._kit, runner.seat.actor_id, runner.seat.problem)
-            await self._kit.clock.sleep(RESTART_SECONDS)
-            return False
-        return True
+    async def _stumbled(self, runner: ActorRunner, error: Exception) -> None:
+        """Tell what went wrong in serving the actor, and rest before the next attempt."""
+        fields = {"actor": runner.seat.actor_id, "error": repr(error)}
+        self._kit.log("error", "runner failed", fields)
+        runner.seat.problem = f"internal error: {error}"
+        if not isinstance(error, _TROUBLE):
+            await parking.stumbled(self._kit, runner.seat.actor_id, runner.seat.problem)
+        await self._kit.clock.sleep(RESTART_SECONDS)
 
     def running(self) -> dict[str, str]:
         """Return actor to turn id for every turn that runs."""

@@ -207,6 +207,25 @@ async def test_an_actor_that_netsky_itself_cannot_serve_is_parked_and_says_so(
         fleet.lines.clear()
 
 
+async def test_a_runner_that_cannot_look_up_its_actor_tries_again(tmp_path, monkeypatch):
+    real, failed = standings.of, []
+
+    async def troubled(tx, actor_id):
+        if not failed:
+            failed.append(actor_id)
+            raise sqlite3.OperationalError("disk I/O error")
+        return await real(tx, actor_id)
+
+    monkeypatch.setattr(fleet_module, "RESTART_SECONDS", 0.0)
+    async with crew(tmp_path) as fleet:
+        await fleet.reply_to(await fleet.send("SAY[warm]"))
+        monkeypatch.setattr(standings, "of", troubled)
+        await fleet.fleet.reattach("manager0", "it begins anew")
+        assert (await fleet.reply_to(await fleet.send("SAY[there]"))).body == "there"
+        assert failed == ["manager0"]
+        fleet.lines.clear()
+
+
 async def test_storage_trouble_is_no_fault_of_an_actor_and_parks_nobody(tmp_path, monkeypatch):
     failed = []
 
