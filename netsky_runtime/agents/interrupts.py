@@ -112,8 +112,10 @@ async def reach(actor_id: str, *, kit: Kit, seat_of: Callable[[str], Seat | None
         if session is None:
             return False
         running = await turns.running(tx, actor_id)
-        sent = [item for item in await inputs.open_for(tx, actor_id) if item.batch_id]
-        return bool(sent) or any(turn.thread_id == session.thread_id for turn in running)
+        found = await inputs.open_for(tx, actor_id)
+        left = inputs.left_to_recoveries(found)  # their turn is over
+        sent = any(item.batch_id and item.id not in left for item in found)
+        return sent or any(turn.thread_id == session.thread_id for turn in running)
 
     deadline = kit.clock.monotonic() + REACH_SECONDS
     while await kit.database.read(unheard):

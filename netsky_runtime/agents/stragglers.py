@@ -109,12 +109,19 @@ class Stragglers:
             await self._kit.clock.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
 
     async def _is_left(self, row: Session) -> bool:
-        """Whether nobody else has settled the turn or needs its thread or place meanwhile."""
+        """Whether nobody else has settled the turn or needs its thread or place meanwhile.
+
+        Raises ``ThreadGone`` when another thread has taken its place.
+        """
         alone = self._kit.runtime(row.runtime).capabilities.environment
 
         async def body(tx: Tx) -> bool:
             actor = await actors.require(tx, row.actor_id)
             if alone and actor.status is not ActorStatus.STOPPED:
+                present = await sessions.current(tx, row.actor_id)
+                if present is not None and present.thread_id not in {"", row.thread_id}:
+                    msg = f"Thread {present.thread_id} has taken its place."
+                    raise ThreadGone(msg)
                 return False
             return any(other.id == row.id for other in await sessions.left(tx))
 

@@ -1,7 +1,10 @@
 """Budgets at work: nothing goes past them, what overruns them is stopped, what waits goes on."""
 
+import asyncio
+
 import pytest
 
+from netsky_runtime.agents import interrupts
 from netsky_runtime.agents.recovery import recover
 from netsky_runtime.agents.restart_policy import RECOVERIES
 from netsky_runtime.budgets import PARKED
@@ -21,6 +24,7 @@ from netsky_runtime.states import (
     TurnStatus,
 )
 from tests.support.crew import crew, scripted
+from tests.support.patience import PATIENCE
 
 ACTOR, TASK, DAY = BudgetScope.ACTOR, BudgetScope.TASK, BudgetScope.DAY
 
@@ -126,6 +130,23 @@ async def test_a_turn_that_a_raised_budget_lets_run_is_not_marked_for_it_any_mor
         await fleet.budgets.set(ACTOR, "manager0", 1_000_000)
         (turn,) = await fleet.database.read(lambda tx: turns.running(tx, "manager0"))
         assert turn.stopped_by == ""
+
+
+async def test_whoever_waits_for_its_budget_can_be_stopped_at_once(tmp_path, monkeypatch):
+    """What its recovery answers for is open, and runs nowhere."""
+    monkeypatch.setattr(interrupts, "REACH_SECONDS", 600.0)
+    async with crew(tmp_path) as fleet:
+        await fleet.hire("USE6000 HANG")
+        await fleet.until(lambda tx: turns.running(tx, "worker1"))
+        await fleet.budgets.set(ACTOR, "worker1", 10)
+        await parked(fleet, "worker1")
+
+        async def over(tx):
+            return not await turns.running(tx, "worker1")
+
+        await fleet.until(over)
+        async with asyncio.timeout(PATIENCE):
+            await fleet.fleet.stop_actor("worker1")
 
 
 async def test_a_turn_that_began_since_is_not_interrupted_for_the_one_that_overran(tmp_path):

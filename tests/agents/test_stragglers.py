@@ -299,6 +299,28 @@ async def test_a_resident_is_left_alone_once_its_stopped_actor_is_back(tmp_path,
         assert "worker1" not in {spec.label for spec in door.specs[before:]}
 
 
+async def test_a_residents_turn_is_over_when_the_next_thread_has_taken_its_place(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(stragglers, "RETRY_SECONDS", (600.0,))
+    door = resident(tmp_path, environment=True)
+    async with crew(tmp_path, runtime=door) as fleet:
+        await begin(fleet)
+        with monkeypatch.context() as patch:
+            await stopped_unheard(fleet, patch)
+            await logged(fleet, RUNS_ON)
+            await fleet.fleet.resume_actor("worker1")
+        posted = await fleet.send("SAY[anew]", to="worker1")
+        assert (await fleet.reply_to(posted)).body == "anew"
+        await fleet.fleet.close()
+        await fleet.fleet.start()
+        await logged(fleet, ("info", "a stopped actor's thread is gone"))
+        assert [turn.status for turn in await turns_of(fleet)] == [
+            TurnStatus.COMPLETED,
+            TurnStatus.INTERRUPTED,
+        ]
+
+
 async def test_a_turn_that_begins_while_its_actor_is_stopped_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(interrupts, "DRAIN_SECONDS", 60)
     sending, go_on = asyncio.Event(), asyncio.Event()
