@@ -17,7 +17,7 @@ from netsky_runtime.agents.stragglers import Stragglers
 from netsky_runtime.codex.base import RuntimeFailure, ThreadSession
 from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.db import actors, sessions, standings, turns
-from netsky_runtime.errors import Conflict, NetskyError, Refused
+from netsky_runtime.errors import Conflict, Fenced, Refused, Unhealthy
 from netsky_runtime.records import MANAGER0, OWNER, Actor
 from netsky_runtime.states import ActorStatus
 
@@ -38,8 +38,8 @@ RESTART_SECONDS = 5.0
 """Rest of a runner after an error nobody foresaw."""
 REATTACH_SECONDS = 30.0
 """How long whoever asked waits for a thread that is attached anew."""
-_TROUBLE = (NetskyError, sqlite3.Error)
-"""Errors that are told where they happen, and are no fault of serving this one actor."""
+_TROUBLE = (RuntimeFailure, Unhealthy, Fenced, sqlite3.OperationalError)
+"""Storage and doors: told where they happen, and no fault of serving this one actor."""
 
 
 class Fleet:

@@ -12,6 +12,7 @@ from netsky_runtime.agents.restart_policy import AT_ONCE, Budget, Duty, decide
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.db import actors, inputs, respawns, standings
 from netsky_runtime.db.standings import Standing
+from netsky_runtime.errors import UsageError
 from netsky_runtime.records import MANAGER0, Actor
 from netsky_runtime.states import ActorKind, ActorStatus, InputStatus
 from tests.support.crew import crew, scripted
@@ -190,11 +191,14 @@ async def test_an_actor_whose_thread_is_lost_again_and_again_is_parked_and_says_
         assert "crash 6" in actor.park_reason
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a bug"), UsageError("a bug"), sqlite3.IntegrityError("a bug")], ids=repr
+)
 async def test_an_actor_that_netsky_itself_cannot_serve_is_parked_and_says_so(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, error
 ):
     async def broken(self):
-        raise RuntimeError("a bug")
+        raise error
 
     monkeypatch.setattr(fleet_module, "RESTART_SECONDS", 0.0)
     async with crew(tmp_path) as fleet:
