@@ -81,7 +81,7 @@ class Supervisor:
             try:
                 return await make()
             except Exception as error:
-                # is to live for ever would be missing, unseen, until a restart.
+                # Whatever it is: a task that is to live for ever would be missing, unseen.
                 if task is not None and task.cancelling():
                     raise  # it failed while it was being ended: a group forgets the cancellation
                 self._report(life.name, error)

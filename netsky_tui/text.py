@@ -105,7 +105,7 @@ def _wrap_line(line: str, width: int, rows: list[str]) -> None:
     while len(line) - start > _FAR * width or cells(line[start:]) > width:
         end = _fitting(line, start, width)
         blank = line.rfind(" ", start, end + 1)
-        if blank > _past_spaces(line, start):
+        if blank > start and not line[start:blank].isspace():
             rows.append(line[start:blank].rstrip())
             start = _past_spaces(line, blank + 1)
         else:
