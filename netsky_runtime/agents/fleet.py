@@ -108,7 +108,6 @@ class Fleet:
         self._wake_all(frozenset(self._runners))
 
     def _launch(self, actor_id: str) -> None:
-        self._stragglers.leave(actor_id)
         runner = ActorRunner(
             actor_id,
             kit=self._kit,
@@ -340,6 +339,7 @@ class Fleet:
         Raises ``NotFound``.
         """
         actor = await parking.resume(self._kit, actor_id)
+        self._stragglers.leave(actor_id)
         self.wake(actor_id)
         return actor
 

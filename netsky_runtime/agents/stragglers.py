@@ -133,8 +133,11 @@ class Stragglers:
         seat.row, seat.thread, seat.closing = row, thread, True
         released = False
         try:
+            if not await self._is_left(row):
+                return  # attaching took its time, and somebody goes on with the thread
             ended = await self._end(seat, thread)
-            await reconcile(seat, thread)
+            async with seat.lock:
+                await reconcile(seat, thread)
             fields = {"actor": row.actor_id, "thread": row.thread_id, "turn": ended}
             how = (
                 "a turn of a stopped actor was ended" if ended else "a stopped actor's thread rests"

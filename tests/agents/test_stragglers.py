@@ -263,6 +263,31 @@ async def test_a_thread_that_its_actor_goes_on_with_is_left_to_it(tmp_path, monk
         assert await left(fleet) == ()
 
 
+async def test_a_thread_that_somebody_goes_on_with_while_it_is_attached_to_is_let_go(
+    tmp_path, monkeypatch
+):
+    real = ScriptedRuntime.resume
+    async with crew(tmp_path) as fleet:
+        await begin(fleet)
+        with monkeypatch.context() as patch:
+            await stopped_unheard(fleet, patch)
+            await fleet.fleet.close()
+        (row,) = await left(fleet)
+        again = replace(row, id="s-again", token="t-again", ended_at=None)
+
+        async def meanwhile(self, thread_id, spec):
+            await fleet.database.write(lambda tx: sessions.insert(tx, again))
+            return await real(self, thread_id, spec)
+
+        monkeypatch.setattr(ScriptedRuntime, "resume", meanwhile)
+        await fleet.fleet.start()
+        looking = named("straggler of worker1")
+        await asyncio.wait([looking], timeout=PATIENCE)
+        assert looking.done()
+        (turn,) = await turns_of(fleet)
+        assert turn.status is TurnStatus.IN_PROGRESS
+
+
 async def test_a_resident_is_ended_with_the_turn_of_its_stopped_actor(tmp_path, monkeypatch):
     door = resident(tmp_path, environment=True)
     async with crew(tmp_path, runtime=door) as fleet:
@@ -287,13 +312,13 @@ async def test_a_resident_is_left_alone_once_its_stopped_actor_is_back(tmp_path,
             await logged(fleet, RUNS_ON)
             trying = named("straggler of worker1")
             await fleet.fleet.resume_actor("worker1")
-            await asyncio.wait([trying], timeout=5)
+            await asyncio.wait([trying], timeout=PATIENCE)
             assert trying.cancelled()
             await fleet.fleet.close()
         before = len(door.specs)
         await fleet.fleet.start()
         looking = named("straggler of worker1")
-        await asyncio.wait([looking], timeout=5)
+        await asyncio.wait([looking], timeout=PATIENCE)
         assert looking.done()
         await fleet.fleet.settled(seconds=5)
         assert "worker1" not in {spec.label for spec in door.specs[before:]}
