@@ -100,7 +100,8 @@ _LOST = f"""
         AND NOT EXISTS (SELECT 1 FROM approvals AS later
             WHERE later.repeats_id = lost.id AND later.repeats_id <> '')
 """  # noqa: S608 - constants only
-# A refusal has a reply that tells of it; what somebody took back has none.
+# A refusal has a reply that tells of it; what somebody took back has none. CROSS keeps SQLite from
+# beginning with all that the owner has ever said.
 _FAILED = f"""
     SELECT 'failed', i.id, i.actor_id, coalesce(i.settled_at, i.created_at) FROM (
         SELECT * FROM actor_inputs INDEXED BY actor_inputs_not_taken
@@ -108,7 +109,7 @@ _FAILED = f"""
             AND NOT EXISTS (SELECT 1 FROM attention
                 WHERE key = 'failed:' || actor_inputs.id AND put_away_at IS NOT NULL)
         ORDER BY seq DESC LIMIT {LOOKED_AT}
-    ) AS i JOIN messages AS m ON m.id = i.message_id WHERE m.sender = 'owner'
+    ) AS i CROSS JOIN messages AS m ON m.id = i.message_id WHERE m.sender = 'owner'
 """  # noqa: S608 - constants only
 # A broken program can leave a thousand: an address is one item, again when a file comes later.
 NOT_SEEN: Final = """
