@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+YIELD_MS = 60_000
+"""How long a command runs before Codex asks the model what to do; by itself it is 10 s."""
 PATCH = "*** Begin Patch\n*** Add File: hello.txt\n+hello from patch\n*** End Patch\n"
 USAGE = {
     "input_tokens": 100,
@@ -237,6 +239,8 @@ def call_item(order: re.Match[str], tools: set[str], number: int) -> dict[str, A
     else:
         command = order["run"] or order["esc"] or f"apply_patch <<'EOF'\n{PATCH}EOF"
         arguments[key] = command if shell != "shell" else ["bash", "-lc", command]
+        if shell == "exec_command":
+            arguments["yield_time_ms"] = YIELD_MS
     if order["esc"]:
         arguments["sandbox_permissions"] = "require_escalated"
         arguments["justification"] = "needs to write outside the workspace"

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-PATIENCE = 6
+PATIENCE = 4
 """Seconds; enough for a busy machine to begin a command."""
 
 
