@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsky_runtime.clock import SystemClock
-from netsky_runtime.errors import DaemonRunning, Fenced, NoDaemon
+from netsky_runtime.errors import DaemonRunning, Fenced, HomeBusy, NoDaemon
 from netsky_tui import keymap
 from netsky_tui.app import RoomApp
 from netsky_tui.driver import RoomDriver
@@ -54,6 +54,8 @@ class HomeConnector:
 
         try:
             self._daemon = await Daemon.host(replace(self.options, progress=say))
+        except HomeBusy:
+            raise
         except DaemonRunning:
             # Another room was quicker.
             return await self.attach()

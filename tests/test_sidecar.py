@@ -142,6 +142,26 @@ async def test_a_fresh_call_forgets_the_conversation(tmp_path):
     assert second["previous_thread_id"] == ""
 
 
+async def test_what_ran_on_of_its_last_session_is_kept_off_before_the_next_begins(
+    tmp_path, monkeypatch
+):
+    async with alone(tmp_path) as running:
+        fleet, order = running.services.fleet, []
+        wake = fleet.wake
+        monkeypatch.setattr(fleet, "leave_to", lambda actor_id: order.append(("left", actor_id)))
+
+        def woken(actor_id):
+            order.append(("woken", actor_id))
+            wake(actor_id)
+
+        monkeypatch.setattr(fleet, "wake", woken)
+        await codex(running, "SAY[hello]")
+        assert [step for step in order if step[1] == "worker3"][:2] == [
+            ("left", "worker3"),
+            ("woken", "worker3"),
+        ]
+
+
 async def test_a_thread_that_no_door_knows_any_more_is_replaced_and_named(tmp_path):
     async with alone(tmp_path) as running:
         first = await codex(running, "SAY[one]")

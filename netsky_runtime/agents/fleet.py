@@ -339,9 +339,13 @@ class Fleet:
         Raises ``NotFound``.
         """
         actor = await parking.resume(self._kit, actor_id)
-        self._stragglers.leave(actor_id)
+        self.leave_to(actor_id)
         self.wake(actor_id)
         return actor
+
+    def leave_to(self, actor_id: str) -> None:
+        """Keep off what runs on of a stopped actor that was brought back."""
+        self._stragglers.leave(actor_id)
 
     def turns(self) -> Mapping[str, str]:
         """Return actor to turn id for every turn that runs, or whose end was not recorded yet."""

@@ -91,7 +91,7 @@ class SidecarSessions:
             await sessions.insert(tx, row)
             return row.thread_id
 
-        return await self._database.write(body)
+        return await self._database.write(body, then=lambda _: self._fleet.leave_to(actor_id))
 
     async def begin_anew(self, actor: Actor) -> bool:
         """Give a parked sidecar a session without its lost thread; tell whether that helps."""

@@ -112,11 +112,13 @@ def restore(
 
 
 async def _restore(home: Home, file: Path) -> Restored:
-    from netsky_runtime.errors import DaemonRunning
+    from netsky_runtime.errors import DaemonRunning, HomeBusy
     from netsky_runtime.restore import restore as put_back
 
     try:
         return await put_back(home, file, clock=SystemClock())
+    except HomeBusy:
+        raise
     except DaemonRunning as error:
         msg = "A daemon runs on this home: its database cannot be replaced."
         raise DaemonRunning(msg, hint="`netsky stop`, then restore.") from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netsky_runtime import lock
 from netsky_runtime.lock import HomeLock
 from tests.cli import world
 
@@ -98,6 +100,18 @@ def test_a_restore_beside_a_daemon_is_refused(netsky: Netsky, seed: Seed, home: 
     assert ran.status == 1
     assert "A daemon runs" in ran.err
     assert "netsky stop" in ran.err
+
+
+def test_a_restore_beside_a_command_says_that_it_is_one(
+    netsky: Netsky, seed: Seed, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "BRIEF_SECONDS", 0.0)
+    seed(world.build)
+    file = netsky("backup", "--json").data["path"]
+    with HomeLock(home.lock, brief=True):
+        ran = netsky("restore", file)
+    assert ran.status == 1
+    assert f"A command (pid {os.getpid()}) works on this home" in ran.err
 
 
 def test_a_file_that_is_no_backup_is_refused_with_the_newest_that_is_one(
