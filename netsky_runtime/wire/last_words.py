@@ -12,6 +12,8 @@ _ESCAPES: Final = re.compile(
 
 def plain(text: str) -> str:
     """Return the text without a terminal's escapes."""
+    if text.isprintable():  # most lines of a screen have none, and there are thousands a second
+        return text
     return _ESCAPES.sub("", text)
 
 
