@@ -19,7 +19,6 @@ _SET_STATUS = """
 UPDATE actors SET status = ?, park_reason = ?, updated_at = ? WHERE id = ? RETURNING id
 """
 _SET_KIND = "UPDATE actors SET kind = ?, updated_at = ? WHERE id = ? RETURNING id"
-_SET_OBJECTIVE = "UPDATE actors SET objective = ?, updated_at = ? WHERE id = ? RETURNING id"
 _SET_CWD = "UPDATE actors SET cwd = ?, updated_at = ? WHERE id = ? RETURNING id"
 _NAMES = "SELECT id FROM actors WHERE id GLOB ? || '[0-9]*'"
 
@@ -76,11 +75,6 @@ async def set_status(
 async def set_kind(tx: Tx, actor_id: str, kind: ActorKind, *, now: int) -> None:
     """Make the actor another kind of thing; raises ``NotFound``."""
     _found(actor_id, await rows.many(tx, _SET_KIND, kind.value, now, actor_id))
-
-
-async def set_objective(tx: Tx, actor_id: str, objective: str, *, now: int) -> None:
-    """Say what the actor is for; raises ``NotFound``."""
-    _found(actor_id, await rows.many(tx, _SET_OBJECTIVE, objective, now, actor_id))
 
 
 async def set_cwd(tx: Tx, actor_id: str, cwd: str, *, now: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.records import OWNER, Message
 from netsky_runtime.states import InputMode, MessageKind, MessageStatus
-from netsky_tui.text import Line, Span, beside, clock_time, harmless, one_line, wrap
+from netsky_tui.text import Line, Span, beside, clock_time, one_line, wrap
 from netsky_tui.words import INPUT, KIND_WORD, MESSAGE, QUESTION, SOURCE_WORD, UNREAD, Mark
 
 if TYPE_CHECKING:
@@ -135,8 +135,3 @@ def who_tone(name: str) -> str:
     if name == OWNER:
         return "owner"
     return "strong" if name.startswith("manager") else "who"
-
-
-def preview(message: Message, width: int) -> str:
-    """Return the start of a body on one line."""
-    return one_line(harmless(message.body[: width * 4]))[:width]

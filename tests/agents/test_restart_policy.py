@@ -102,7 +102,7 @@ async def test_who_has_nothing_to_do_stays_unattached_until_woken(tmp_path):
             return not await inputs.open_for(tx, "manager1")
 
         async def rests(tx):
-            await actors.set_objective(tx, "manager1", "", now=1)
+            await tx.execute("UPDATE actors SET objective = '' WHERE id = 'manager1'")
 
         await fleet.database.write(helper)
         fleet.wake("manager1")

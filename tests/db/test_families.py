@@ -73,18 +73,16 @@ async def test_why_an_actor_is_parked_is_kept_only_while_it_is(making):
 
 
 async def test_an_actor_is_changed_and_listed(making):
-    await making.write(lambda tx: actors.set_objective(tx, "worker1", "win", now=2))
     await making.write(lambda tx: actors.set_cwd(tx, "worker1", "/w", now=3))
     found = {each.id: each for each in await making.read(actors.list_all)}
     assert list(found) == [OWNER, MANAGER0, "worker1"]
-    assert (found["worker1"].objective, found["worker1"].cwd) == ("win", "/w")
+    assert (found["worker1"].cwd, found["worker1"].updated_at) == ("/w", 3)
 
 
 async def test_an_unknown_actor_is_named(making):
     for change in (
         lambda tx: actors.require(tx, "ghost"),
         lambda tx: actors.set_status(tx, "ghost", ActorStatus.ACTIVE, now=1),
-        lambda tx: actors.set_objective(tx, "ghost", "", now=1),
         lambda tx: actors.set_cwd(tx, "ghost", "", now=1),
     ):
         with pytest.raises(NotFound, match="no actor 'ghost'"):
