@@ -251,14 +251,19 @@ async def test_nobody_waits_for_the_thread_of_a_stopped_actor(tmp_path, monkeypa
         assert await left(fleet) == (row,)
 
 
+async def taken_up_later(fleet, monkeypatch):
+    """Stop worker1 unheard, and the fleet; return a session that would go on with its thread."""
+    await begin(fleet)
+    with monkeypatch.context() as patch:
+        await stopped_unheard(fleet, patch)
+        await fleet.fleet.close()
+    (row,) = await left(fleet)
+    return replace(row, id="s-again", token="t-again", ended_at=None)
+
+
 async def test_a_thread_that_its_actor_goes_on_with_is_left_to_it(tmp_path, monkeypatch):
     async with crew(tmp_path) as fleet:
-        await begin(fleet)
-        with monkeypatch.context() as patch:
-            await stopped_unheard(fleet, patch)
-            await fleet.fleet.close()
-        (row,) = await left(fleet)
-        again = replace(row, id="s-again", token="t-again", ended_at=None)
+        again = await taken_up_later(fleet, monkeypatch)
         await fleet.database.write(lambda tx: sessions.insert(tx, again))
         assert await left(fleet) == ()
 
@@ -268,12 +273,7 @@ async def test_a_thread_that_somebody_goes_on_with_while_it_is_attached_to_is_le
 ):
     real = ScriptedRuntime.resume
     async with crew(tmp_path) as fleet:
-        await begin(fleet)
-        with monkeypatch.context() as patch:
-            await stopped_unheard(fleet, patch)
-            await fleet.fleet.close()
-        (row,) = await left(fleet)
-        again = replace(row, id="s-again", token="t-again", ended_at=None)
+        again = await taken_up_later(fleet, monkeypatch)
 
         async def meanwhile(self, thread_id, spec):
             await fleet.database.write(lambda tx: sessions.insert(tx, again))
