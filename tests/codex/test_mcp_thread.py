@@ -20,7 +20,9 @@ from netsky_runtime.codex.mcp_server.calls import Call
 from netsky_runtime.codex.mcp_server.hub import Hub
 from netsky_runtime.codex.mcp_server.session import McpServerSession
 from netsky_runtime.codex.mcp_server.thread import Thread
-from netsky_runtime.states import DecisionWord
+from netsky_runtime.codex.mcp_server.tool import Answer
+from netsky_runtime.states import DecisionWord, TurnStatus
+from tests.codex.rollout_files import line
 from tests.support.fakes import ManualClock
 
 if TYPE_CHECKING:
@@ -187,3 +189,26 @@ async def test_a_thread_is_not_let_go_of_while_codex_may_work_on_it(
     stand.thread.unread = False
     await session.release()
     assert stand.hub.thread("th") is None
+
+
+@pytest.mark.parametrize("written", [True, False])
+async def test_history_shows_a_turn_as_it_was_told_to_end(
+    stand: Stand, tmp_path: Path, written: bool
+) -> None:
+    """A failed turn is answered at its error, before Codex writes its end down."""
+    rollout = tmp_path / "rollout.jsonl"
+    stand.thread.configured = {"rollout_path": str(rollout)}
+    call = stand.called()
+    begun = [line("event_msg/task_started", turn_id="t1")]
+    end = [
+        line("event_msg/error", message="The model broke."),
+        line("event_msg/task_complete", turn_id="t1"),
+    ]
+    rollout.write_bytes(b"".join(said + b"\n" for said in [*begun, *(end if written else [])]))
+    stand.tell("task_started")
+    stand.thread.answered(call, Answer(thread_id="th", text="The model broke.", failed=True), stand.clock.now())
+
+    [turn] = await stand.session(tmp_path).history()
+
+    assert (turn.status, turn.error) == (TurnStatus.FAILED, "The model broke.")
+    assert turn.completed_at is not None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from netsky_runtime.codex.base import HistoricTurn, HistoryUnavailable
 from netsky_runtime.codex.mcp_server.thread import note
 from netsky_runtime.codex.rollout import find_mark, find_thread, read_history
+from netsky_runtime.states import TurnStatus
 
 if TYPE_CHECKING:
     from netsky_runtime.codex.base import HistoricItem
@@ -43,7 +44,10 @@ def _history(thread: Thread, codex_home: Path, running: bool) -> tuple[HistoricT
         return ()
     turns = read_history(path, running=running)
     return tuple(
-        replace(turn, items=tuple(_item(thread, turn, item) for item in _said(thread, turn)))
+        replace(
+            _ended(thread, turn),
+            items=tuple(_item(thread, turn, item) for item in _said(thread, turn)),
+        )
         for turn in turns
     )
 
@@ -55,6 +59,18 @@ def _rollout(thread: Thread, codex_home: Path) -> Path | None:
         return find_thread(codex_home, thread.id)
     found = find_mark(codex_home, thread.spec.mark, since=thread.made_at)
     return found[1] if found else None
+
+
+def _ended(thread: Thread, turn: HistoricTurn) -> HistoricTurn:
+    """Return a turn as it ended, also when Codex has told that and not written it yet.
+
+    A failed turn is answered at its error, some milliseconds before its end is written down.
+    """
+    told = None if turn.completed_at else thread.end_of(turn.id)
+    if told is None:
+        return turn
+    status, end = TurnStatus(told.data["status"]), told.data["completed_at"]
+    return replace(turn, status=status, completed_at=end, error=told.data["error"])
 
 
 def _said(thread: Thread, turn: HistoricTurn) -> list[HistoricItem]:

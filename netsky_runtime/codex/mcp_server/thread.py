@@ -16,7 +16,6 @@ It answers at the end of a turn and at an error. What follows from it is seen on
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from netsky_runtime.codex.mcp_server.calls import Call
     from netsky_runtime.codex.mcp_server.tool import Answer
 
-FINISHED_KEPT: Final = 64
+ENDS_KEPT: Final = 64
 ITEMS_KEPT: Final = 1000
 REST_SECONDS: Final = 0.5
 """For how long nothing is said to a thread after a failed turn was told."""
@@ -82,7 +81,7 @@ class Thread:
         self._channel: ThreadChannel | None = None
         self._end_unread = False
         self._stopped = ""
-        self._finished: deque[str] = deque(maxlen=FINISHED_KEPT)
+        self._ends: dict[str, CodexEvent] = {}
         self._errors: dict[str, str] = {}
         self._told: dict[tuple[str, EventKind, str], None] = {}
         self._speaking = ""
@@ -103,6 +102,10 @@ class Thread:
     def rollout(self) -> str:
         """Where Codex writes the thread down, empty when it has not said."""
         return str(self.configured.get("rollout_path") or "")
+
+    def end_of(self, turn_id: str) -> CodexEvent | None:
+        """Return the end of a turn that was told, ``None`` when it was not or is forgotten."""
+        return self._ends.get(turn_id)
 
     def attach(self) -> ThreadChannel:
         """Return a new channel, with what a consumer who comes now has to know."""
@@ -239,7 +242,7 @@ class Thread:
             self._pass(event)
 
     def _begin(self, event: CodexEvent) -> None:
-        if event.turn_id in self._finished:
+        if event.turn_id in self._ends:
             return
         self.active_turn = event.turn_id
         self._pass(event)
@@ -271,7 +274,7 @@ class Thread:
         """Learn from a message whose words it carries; return whether anybody said them."""
         call = self.calls.heard(event.data["text"], event.turn_id)
         if call is not None:
-            if event.turn_id not in self._finished:
+            if event.turn_id not in self._ends:
                 self.active_turn = event.turn_id
             if call.batch_id:
                 self.unread = self._end_unread = False
@@ -288,7 +291,7 @@ class Thread:
 
     def _take_end(self, event: CodexEvent) -> None:
         turn_id, data = event.turn_id, event.data
-        if turn_id in self._finished:
+        if turn_id in self._ends:
             self._end_unread = False
             return
         error = str(data["error"]) or self._errors.get(turn_id, "")
@@ -306,7 +309,11 @@ class Thread:
         *,
         completed_at: int | None = None,
     ) -> None:
-        self._finished.append(turn_id)
+        data = {"status": status.value, "error": error, "completed_at": completed_at or at}
+        while len(self._ends) >= ENDS_KEPT:
+            del self._ends[next(iter(self._ends))]
+        ended = CodexEvent(EventKind.TURN_COMPLETED, self.id, at, turn_id, data=data)
+        self._ends[turn_id] = ended
         if self.active_turn == turn_id:
             self.active_turn = ""
         held = [q for q in self.questions.values() if q.turn_id == turn_id]
@@ -316,8 +323,7 @@ class Thread:
         self._announced.clear()
         self._speaking = ""
         self._tell_status()
-        data = {"status": status.value, "error": error, "completed_at": completed_at or at}
-        self._put(EventKind.TURN_COMPLETED, at, turn_id=turn_id, data=data)
+        self._pass(ended)
         for question in held:
             self._resolve(question, at)  # it ended with its turn, and Codex does not say so
 
