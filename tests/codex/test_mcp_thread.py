@@ -206,7 +206,9 @@ async def test_history_shows_a_turn_as_it_was_told_to_end(
     ]
     rollout.write_bytes(b"".join(said + b"\n" for said in [*begun, *(end if written else [])]))
     stand.tell("task_started")
-    stand.thread.answered(call, Answer(thread_id="th", text="The model broke.", failed=True), stand.clock.now())
+    stand.thread.answered(
+        call, Answer(thread_id="th", text="The model broke.", failed=True), stand.clock.now()
+    )
 
     [turn] = await stand.session(tmp_path).history()
 
