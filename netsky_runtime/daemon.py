@@ -285,8 +285,10 @@ class Daemon:
 
     async def _info(self) -> RuntimeInfo:
         """Describe the door of new actors; tell behind that what of netsky itself fails."""
-        info = await self.services.runtimes.info()
-        return replace(info, notices=(*info.notices, *self.tasks.troubles()))
+        runtimes = self.services.runtimes
+        info = await runtimes.info()
+        troubles = (*self.tasks.troubles(), *runtimes.troubles())
+        return replace(info, notices=(*info.notices, *troubles))
 
     async def _count(self, tx: Tx) -> counts.Counts:
         return await counts.status_counts(tx, now=self.clock.now())

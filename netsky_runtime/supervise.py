@@ -67,8 +67,10 @@ class Supervisor:
         outlives it, or on the disk. Whoever waits for the task waits for all its lives.
         """
         life = _Life(name, clock)
+        task = self.spawn(name, self._keep(life, make))
         self._kept.append(life)
-        return self.spawn(name, self._keep(life, make))
+        task.add_done_callback(lambda _: self._kept.remove(life))
+        return task
 
     def troubles(self) -> list[str]:
         """Return a sentence on each kept task that ends by errors again and again."""

@@ -24,7 +24,7 @@ from netsky_runtime.settings import Settings, allowed_roots, work_dir
 from netsky_runtime.states import ActorKind, ActorStatus, EngineState, RuntimeName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from netsky_runtime.clock import Clock, Ids
@@ -301,6 +301,10 @@ class Runtimes:
         if not info.version and self._shut and self._shut not in notices:
             notices.insert(0, self._shut)
         return replace(info, notices=tuple(notices))
+
+    def troubles(self) -> Sequence[str]:
+        """Return a sentence on each thing behind any door that ends by errors again and again."""
+        return [told for made in self._made.values() for told in made.troubles()]
 
     def lacks(self) -> Mapping[str, Mapping[str, str]]:
         """Return, of each door that is in use, what it cannot do and why."""

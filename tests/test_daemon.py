@@ -12,6 +12,7 @@ from netsky_runtime import supervise
 from netsky_runtime.agents.ingest import FactWriter
 from netsky_runtime.agents.watchdog import Watchdog
 from netsky_runtime.attention.herald import Herald
+from netsky_runtime.codex.resident.runtime import ResidentRuntime
 from netsky_runtime.comms.post_office import PostOffice
 from netsky_runtime.control.client import RemoteHandle
 from netsky_runtime.control.handle import PushKind
@@ -35,7 +36,7 @@ from netsky_runtime.offline import offline
 from netsky_runtime.options import Options
 from netsky_runtime.paths import Home
 from netsky_runtime.records import MAX_BODY_BYTES, Usage
-from netsky_runtime.states import ApprovalStatus
+from netsky_runtime.states import ApprovalStatus, RuntimeName
 from netsky_runtime.storage_watch import StorageWatch
 from netsky_runtime.wiring import readiness
 from tests.support.patience import PATIENCE
@@ -404,6 +405,20 @@ async def test_what_lives_for_ever_is_begun_again_after_an_error_and_that_is_tol
     assert notice.endswith("KeyError: 'bug 2'")
     assert notice in next(check["hint"] for check in doctor["checks"] if check["name"] == "runtime")
     assert all(f"bug {number}" in lines() for number in (1, 2))
+
+
+async def test_what_fails_behind_any_door_is_told_like_what_fails_of_the_daemon(
+    tmp_path, monkeypatch
+):
+    told = "netsky's own resident watch ends again and again by an error, since 14:32:05."
+    monkeypatch.setattr(ResidentRuntime, "troubles", lambda _self: [told])
+    async with daemon(tmp_path) as running:
+        assert told not in (await running.handle().call("status"))["runtime"]["notices"]
+        running.services.runtimes.get(RuntimeName.RESIDENT)  # somebody has a thread there
+        status = await running.handle().call("status")
+        doctor = await running.handle().call("doctor")
+    assert status["runtime"]["notices"].count(told) == 1
+    assert told in next(check["hint"] for check in doctor["checks"] if check["name"] == "runtime")
 
 
 async def test_a_failed_start_says_so_and_leaves_nothing_behind(tmp_path):

@@ -139,6 +139,16 @@ async def test_a_kept_task_that_returns_is_over(broken):
     assert (broken.runs, broken.failures, len(broken.supervisor)) == (1, [], 0)
 
 
+async def test_of_a_kept_task_that_is_over_nothing_more_is_told(broken):
+    task = broken.supervisor.keep("post", broken.run, clock=broken.clock)
+    await broken.rests(1)
+    assert broken.supervisor.troubles() != []
+    task.cancel()
+    await asyncio.wait([task], timeout=PATIENCE)
+    await settle()
+    assert broken.supervisor.troubles() == []
+
+
 async def test_close_ends_a_kept_task_at_work_and_at_rest(broken):
     broken.supervisor.keep("at rest", broken.run, clock=broken.clock)
     working = broken.supervisor.keep("at work", asyncio.Event().wait, clock=broken.clock)

@@ -271,6 +271,10 @@ class ThreadRuntime(Protocol):
         """Say what this is, for people."""
         ...
 
+    def troubles(self) -> Sequence[str]:
+        """Return a sentence on each thing behind the door that ends by errors again and again."""
+        ...
+
     async def start(self, spec: LaunchSpec) -> ThreadSession:
         """Make a new thread. Raises ``InputRejected`` or ``ThreadUnavailable``."""
         ...

@@ -107,6 +107,9 @@ class InstantRuntime:
     async def info(self) -> RuntimeInfo:
         return RuntimeInfo(name=self.name, version="instant")
 
+    def troubles(self) -> Sequence[str]:
+        return ()
+
     async def resume(self, thread_id: str, spec: LaunchSpec) -> Instant:
         return Instant(thread_id, self._histories[thread_id])
 

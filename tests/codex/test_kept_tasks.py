@@ -25,11 +25,12 @@ from tests.real_codex.conftest import MemoryStore
 from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 
 class Broken:
-    """What fails the first time it is called, and then waits for ever."""
+    """What fails the first two times it is called, and then waits for ever."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -42,8 +43,8 @@ class Broken:
 
     async def __call__(self, *_args: Any, **_more: Any) -> Any:
         self.calls += 1
-        if self.calls == 1:
-            raise KeyError("a bug")
+        if self.calls <= supervise.SEVERAL:
+            raise KeyError(f"bug {self.calls}")
         self.again.set()
         await asyncio.Event().wait()
 
@@ -54,10 +55,15 @@ async def broken(monkeypatch: pytest.MonkeyPatch) -> Broken:
     return Broken()
 
 
-async def goes_on(broken: Broken) -> None:
+async def goes_on(broken: Broken, troubles: Callable[[], Sequence[str]]) -> None:
+    """Wait until it is begun again; ``troubles`` tell by then that it ends again and again."""
+    assert troubles() == []
     async with asyncio.timeout(PATIENCE):
         await broken.again.wait()
-    assert broken.lines == [("error", "KeyError('a bug')")]
+    assert broken.lines == [("error", "KeyError('bug 1')"), ("error", "KeyError('bug 2')")]
+    (told,) = troubles()
+    assert "ends again and again by an error" in told
+    assert told.endswith("KeyError: 'bug 2'")
 
 
 async def test_live_text_is_subscribed_to_again(
@@ -73,7 +79,7 @@ async def test_live_text_is_subscribed_to_again(
     )
     text.watch("th", True)
     try:
-        await goes_on(broken)
+        await goes_on(broken, text.troubles)
     finally:
         await text.close()
 
@@ -95,7 +101,7 @@ async def test_what_an_engine_says_is_still_trimmed(
     )
     await runtime.open()
     try:
-        await goes_on(broken)
+        await goes_on(broken, runtime.troubles)
     finally:
         await runtime.close(keep_engine=True)
 
@@ -108,7 +114,7 @@ async def test_an_mcp_server_is_still_asked_whether_it_lives(
     unasked: Any = None
     door.opened(unasked, Offer())
     try:
-        await goes_on(broken)
+        await goes_on(broken, door.troubles)
     finally:
         await door.close()
 
@@ -128,7 +134,7 @@ async def test_panes_are_still_looked_at(
     )
     await house.open()
     try:
-        await goes_on(broken)
+        await goes_on(broken, house.troubles)
     finally:
         await house.close()
 
@@ -141,7 +147,7 @@ async def test_rollouts_are_still_followed(
     watch = RolloutWatch(tmp_path, clock=SystemClock(), log=broken.log)
     await watch.open()
     try:
-        await goes_on(broken)
+        await goes_on(broken, watch.troubles)
     finally:
         await watch.close()
 

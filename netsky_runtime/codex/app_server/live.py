@@ -15,7 +15,7 @@ from netsky_runtime.supervise import Supervisor
 from netsky_runtime.wire.errors import RpcError, WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from netsky_runtime.clock import Clock
@@ -61,6 +61,10 @@ class LiveText:
         self._wake.set()
         if self._task is None and self._wanted:
             self._task = self._tasks.keep("codex live text", self._run, clock=self._clock)
+
+    def troubles(self) -> Sequence[str]:
+        """Say of what keeps the subscriptions that it ends again and again."""
+        return self._tasks.troubles()
 
     async def leave(self, thread_id: str) -> None:
         """Want its text no longer; return when nothing is being asked about it any more.

@@ -35,7 +35,7 @@ from netsky_runtime.supervise import Supervisor
 from netsky_runtime.wire.errors import WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from netsky_runtime.clock import Clock, Ids
     from netsky_runtime.codex.engine_store import EngineStore
@@ -160,6 +160,11 @@ class AppServerRuntime:
             notices=tuple(notices),
             silent_since=silent_since,
         )
+
+    def troubles(self) -> Sequence[str]:
+        """Say of what trims stderr or follows live text that it ends again and again."""
+        live = self._door.live if self._door is not None else None
+        return [*self._tasks.troubles(), *(live.troubles() if live is not None else ())]
 
     async def start(self, spec: LaunchSpec) -> AppServerSession:
         """Make a new thread. Raises ``InputRejected`` or ``ThreadUnavailable``."""

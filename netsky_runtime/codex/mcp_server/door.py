@@ -19,7 +19,7 @@ from netsky_runtime.supervise import Supervisor
 from netsky_runtime.wire.errors import RequestTimedOut, RpcError, WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from netsky_runtime.clock import Clock
     from netsky_runtime.codex.base import Batch, RuntimeFailure
@@ -67,6 +67,10 @@ class Door:
     def pid(self) -> int:
         """The process behind it. Raises ``ThreadUnavailable``."""
         return self._opened().pid
+
+    def troubles(self) -> Sequence[str]:
+        """Say of what asks the process whether it lives that it ends again and again."""
+        return self._jobs.troubles()
 
     def lost(self, reason: str) -> None:
         """Tell the sessions and, once for them all, the operator.

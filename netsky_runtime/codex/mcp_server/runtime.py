@@ -24,7 +24,7 @@ from netsky_runtime.errors import NetskyError
 from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from netsky_runtime.clock import Clock, Ids
     from netsky_runtime.codex.base import RuntimeFailure
@@ -124,6 +124,10 @@ class McpServerRuntime:
             detail=f"{binary.path} (from {binary.origin}), child {engine.pid}",
             notices=(*notices, _NOTICE),
         )
+
+    def troubles(self) -> Sequence[str]:
+        """Say of what asks the process whether it lives that it ends again and again."""
+        return self._door.troubles() if self._door is not None else ()
 
     async def start(self, spec: LaunchSpec) -> McpServerSession:
         """Make a session of a thread that its first message will make.

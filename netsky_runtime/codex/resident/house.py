@@ -23,7 +23,7 @@ from netsky_runtime.codex.rollout import RolloutWatch
 from netsky_runtime.supervise import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Coroutine, Mapping, Sequence
 
     import psutil
 
@@ -70,6 +70,10 @@ class House:
         await asyncio.to_thread(self._home.attach.mkdir, mode=0o700, exist_ok=True)
         await self._rollouts.open()
         self._tasks.keep("resident watch", self._watch.run, clock=self._clock)
+
+    def troubles(self) -> Sequence[str]:
+        """Say of what watches panes and rollouts that it ends again and again."""
+        return [*self._tasks.troubles(), *self._rollouts.troubles()]
 
     async def close(self) -> None:
         """Let go of every pane, and watch no more."""

@@ -30,7 +30,7 @@ from netsky_runtime.settings import door_defaults
 from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     import psutil
 
@@ -137,6 +137,10 @@ class ResidentRuntime:
         return RuntimeInfo(
             name=self.name, version=self._version, detail=detail, notices=tuple(notices)
         )
+
+    def troubles(self) -> Sequence[str]:
+        """Say of what watches panes and rollouts that it ends again and again."""
+        return self._house.troubles() if self._house is not None else ()
 
     async def start(self, spec: LaunchSpec) -> ResidentSession:
         """Make a new thread. Its instructions are its first turn, which runs when this returns.

@@ -121,6 +121,10 @@ class RolloutWatch:
         self._follows.add(follow)
         return follow
 
+    def troubles(self) -> Sequence[str]:
+        """Say of what watches that it ends again and again."""
+        return self._tasks.troubles()
+
     async def close(self) -> None:
         """End every iteration. Idempotent."""
         await self._tasks.close()

@@ -18,6 +18,7 @@ from netsky_runtime.errors import Unhealthy
 from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from netsky_runtime.clock import Clock, Ids
@@ -80,6 +81,10 @@ class ScriptedRuntime:
             version="scripted",
             detail="A script plays the model: no account, no network, nothing is executed.",
         )
+
+    def troubles(self) -> Sequence[str]:
+        """Return nothing: nothing is kept alive here."""
+        return ()
 
     async def start(self, spec: LaunchSpec) -> ScriptedSession:
         """Make a new thread. Raises ``InputRejected`` or ``ThreadUnavailable``."""
