@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from netsky_runtime.agents import fleet as fleet_module
-from netsky_runtime.agents import runner
+from netsky_runtime.agents import runner, runners
 from netsky_runtime.codex.base import Capabilities
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
@@ -98,7 +98,7 @@ async def test_an_actor_whose_thread_does_not_let_go_is_attached_anew_once_it_ha
 ):
     """An engine that does not answer: letting go of it outlasts whoever asked for it."""
     monkeypatch.setattr(fleet_module, "REATTACH_SECONDS", 0.05)
-    monkeypatch.setattr(fleet_module, "END_SECONDS", 0.05)
+    monkeypatch.setattr(runners, "END_SECONDS", 0.05)
     monkeypatch.setattr(runner, "CLOSE_SECONDS", 60.0)
     letting_go, gone = asyncio.Event(), asyncio.Event()
     real = ScriptedSession.close

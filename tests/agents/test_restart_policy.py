@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from netsky_runtime.agents import fleet as fleet_module
-from netsky_runtime.agents import restart_policy, runner
+from netsky_runtime.agents import restart_policy, runner, runners
 from netsky_runtime.agents.restart_policy import AT_ONCE, Budget, Duty, decide
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.db import actors, inputs, respawns, standings
@@ -200,7 +199,7 @@ async def test_an_actor_that_netsky_itself_cannot_serve_is_parked_and_says_so(
     async def broken(self):
         raise error
 
-    monkeypatch.setattr(fleet_module, "RESTART_SECONDS", 0.0)
+    monkeypatch.setattr(runners, "RESTART_SECONDS", 0.0)
     async with crew(tmp_path) as fleet:
         await fleet.reply_to(await fleet.send("SAY[warm]"))
         monkeypatch.setattr(runner.ActorRunner, "run", broken)
@@ -220,7 +219,7 @@ async def test_a_runner_that_cannot_look_up_its_actor_tries_again(tmp_path, monk
             raise sqlite3.OperationalError("disk I/O error")
         return await real(tx, actor_id)
 
-    monkeypatch.setattr(fleet_module, "RESTART_SECONDS", 0.0)
+    monkeypatch.setattr(runners, "RESTART_SECONDS", 0.0)
     async with crew(tmp_path) as fleet:
         await fleet.reply_to(await fleet.send("SAY[warm]"))
         monkeypatch.setattr(standings, "of", troubled)
@@ -239,7 +238,7 @@ async def test_storage_trouble_is_no_fault_of_an_actor_and_parks_nobody(tmp_path
             await asyncio.Event().wait()
         raise sqlite3.OperationalError("database is locked")
 
-    monkeypatch.setattr(fleet_module, "RESTART_SECONDS", 0.0)
+    monkeypatch.setattr(runners, "RESTART_SECONDS", 0.0)
     monkeypatch.setattr(runner.ActorRunner, "run", troubled)
     async with crew(tmp_path) as fleet:
         fleet.fleet.wake("manager0")

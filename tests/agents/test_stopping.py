@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from netsky_runtime.agents import fleet as fleet_module
 from netsky_runtime.agents import interrupts, listener, runner, stragglers
+from netsky_runtime.agents import stopping as stopping_module
 from netsky_runtime.agents.recovery import recover
 from netsky_runtime.agents.settlement import settle_turn
 from netsky_runtime.codex.base import ThreadUnavailable
@@ -260,7 +260,7 @@ async def test_waking_a_stopped_actor_starts_no_session(tmp_path):
 async def test_a_message_that_comes_while_its_actor_is_stopped_leaves_no_runner(
     tmp_path, monkeypatch
 ):
-    real = fleet_module.abandon
+    real = stopping_module.abandon
 
     async def abandon(tx, actor_id, **given):
         fleet.wake(actor_id)
@@ -268,7 +268,7 @@ async def test_a_message_that_comes_while_its_actor_is_stopped_leaves_no_runner(
         await fleet.database.read(lambda tx: sessions.current(tx, actor_id))
         await real(tx, actor_id, **given)
 
-    monkeypatch.setattr(fleet_module, "abandon", abandon)
+    monkeypatch.setattr(stopping_module, "abandon", abandon)
     async with crew(tmp_path) as fleet:
         await fleet.hire("SAY[one]")
         await fleet.until(reported)
@@ -423,7 +423,7 @@ async def test_an_actor_whose_stop_cannot_be_stored_works_on(tmp_path, monkeypat
         await working(fleet)
         waiting = await fleet.send("SAY[later]", to="worker1")
         with monkeypatch.context() as broken:
-            broken.setattr(fleet_module, "abandon", full)
+            broken.setattr(stopping_module, "abandon", full)
             with pytest.raises(DatabaseError):
                 await fleet.fleet.stop_actor("worker1")
         assert (await fleet.reply_to(waiting)).body == "later"

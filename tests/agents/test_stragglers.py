@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from netsky_runtime.agents import interrupts, runner, stragglers
-from netsky_runtime.agents.fleet import Fleet
+from netsky_runtime.agents.stopping import Stopping
 from netsky_runtime.codex.base import (
     AnswerLost,
     Decision,
@@ -371,7 +371,7 @@ async def test_a_turn_that_begins_while_its_actor_is_stopped_is_ended(tmp_path, 
 
 
 async def test_what_comes_while_its_actor_is_stopped_is_not_handed_over(tmp_path, monkeypatch):
-    real = Fleet._store_stop
+    real = Stopping._store_stop
 
     async def late(self, actor_id):
         made.append(await fleet.send("SAY[too late]", to=actor_id))
@@ -383,7 +383,7 @@ async def test_what_comes_while_its_actor_is_stopped_is_not_handed_over(tmp_path
     async with crew(tmp_path) as fleet:
         await begin(fleet, "SAY[one]")
         await fleet.until(reports)
-        monkeypatch.setattr(Fleet, "_store_stop", late)
+        monkeypatch.setattr(Stopping, "_store_stop", late)
         await fleet.fleet.stop_actor("worker1")
         row = await fleet.input(made[0])
         assert (row.status, row.attempts) == (InputStatus.CANCELLED, 0)
