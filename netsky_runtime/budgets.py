@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from netsky_runtime.counting import count
 from netsky_runtime.states import BudgetScope
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class Gauge:
     def name(self) -> str:
         """The budget in words."""
         if self.scope is BudgetScope.DAY:
-            return f"the day's budget of {self.limit:,} tokens"
-        return f"the budget of {self.subject}, {self.limit:,} tokens"
+            return f"the day's budget of {count(self.limit, 'token')}"
+        return f"the budget of {self.subject}, {count(self.limit, 'token')}"
 
     @property
     def reason(self) -> str:

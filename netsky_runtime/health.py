@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netsky_runtime.counting import count
 from netsky_runtime.records import Actor, Health, Session, Turn, Vital
 from netsky_runtime.states import (
     ActorStatus,
@@ -112,7 +113,7 @@ def derive(
 def _queue(waiting: int, hold: Hold | None) -> tuple[HealthState, str]:
     """Say how an actor is that has something to do and does not: held, it may be for long."""
     if hold is None:
-        return HealthState.HEALTHY, f"{waiting} input{'s' if waiting > 1 else ''} waiting"
+        return HealthState.HEALTHY, f"{count(waiting, 'input')} waiting"
     state = HealthState.BLOCKED if hold.until is None else HealthState.HEALTHY
     return state, f"waiting: {hold.reason}"
 

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex import commands
+from netsky_runtime.counting import count
 from netsky_runtime.errors import NetskyError
 from netsky_runtime.states import ActorKind, ApprovalKind, DecisionWord
 from netsky_tui.drawing import approvals, paragraphs
@@ -54,7 +55,8 @@ class Decisions:
         ]
         lines.append(f"in {one_line(first.cwd)}" if first.cwd else "")
         if rest > 0:
-            lines.append(f"{rest} more ask the same: press the key again for them.")
+            others = count(rest, "more asks", "more ask")
+            lines.append(f"{others} the same: press the key again for the rest.")
         words = [DecisionWord(word) for word in paragraphs.offered(first)]
         options = [
             Option(word.value, key, f"{label} all {len(now)}")

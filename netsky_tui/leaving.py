@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netsky_runtime.counting import count
 from netsky_runtime.errors import NetskyError
 from netsky_tui.screens.dialogs import ChoiceScreen, Option
 from netsky_tui.store import LinkState
@@ -40,9 +41,9 @@ class Leaving:
         if not running and not rooms:
             await self.leave(keep_engine=False)
             return
-        parts = [f"{running} turn{'s run' if running != 1 else ' runs'}"] if running else []
+        parts = [count(running, "turn runs", "turns run")] if running else []
         if rooms:
-            parts.append(f"{rooms} other client{'s are' if rooms != 1 else ' is'} attached")
+            parts.append(count(rooms, "other client is attached", "other clients are attached"))
         text = " and ".join(parts) + "."
         options = [
             Option("stop", "s", "stop everything: turns are interrupted"),

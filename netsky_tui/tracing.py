@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from netsky_runtime.counting import count
 from netsky_runtime.states import InputStatus
 from netsky_tui.cli.text import harmless, one_line
 from netsky_tui.text import clock_time
@@ -45,7 +46,9 @@ def lines(trace: Trace) -> tuple[Line, ...]:
     if trace.actor_id:
         found.append(Line(0, f"thread {trace.id} of {trace.actor_id}", "strong"))
     if trace.more:
-        found.append(Line(0, f"Only {len(trace.chains)} messages are shown.", "dim"))
+        found.append(
+            Line(0, f"Only {count(len(trace.chains), 'message is', 'messages are')} shown.", "dim")
+        )
     for chain in trace.chains:
         found += _chain(chain, shown=trace.task)
     if not trace.chains:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from netsky_runtime.agents.rungs import BUDGET
 from netsky_runtime.codex.base import HistoryUnavailable, NoActiveTurn
+from netsky_runtime.counting import count
 from netsky_runtime.db import rungs, sessions
 from netsky_runtime.errors import NetskyError
 from netsky_runtime.states import RungName, RungOutcome, TurnStatus
@@ -216,8 +217,10 @@ class Ladder:
         before, climb.items = climb.items, len(turn.items)
         if before is not None and climb.items > before:
             more = climb.items - before
-            return True, RungOutcome.HELPED, f"history shows {more} more items: the turn lives"
-        return False, RungOutcome.NO_CHANGE, f"history shows it running, {climb.items} items"
+            told = f"history shows {count(more, 'more item')}: the turn lives"
+            return True, RungOutcome.HELPED, told
+        told = f"history shows it running, {count(climb.items, 'item')}"
+        return False, RungOutcome.NO_CHANGE, told
 
     async def _interrupt(self, climb: Climb, evidence: str) -> tuple[bool, RungOutcome, str]:
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from netsky_runtime.counting import count
 from netsky_runtime.records import CRASH_LOOP, MANAGER0
 from netsky_runtime.states import ActorKind, ActorStatus
 
@@ -97,4 +98,5 @@ class Budget:
         if losses <= self.times:
             return ""
         minutes = self.window_seconds / 60
-        return f"{CRASH_LOOP}: came back {self.times} times in {minutes:g} min; last: {last}"
+        often = count(self.times, "time")
+        return f"{CRASH_LOOP}: came back {often} in {minutes:g} min; last: {last}"

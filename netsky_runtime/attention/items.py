@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.beside import beside
+from netsky_runtime.counting import count
 from netsky_runtime.records import CRASH_LOOP
 from netsky_runtime.states import (
     ApprovalKind,
@@ -220,9 +221,10 @@ def about_budget(ref: str, gauge: Gauge | None, reason: str) -> About:
     if gauge is None:
         resume = Action(name="resume", label="resume", method=RESUME, params={"actor_id": ref})
         return About(reason, "", (resume,))
+    used = count(gauge.used, "token is", "tokens are")
     again = Action(
         name="more",
-        label=f"{gauge.limit:,} tokens more",
+        label=f"{count(gauge.limit, 'token')} more",
         method="budgets.set",
         params={
             "scope": gauge.scope.value,
@@ -230,7 +232,7 @@ def about_budget(ref: str, gauge: Gauge | None, reason: str) -> About:
             "tokens": gauge.limit,
             "more": True,
         },
-        sure=f"{gauge.used:,} tokens are used. Shall it be {gauge.limit:,} more?",
+        sure=f"{used} used. Shall it be {gauge.limit:,} more?",
     )
     other = " ".join(filter(None, ("netsky budgets set", gauge.scope.value, gauge.subject)))
     ends = " It is over at midnight by itself." if gauge.scope is BudgetScope.DAY else ""

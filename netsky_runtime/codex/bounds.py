@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from netsky_runtime.counting import count
+
 OUTPUT_LIMIT = 16 * 1024
 """Bytes of a command's output that are kept: its tail."""
 PATCH_LIMIT = 512 * 1024
@@ -25,7 +27,8 @@ def head(text: str, limit: int = PATCH_LIMIT) -> str:
     """Return the start of a text; when something is left out, the last line says how much."""
     if len(text) <= limit:
         return text
-    return f"{text[:limit]}\n[netsky: {len(text) - limit} more characters are not shown]\n"
+    left = count(len(text) - limit, "more character is", "more characters are")
+    return f"{text[:limit]}\n[netsky: {left} not shown]\n"
 
 
 def bounded(value: Any, depth: int = RAW_DEPTH) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from netsky_runtime.control.vocabulary import SUBSCRIBE, WATCH, Push, PushKind, answer_seconds
+from netsky_runtime.counting import count
 from netsky_runtime.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class LocalHandle:
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            msg = f"{method} was not answered within {deadline:g} seconds."
+            msg = f"{method} was not answered within {count(deadline, 'second')}."
             raise DeadlineExceeded(msg) from error
 
     async def pushes(self) -> AsyncIterator[Push]:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.control.client import RemoteHandle
+from netsky_runtime.counting import count
 from netsky_runtime.errors import DeadlineExceeded, NetskyError, NoDaemon, Unhealthy
 
 if TYPE_CHECKING:
@@ -80,5 +81,7 @@ class Daemon:
 
 def _gave_up(seconds: float, why: str, *, asked: bool) -> NetskyError:
     if asked:
-        return DeadlineExceeded(f"netsky gave no answer within {seconds:g} seconds. {why}".rstrip())
-    return NoDaemon(f"netsky could not be reached for {seconds:g} seconds. {why}".rstrip())
+        return DeadlineExceeded(
+            f"netsky gave no answer within {count(seconds, 'second')}. {why}".rstrip()
+        )
+    return NoDaemon(f"netsky could not be reached for {count(seconds, 'second')}. {why}".rstrip())

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from netsky_runtime.counting import count
 from netsky_runtime.db import rows
 from netsky_runtime.states import ApprovalStatus, InputStatus, TurnStatus
 
@@ -203,7 +204,8 @@ def _undone(approvals: Iterable[Row], deeds: Sequence[str]) -> list[str]:
         )
     done = Counter(deed.partition(".")[0] for deed in deeds)
     return [
-        f"what {name} asked for has run {done[name]} times, and was accepted {most[name]} times"
+        f"what {name} asked for has run {count(done[name], 'time')}, "
+        f"and was accepted {count(most[name], 'time')}"
         for name in least.keys() | done.keys()
         if not least[name] <= done[name] <= most[name]
     ]

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from netsky_runtime.counting import count
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -75,11 +77,12 @@ class Report:
         if not self.inputs:
             told.append("no input was accepted")
         elif not self.ends["answered"]:
-            told.append(f"none of {self.inputs} inputs was answered")
+            told.append(f"none of {count(self.inputs, 'input')} was answered")
         if self.uncertain > max(FEW_UNCERTAIN, self.inputs * UNCERTAIN_PERCENT // 100):
             told.append(f"{self.uncertain} of {self.inputs} inputs are uncertain")
         if self.refusals.total() > self.inputs:
-            told.append(f"{self.refusals.total()} wishes were refused: {dict(self.refusals)}")
+            refused = count(self.refusals.total(), "wish was", "wishes were")
+            told.append(f"{refused} refused: {dict(self.refusals)}")
         return told
 
     def found(self) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from netsky_runtime.counting import count
 from netsky_runtime.db import rows
 from netsky_runtime.db.connection import ReadDatabase
 from netsky_runtime.errors import Unhealthy
@@ -97,8 +98,9 @@ class Torture:
     def _tell(self, done: int) -> None:
         broken = len(self.report.found())
         self._progress(
-            f"{done} of {len(self._plan)} kills, {len(self._accounts.sent)} inputs accepted, "
-            f"{f'{broken} findings' if broken else 'nothing found'}"
+            f"{done} of {count(len(self._plan), 'kill')}, "
+            f"{count(len(self._accounts.sent), 'input')} accepted, "
+            f"{count(broken, 'finding') if broken else 'nothing found'}"
         )
 
     async def _cycle(self, number: int, kill: Kill) -> None:

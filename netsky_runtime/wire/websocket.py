@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, WebSocketException
 
+from netsky_runtime.counting import count
 from netsky_runtime.wire.errors import WireError
 from netsky_runtime.wire.framing import CLOSE_SECONDS, GONE, drop
 
@@ -75,7 +76,7 @@ async def connect(path: Path | str, *, max_size: int, deadline: float) -> WebSoc
                 proxy=None,
             )
     except TimeoutError as error:
-        msg = f"Nobody answered on {path} within {deadline:g} seconds."
+        msg = f"Nobody answered on {path} within {count(deadline, 'second')}."
         raise WireError(msg) from error
     except OSError as error:
         msg = f"Nobody listens on {path}: {error.strerror or error}."

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from netsky_runtime.clock import SystemClock
+from netsky_runtime.counting import count
 from netsky_runtime.errors import UsageError
 from netsky_runtime.states import Priority
 from netsky_tui import vitals
@@ -119,7 +120,7 @@ def show(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
 
 
 def _bound(gauge: dict[str, Any]) -> str:
-    numbers = f"{gauge['used']:,} of {gauge['limit']:,} tokens used"
+    numbers = f"{gauge['used']:,} of {count(gauge['limit'], 'token')} used"
     return f"{gauge['scope']} {gauge['subject']}".rstrip() + f": {numbers}"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from netsky_runtime.counting import count
 from netsky_tui.cli.calling import listened_to
 from netsky_tui.cli.exits import Exit
 from netsky_tui.cli.invocation import Invocation
@@ -72,7 +73,7 @@ def _tell(report: Report) -> None:
     if report.violations:
         found = sorted(report.violations, key=lambda each: each.invariant)
         table(_COLUMNS, [(each.invariant, each.check, each.sentence) for each in found])
-    told = f"{len(report.checks)} checks, {len(report.violations)} violations"
-    say(f"{told}; the histories of {len(report.heard.inputs)} threads were read.")
+    told = f"{count(len(report.checks), 'check')}, {count(len(report.violations), 'violation')}"
+    say(f"{told}; the histories of {count(len(report.heard.inputs), 'thread')} were read.")
     for thread_id, why in report.heard.unread.items():
         narrate(f"The history of {thread_id} was not read: {why}.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netsky_runtime.clock import SystemClock
+from netsky_runtime.counting import count
 from netsky_runtime.errors import DaemonRunning, NetskyError, NoDaemon, UsageError
 from netsky_tui.cli import opening
 from netsky_tui.cli.calling import daemon
@@ -91,8 +92,8 @@ def codex(
     if as_json:
         emit(outcome)
     else:
-        size, thread_id = outcome["bytes"], outcome["thread_id"]
-        narrate(f"agent{number}: answered on thread {thread_id} ({size} bytes of reply)")
+        size, thread_id = count(outcome["bytes"], "byte"), outcome["thread_id"]
+        narrate(f"agent{number}: answered on thread {thread_id} ({size} of reply)")
         if outcome["reply"]:
             say(outcome["reply"])
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netsky_runtime.clock import SystemClock
+from netsky_runtime.counting import count
 from netsky_runtime.errors import NetskyError, Unhealthy
 from netsky_tui.cli import shapes
 from netsky_tui.cli.invocation import Invocation
@@ -89,7 +90,8 @@ def verify(ctx: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         emit({"whole": True, **end})
     else:
-        say(f"The ledger is whole: {end['count']} entries, the last is {end['hash']}")
+        entries = count(0 if head is None else head.count, "entry", "entries")
+        say(f"The ledger is whole: {entries}, the last is {end['hash']}")
 
 
 @app.command("export", epilog=examples("netsky ledger export --jsonl ledger.jsonl"))
@@ -121,7 +123,7 @@ def export(
         except OSError as error:
             msg = f"{jsonl} cannot be written: {error.strerror}."
             raise NetskyError(msg) from error
-        narrate(f"{len(found)} entries in {jsonl}")
+        narrate(f"{count(len(found), 'entry', 'entries')} in {jsonl}")
     elif as_json:
         say(f"[{','.join(map(_line, found))}]")
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from netsky_runtime.clock import SystemClock
+from netsky_runtime.counting import count
 from netsky_runtime.errors import DeadlineExceeded, NoDaemon
 from netsky_tui.cli import shapes
 from netsky_tui.cli.calling import call
@@ -138,7 +139,7 @@ def in_words(present: dict[str, Any], *, alone: bool) -> dict[str, str]:
 
 def _running(there: dict[str, Any] | None) -> str:
     turns = there["turns"] if there else 0
-    told = f"{turns} turn{'' if turns == 1 else 's'} running as far as known"
+    told = f"{count(turns, 'turn')} running as far as known"
     return f"{told}, with danger-full-access" if there and there["full_access"] else told
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netsky_runtime import counting
 from netsky_runtime.attention.items import Urgency
 from netsky_tui.drawing import gauges
 from netsky_tui.store import LinkState, Store
@@ -109,7 +110,7 @@ def _notice(store: Store) -> Line:
         return ((one_line(daemon.detail), "bad"),)
     count = len(store.fresh_notices) - bool(store.alarm)
     if count:
-        words = "1 notice" if count == 1 else f"{count} notices"
+        words = counting.count(count, "notice")
         return ((f"! {words}: {store.notices_key}", "warn"),)
     if daemon.link is LinkState.STARTING and daemon.detail:
         return ((one_line(daemon.detail), "dim"),)

@@ -8,6 +8,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import TextArea
 
+from netsky_runtime.counting import count
 from netsky_runtime.records import MANAGER0, MAX_BODY_BYTES
 from netsky_runtime.states import InputMode
 from netsky_tui.keymap import SCOPES, Keymap, bindings
@@ -111,7 +112,7 @@ class Composer(TextArea):
         """Say how long a text is of which not everything can be seen."""
         lines = self.document.line_count
         room = self.content_size.height
-        return f"{lines} lines" if room and self.wrapped_document.height > room else ""
+        return count(lines, "line") if room and self.wrapped_document.height > room else ""
 
     def on_text_area_changed(self) -> None:
         """Give an edited text a new chance."""

@@ -23,6 +23,7 @@ from netsky_runtime.codex.binary import (
     real_path,
     version_tuple,
 )
+from netsky_runtime.counting import count
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.records import Engine
 from netsky_runtime.states import EngineState, RuntimeName
@@ -222,8 +223,9 @@ class EngineHost:
         reason = "; ".join(differences)
         if not found.busy:
             return f"replaced: {reason}"
+        work = count(len(found.busy), "turn runs", "turns run")
         self.notice = (
-            f"The engine differs ({reason}) and keeps working: {len(found.busy)} turns run. "
+            f"The engine differs ({reason}) and keeps working: {work}. "
             "netsky replaces it as soon as none does."
         )
         return ""

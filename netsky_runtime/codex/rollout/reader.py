@@ -27,6 +27,7 @@ from netsky_runtime.codex.members import moment, text
 from netsky_runtime.codex.rollout import calls, items, tokens
 from netsky_runtime.codex.rollout.lines import Head, Line, Payload, head_of, parse
 from netsky_runtime.codex.rollout.turns import OpenTurn
+from netsky_runtime.counting import count
 from netsky_runtime.states import TurnStatus
 
 if TYPE_CHECKING:
@@ -303,7 +304,8 @@ class RolloutReader:
 
     def _rolled_back(self, payload: Payload) -> list[CodexEvent]:
         # What was said stays said: a turn that is taken back has still been consumed.
-        said = f"The model's memory of the last {payload['num_turns']} turns was taken back."
+        turns = count(payload["num_turns"], "turn")
+        said = f"The model's memory of the last {turns} was taken back."
         return [self._event(EventKind.WARNING, {"message": said})]
 
     def _unknown(self, line: Line) -> CodexEvent:

@@ -16,6 +16,7 @@ from netsky_runtime.codex.scripted.demo_work import work
 from netsky_runtime.codex.scripted.language import OrdersInText, harmless, parse
 from netsky_runtime.codex.scripted.letters import letters
 from netsky_runtime.codex.scripted.orders import Call, Run, Say, Think
+from netsky_runtime.counting import count
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -122,7 +123,9 @@ def _lane(prompt: Prompt, letter: Letter) -> Plan:
     objective = objective.partition("The whole request:")[2] or objective
     titles = words.titles(objective)
     subject = words.subject(objective)
-    yield Think(f"My lane is: {subject}. {len(titles)} tasks carry it.", 1.0)
+    yield Think(
+        f"My lane is: {subject}. {count(len(titles), 'task carries', 'tasks carry')} it.", 1.0
+    )
     started = yield from _start_workers(titles, about=subject)
     yield Say(f"The lane has begun.\n{started}\nNothing blocks.", 0.6)
 
@@ -187,7 +190,10 @@ def _state() -> Plan:
         yield Say("Nothing is under way. Give me an objective and I begin.", _BEAT)
         return
     shown = "\n".join(f"- {words.first_line(harmless(line), 100)}" for line in running[:5])
-    yield Say(f"{len(running)} of {len(lines)} tasks are open.\n{shown}".rstrip(), 0.6)
+    yield Say(
+        f"{len(running)} of {count(len(lines), 'task is', 'tasks are')} open.\n{shown}".rstrip(),
+        0.6,
+    )
 
 
 def _recover(prompt: Prompt) -> Plan:
