@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime import leftover
 from netsky_runtime.agents import launch
-from netsky_runtime.agents.delegation import Limits
+from netsky_runtime.agents.hiring import Limits
 from netsky_runtime.codex.base import NoSuchDoor, RuntimeInfo, ThreadRuntime
 from netsky_runtime.codex.doors import ORDER
 from netsky_runtime.codex.scripted.demo import DemoScript

@@ -1,72 +1,31 @@
-"""Who works on what: managers and workers come into being, and tasks begin when they may.
+"""Who works on what: objectives and tasks find somebody, and tasks begin when they may.
 
 Every method works inside the caller's transaction and returns the actors to wake after it.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netsky_runtime.agents import dependencies
 from netsky_runtime.agents.authority import check_take
 from netsky_runtime.agents.budgets import release
-from netsky_runtime.db import (
-    actors,
-    inputs,
-    lineage,
-    notes,
-    posting,
-    readiness,
-    sessions,
-    tasks,
-)
+from netsky_runtime.agents.hiring import Hiring, employer
+from netsky_runtime.db import actors, inputs, lineage, notes, posting, readiness, tasks
 from netsky_runtime.errors import Conflict, UsageError
-from netsky_runtime.records import MANAGER0, OWNER, Actor, Session, Task
-from netsky_runtime.states import (
-    ActorKind,
-    ActorStatus,
-    InputStatus,
-    MessageKind,
-    Priority,
-    RuntimeName,
-    Source,
-    TaskStatus,
-)
-from netsky_runtime.tilde import expand
+from netsky_runtime.records import MANAGER0, OWNER
+from netsky_runtime.states import InputStatus, MessageKind, Priority, Source, TaskStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from netsky_runtime.agents.hiring import Limits, NewSession
     from netsky_runtime.clock import Clock, Ids
     from netsky_runtime.db.connection import Tx
     from netsky_runtime.errors import NetskyError
-
-_RESERVED = re.compile(r"(owner|netsky|manager0|worker.*|agent.*)")
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-
-
-class NewSession(Protocol):
-    """Makes the session row of an actor that has none."""
-
-    def __call__(
-        self, actor: Actor, *, model: str = "", runtime: RuntimeName | None = None
-    ) -> Session:
-        """Return the row, not yet stored; ``model`` and ``runtime`` override the defaults."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What bounds the fleet."""
-
-    max_live_workers: int
-    """How many active workers may have a task in progress."""
-    work_dir: Path
-    allowed_roots: tuple[Path, ...]
-    """Resolved folders that every cwd must lie under."""
+    from netsky_runtime.records import Actor, Task
+    from netsky_runtime.states import RuntimeName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +42,13 @@ class Started:
 
 
 class Delegation:
-    """Starts managers and workers."""
+    """Hands work to managers and workers, and takes it back."""
 
     def __init__(self, *, clock: Clock, ids: Ids, limits: Limits, new_session: NewSession) -> None:
         self._clock = clock
         self._ids = ids
-        self._limits = limits
-        self._new_session = new_session
+        self._max_live_workers = limits.max_live_workers
+        self._hiring = Hiring(clock=clock, limits=limits, new_session=new_session)
 
     async def start_manager(
         self,
@@ -106,16 +65,7 @@ class Delegation:
         Raises ``UsageError`` for a bad name or an empty objective, ``Conflict`` when the name is
         taken.
         """
-        parent = await actors.require(tx, MANAGER0)
-        actor_id = name or await actors.next_name(tx, ActorKind.MANAGER)
-        if name is not None:
-            await self._check_name(tx, name)
-        manager = self._actor(
-            actor_id, ActorKind.MANAGER, manager_id=parent.id, cwd=self._folder(None, parent)
-        )
-        await actors.insert(tx, replace(manager, objective=objective))
-        if runtime is not None:
-            await sessions.insert(tx, self._new_session(manager, runtime=runtime))
+        manager = await self._hiring.manager(tx, objective=objective, name=name, runtime=runtime)
         draft = posting.Draft(
             source=Source.ROOM if started_by == OWNER else Source.ACTOR,
             kind=MessageKind.TEXT,
@@ -149,7 +99,7 @@ class Delegation:
         unknown ids, ``Refused`` for a task of another manager, ``Conflict`` for a task that is
         not open.
         """
-        manager = await self._manager(tx, manager_id or MANAGER0)
+        manager = await employer(tx, manager_id or MANAGER0)
         now = self._clock.now()
         if task_id is None:
             task = await tasks.insert(
@@ -176,7 +126,9 @@ class Delegation:
             )
         for on_id in depends_on:
             await tasks.add_dependency(tx, task.id, on_id, now=now)
-        worker_id = await self._worker_for(tx, task, manager, cwd=cwd, model=model, runtime=runtime)
+        worker_id = await self._hiring.worker_for(
+            tx, task, manager, cwd=cwd, model=model, runtime=runtime
+        )
         await tasks.assign(tx, task.id, owner_id=worker_id, manager_id=manager.id, now=now)
         wake = await self._begin(tx, await tasks.require(tx, task.id), free=await self._free(tx))
         task = await tasks.require(tx, task.id)
@@ -279,7 +231,7 @@ class Delegation:
         worker_id = task.owner_id
         if status is TaskStatus.IN_PROGRESS and task.manager_id is not None:
             manager = await actors.require(tx, task.manager_id)
-            worker_id = await self._worker_for(tx, task, manager)
+            worker_id = await self._hiring.worker_for(tx, task, manager)
             await tasks.assign(tx, task.id, owner_id=worker_id, manager_id=manager.id, now=now)
         if status is not task.status:
             await tasks.set_status(tx, task.id, status, now=now)
@@ -306,17 +258,7 @@ class Delegation:
 
     async def _free(self, tx: Tx) -> int:
         """Return how many more workers may be live."""
-        return self._limits.max_live_workers - await readiness.live_workers(tx)
-
-    async def _manager(self, tx: Tx, manager_id: str) -> Actor:
-        manager = await actors.require(tx, manager_id)
-        if manager.kind is not ActorKind.MANAGER:
-            msg = f"{manager.id} is no manager and cannot have workers."
-            raise UsageError(msg)
-        if manager.status is ActorStatus.STOPPED:
-            msg = f"{manager.id} is stopped and cannot have new workers."
-            raise Conflict(msg, hint="Resume it, or choose another manager.")
-        return manager
+        return self._max_live_workers - await readiness.live_workers(tx)
 
     async def _take(self, tx: Tx, task_id: str, manager: Actor) -> Task:
         task = await tasks.require(tx, task_id)
@@ -329,77 +271,6 @@ class Delegation:
                 hint = f"{task.owner_id} has it: write to it instead."
             raise Conflict(msg, hint=hint)
         return task
-
-    async def _worker_for(
-        self,
-        tx: Tx,
-        task: Task,
-        manager: Actor,
-        *,
-        cwd: str | None = None,
-        model: str | None = None,
-        runtime: RuntimeName | None = None,
-    ) -> str:
-        """Return the task's worker; make one when it has none that could still work."""
-        present = await actors.get(tx, task.owner_id) if task.owner_id else None
-        if present is not None and present.status is not ActorStatus.STOPPED:
-            if cwd or model or runtime:
-                msg = f"{task.id} has {present.id} already, whose cwd, model and runtime stay."
-                raise UsageError(msg, hint="Leave cwd, model and runtime out.")
-            return present.id
-        worker = self._actor(
-            await actors.next_name(tx, ActorKind.WORKER),
-            ActorKind.WORKER,
-            manager_id=manager.id,
-            cwd=self._folder(cwd or (present.cwd if present else None), manager),
-        )
-        await actors.insert(tx, replace(worker, objective=task.title))
-        if model or runtime:
-            row = self._new_session(worker, model=model or "", runtime=runtime)
-            await sessions.insert(tx, row)
-        return worker.id
-
-    async def _check_name(self, tx: Tx, name: str) -> None:
-        if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name):
-            msg = f"{name!r} cannot be the name of a manager."
-            hint = "Use lower-case letters, digits and dashes, at most 31, such as docs."
-            raise UsageError(msg, hint=hint)
-        if await actors.get(tx, name) is not None:
-            msg = f"There is an actor named {name} already."
-            raise Conflict(msg, hint="Choose another name, or write to that one.")
-
-    def _actor(self, actor_id: str, kind: ActorKind, *, manager_id: str, cwd: str) -> Actor:
-        now = self._clock.now()
-        return Actor(
-            id=actor_id,
-            kind=kind,
-            status=ActorStatus.ACTIVE,
-            manager_id=manager_id,
-            cwd=cwd,
-            created_at=now,
-            updated_at=now,
-        )
-
-    def _folder(self, cwd: str | None, manager: Actor) -> str:
-        """Return the resolved folder that ``cwd`` names, seen from the manager's.
-
-        Raises ``UsageError`` when it is none or lies under no allowed root.
-        """
-        base = Path(manager.cwd) if manager.cwd else self._limits.work_dir
-        try:
-            folder = (base / expand(cwd or "")).resolve()
-            there = folder.is_dir()
-        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL, too long
-            msg = f"There is no folder {base / (cwd or '')}: {error}."
-            raise UsageError(msg, hint="Give an existing folder as cwd, or leave it out.") from None
-        if not there:
-            msg = f"There is no folder {folder}."
-            raise UsageError(msg, hint="Give an existing folder as cwd, or leave it out.")
-        if not any(folder.is_relative_to(root) for root in self._limits.allowed_roots):
-            roots = ", ".join(str(root) for root in self._limits.allowed_roots)
-            msg = f"{folder} is outside the folders that actors may work in."
-            raise UsageError(msg, hint=f"Allowed: {roots} and what is below.")
-        return str(folder)
 
 
 def _check_change(task: Task, status: TaskStatus, waits_for: Sequence[str]) -> None:

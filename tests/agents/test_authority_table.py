@@ -9,7 +9,8 @@ import pytest
 
 from netsky_runtime.agents import tools
 from netsky_runtime.agents.authority import Role
-from netsky_runtime.agents.delegation import Delegation, Limits
+from netsky_runtime.agents.delegation import Delegation
+from netsky_runtime.agents.hiring import Limits
 from netsky_runtime.agents.launch import new_session
 from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.db import actors, sessions

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from netsky_runtime.agents.delegation import Delegation, Limits
+from netsky_runtime.agents.delegation import Delegation
 from netsky_runtime.agents.effects import CLOSED_SHOWN, OPEN_SHOWN
+from netsky_runtime.agents.hiring import Limits
 from netsky_runtime.agents.launch import new_session
 from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.codex.base import ToolResult

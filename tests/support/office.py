@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from netsky_runtime.agents import dependencies
-from netsky_runtime.agents.delegation import Delegation, Limits, Started
+from netsky_runtime.agents.delegation import Delegation, Started
+from netsky_runtime.agents.hiring import Limits
 from netsky_runtime.agents.launch import new_session
 from netsky_runtime.db import inputs, messages, tasks
 from netsky_runtime.records import OWNER, Actor, Message, Session, Task

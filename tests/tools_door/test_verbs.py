@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from netsky_runtime import tool_verbs
-from netsky_runtime.agents.delegation import Delegation, Limits
+from netsky_runtime.agents.delegation import Delegation
+from netsky_runtime.agents.hiring import Limits
 from netsky_runtime.agents.launch import new_session
 from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.control import protocol
