@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from netsky_runtime.agents.approvals import ApprovalDesk
     from netsky_runtime.agents.asking import Asking
     from netsky_runtime.agents.rules import RuleBook
+    from netsky_runtime.approval_records import Rule
     from netsky_runtime.control import protocol
     from netsky_runtime.db.connection import Database, Tx
-    from netsky_runtime.records import Rule
     from netsky_runtime.verbs import Verb
 
 _MOST = 1000

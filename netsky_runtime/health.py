@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsky_runtime.counting import count
-from netsky_runtime.records import Actor, Health, Session, Turn, Vital
 from netsky_runtime.states import (
     ActorStatus,
     Evidence,
@@ -14,10 +13,12 @@ from netsky_runtime.states import (
     SessionState,
     TurnStatus,
 )
+from netsky_runtime.vital_records import Health, Vital
 
 if TYPE_CHECKING:
     from netsky_runtime.budgets import Hold
     from netsky_runtime.db.views import ActorView
+    from netsky_runtime.records import Actor, Session, Turn
 
 LAST_TURN_FAILED = "last turn failed"
 SILENT = "silent turn"

@@ -13,7 +13,7 @@ from netsky_runtime.states import ApprovalKind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from netsky_runtime.records import Approval
+    from netsky_runtime.approval_records import Approval
     from netsky_runtime.states import ActorKind
 
 

@@ -1,4 +1,4 @@
-"""The shared vocabulary: frozen records of what ``states`` has the words for.
+"""The shared vocabulary: frozen records of who works, on what, and what they are told.
 
 Times are integer milliseconds since the epoch. An empty string means
 "not known yet" for ids of other programs, ``None`` means "does not apply".
@@ -12,20 +12,14 @@ from typing import TYPE_CHECKING, Any
 from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
-    ApprovalKind,
-    ApprovalStatus,
     DeliveryStatus,
     Direction,
     EngineState,
-    Evidence,
-    HealthState,
     InputMode,
     InputStatus,
     MessageKind,
     MessageStatus,
     Priority,
-    RungName,
-    RungOutcome,
     RuntimeName,
     SessionState,
     Source,
@@ -42,53 +36,6 @@ MANAGER0 = "manager0"
 MAX_BODY_BYTES = 256 * 1024
 CRASH_LOOP = "crash loop"
 """How the reason of a park begins that was ordered because an actor was brought back too often."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """How an actor is, how that is known, and since when."""
-
-    state: HealthState
-    reason: str
-    since: int
-    evidence: Evidence = Evidence.ROW
-    last_sign: int | None = None
-    """When its thread, or what runs it, was last heard of."""
-    silent: bool = False
-    """Whether its turn has given no sign of life for longer than is usual."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vital:
-    """How a running turn lives."""
-
-    fact: str = ""
-    """Kind of its newest fact that is a sign of life."""
-    fact_at: int | None = None
-    item: str = ""
-    """Type of the item that was begun last and is not completed; empty when none is open."""
-    pulse: Evidence | None = None
-    """How the newest sign of life that is no fact was heard."""
-    pulse_at: int | None = None
-    silent: bool = False
-    """Whether the watchdog does something about its silence, or has done and nothing helped."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rung:
-    """Something that was done about a turn that hung."""
-
-    seq: int
-    actor_id: str
-    thread_id: str
-    turn_id: str
-    rung: RungName
-    evidence: str
-    """Why it was time for it, in words."""
-    outcome: RungOutcome
-    detail: str
-    at: int
-    ended_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,132 +236,6 @@ class ActorInput:
     seen_at: int | None = None
     settled_at: int | None = None
     reply_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall:
-    """A tool call's recorded answer, kept so that a repeated call has no second effect."""
-
-    thread_id: str
-    turn_id: str
-    call_id: str
-    actor_id: str
-    tool: str
-    arguments: Mapping[str, Any]
-    success: bool
-    text: str
-    created_at: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approval:
-    """One question from Codex, stored before anyone sees it."""
-
-    id: str
-    engine_id: str
-    request_id: str
-    thread_id: str
-    turn_id: str
-    item_id: str
-    actor_id: str
-    kind: ApprovalKind
-    command: str = ""
-    cwd: str = ""
-    reason: str = ""
-    patch: str = ""
-    questions: tuple[Mapping[str, Any], ...] = ()
-    available_decisions: tuple[str, ...] = ()
-    raw: Mapping[str, Any] = field(default_factory=dict)
-    status: ApprovalStatus
-    answer: Mapping[str, Any] | None = None
-    decided_by: str = ""
-    created_at: int
-    decided_at: int | None = None
-    sent_at: int | None = None
-    """When Codex had the decision; a decision that its engine did not live to hear is lost."""
-    rule_id: str = ""
-    """The rule that answered it."""
-    lost_reason: str = ""
-    """Why it is lost, or why it is not known whether Codex heard its decision."""
-    repeats_id: str = ""
-    """The lost approval that this one asks again."""
-    asked_again_input: str = ""
-    """The input that told its actor to ask again."""
-    successor_id: str = ""
-    """The approval that asks this one again; derived from ``repeats_id``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """A command that the owner has accepted beforehand, for some actors in one folder."""
-
-    id: str
-    cwd: str
-    """Absolute and without symbolic links; it holds there and below."""
-    pattern: str
-    actors: str
-    """``workers``, ``managers`` or an actor's name."""
-    created_at: int
-    revoked_at: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerEntry:
-    """One link of the ledger."""
-
-    seq: int
-    at: int
-    kind: str
-    approval_id: str
-    entry: Mapping[str, Any]
-    previous: str
-    hash: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerHead:
-    """The end of the ledger: to be noted elsewhere, since a cut-off end shows by nothing else."""
-
-    count: int
-    hash: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerBreak:
-    """The first link of the ledger that does not hold, and why."""
-
-    seq: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEvent:
-    """A fact from a thread, in the order netsky stored it."""
-
-    seq: int
-    thread_id: str
-    turn_id: str
-    item_id: str
-    kind: str
-    actor_id: str
-    at: int
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Token totals of a thread as of one turn. Totals, because Codex repeats them on resume."""
-
-    thread_id: str
-    turn_id: str
-    actor_id: str
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    total_tokens: int
-    context_window: int | None = None
-    updated_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from netsky_runtime.approval_records import LedgerHead, Rule
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.backup import Copy
     from netsky_runtime.db.connection import Tx
     from netsky_runtime.paths import Home
-    from netsky_runtime.records import LedgerHead, Rule
 
 _ENDS: Final = ("", "-wal", "-shm")
 _WHAT: Final = "to restore"

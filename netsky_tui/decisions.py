@@ -16,7 +16,7 @@ from netsky_tui.text import cut, one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from netsky_runtime.records import Approval, Rule
+    from netsky_runtime.approval_records import Approval, Rule
     from netsky_tui.app import RoomApp
 
 AT_ONCE: Final = 8

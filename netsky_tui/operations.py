@@ -12,8 +12,8 @@ from netsky_tui.drawing.paragraphs import choices, question_id
 from netsky_tui.screens.dialogs import ChoiceScreen, Field, FormScreen, Option
 
 if TYPE_CHECKING:
+    from netsky_runtime.approval_records import Approval
     from netsky_runtime.attention.items import Action
-    from netsky_runtime.records import Approval
     from netsky_tui.app import RoomApp
 
 _OTHER = "something else"

@@ -35,13 +35,15 @@ from netsky_tui.words import APPROVAL
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from netsky_runtime.approval_records import Approval, Rule
     from netsky_runtime.attention.items import Urgency
     from netsky_runtime.budgets import Hold
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.connection import ReadDatabase, Tx
     from netsky_runtime.db.trace import Trace
     from netsky_runtime.db.views import ActorView
-    from netsky_runtime.records import ActorInput, Approval, Message, Note, Rule, StoredEvent, Task
+    from netsky_runtime.fact_records import StoredEvent
+    from netsky_runtime.records import ActorInput, Message, Note, Task
     from netsky_runtime.states import AttentionKind
 
 _TASKS_STAMP = """

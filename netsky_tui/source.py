@@ -8,24 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from netsky_runtime.approval_records import Approval, Rule
     from netsky_runtime.attention.items import AttentionItem, Urgency
     from netsky_runtime.budgets import Gauge, Hold
     from netsky_runtime.db.trace import Trace
-    from netsky_runtime.records import (
-        Actor,
-        Approval,
-        Health,
-        Message,
-        Note,
-        Rule,
-        Rung,
-        Session,
-        StoredEvent,
-        Task,
-        Turn,
-        Usage,
-    )
+    from netsky_runtime.fact_records import StoredEvent, Usage
+    from netsky_runtime.records import Actor, Message, Note, Session, Task, Turn
     from netsky_runtime.states import InputMode, InputStatus
+    from netsky_runtime.vital_records import Health, Rung
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsky_runtime import likeness
 from netsky_runtime.attention.items import Urgency
-from netsky_runtime.records import MANAGER0, OWNER, Approval
+from netsky_runtime.records import MANAGER0, OWNER
 from netsky_runtime.states import ApprovalStatus, AttentionKind, DecisionWord
 from netsky_tui import notices
 from netsky_tui.drawing import actors, approvals, attention, events, messages, tasks
@@ -19,6 +19,7 @@ from netsky_tui.source import ActorFacts, Ask, MessageFacts, Snapshot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from netsky_runtime.approval_records import Approval
     from netsky_runtime.attention.items import AttentionItem
     from netsky_tui.drawing.actors import ActorRow
     from netsky_tui.drawing.approvals import ApprovalRow

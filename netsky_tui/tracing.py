@@ -12,8 +12,9 @@ from netsky_tui.text import clock_time
 from netsky_tui.words import APPROVAL, INPUT, KIND_SHORT, KIND_WORD, TASK
 
 if TYPE_CHECKING:
+    from netsky_runtime.approval_records import Approval
     from netsky_runtime.db.trace import Call, Chain, InputTrace, Step, TaskTrace, Trace, TurnTrace
-    from netsky_runtime.records import Approval, Delivery, Message, Note, Task
+    from netsky_runtime.records import Delivery, Message, Note, Task
 
 QUOTE: Final = 200
 """Characters shown of each text."""

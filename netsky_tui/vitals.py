@@ -8,7 +8,7 @@ from netsky_runtime.states import HealthState, RungOutcome
 from netsky_tui.cli.text import age
 
 if TYPE_CHECKING:
-    from netsky_runtime.records import Health, Rung
+    from netsky_runtime.vital_records import Health, Rung
 
 
 def why(health: Health, now: int) -> str:

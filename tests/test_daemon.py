@@ -30,12 +30,13 @@ from netsky_runtime.errors import (
     Unhealthy,
     UsageError,
 )
+from netsky_runtime.fact_records import Usage
 from netsky_runtime.housekeeping import Housekeeping
 from netsky_runtime.logbook import Logbook
 from netsky_runtime.offline import offline
 from netsky_runtime.options import Options
 from netsky_runtime.paths import Home
-from netsky_runtime.records import MAX_BODY_BYTES, Usage
+from netsky_runtime.records import MAX_BODY_BYTES
 from netsky_runtime.states import ApprovalStatus, RuntimeName
 from netsky_runtime.storage_watch import StorageWatch
 from netsky_runtime.wiring import readiness

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from netsky_runtime import health
-from netsky_runtime.records import Actor, Session, Turn, Vital
+from netsky_runtime.records import Actor, Session, Turn
 from netsky_runtime.states import (
     ActorKind,
     ActorStatus,
@@ -18,6 +18,7 @@ from netsky_runtime.states import (
     SessionState,
     TurnStatus,
 )
+from netsky_runtime.vital_records import Vital
 from netsky_tui import vitals
 
 ACTOR = Actor(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from netsky_runtime.approval_records import Approval
 from netsky_runtime.likeness import alike, shape
-from netsky_runtime.records import Approval
 from netsky_runtime.states import ActorKind, ApprovalKind, ApprovalStatus
 
 KINDS = {

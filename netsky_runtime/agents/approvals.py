@@ -17,11 +17,11 @@ from netsky_runtime.states import ApprovalKind, ApprovalStatus, DecisionWord
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from netsky_runtime.approval_records import Approval
     from netsky_runtime.clock import Clock
     from netsky_runtime.codex.events import CodexEvent
     from netsky_runtime.db.connection import Database, Tx
     from netsky_runtime.log import Log
-    from netsky_runtime.records import Approval
 
 REPEAT_SECONDS: Final = 0.5
 """How long a thread that came back is given to ask again what it holds: Codex does so at once."""

@@ -13,10 +13,10 @@ from netsky_runtime.states import ApprovalStatus, MessageKind, Source
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from netsky_runtime.approval_records import Approval
     from netsky_runtime.clock import Clock, Ids
     from netsky_runtime.db.connection import Database, Tx
     from netsky_runtime.db.posting import Posted
-    from netsky_runtime.records import Approval
 
 _TEXT: Final = """\
 You had asked for an approval ({id}) that was lost before Codex heard an answer:

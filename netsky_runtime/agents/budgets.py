@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.connection import Database, Tx
+    from netsky_runtime.fact_records import Usage
     from netsky_runtime.log import Log
-    from netsky_runtime.records import Turn, Usage
+    from netsky_runtime.records import Turn
     from netsky_runtime.supervise import Supervisor
 
 

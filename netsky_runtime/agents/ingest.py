@@ -14,7 +14,7 @@ import orjson
 from netsky_runtime.codex.events import CodexEvent, EventKind
 from netsky_runtime.db import events, usage
 from netsky_runtime.errors import Fenced, NetskyError
-from netsky_runtime.records import Usage
+from netsky_runtime.fact_records import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

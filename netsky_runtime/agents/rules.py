@@ -29,9 +29,10 @@ from netsky_runtime.states import ActorKind, ApprovalKind, DecisionWord
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from netsky_runtime.approval_records import Approval, Rule
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.connection import Database, Tx
-    from netsky_runtime.records import Actor, Approval, Rule
+    from netsky_runtime.records import Actor
 
 WORKERS: Final = "workers"
 MANAGERS: Final = "managers"

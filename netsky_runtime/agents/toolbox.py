@@ -11,7 +11,7 @@ from netsky_runtime.codex.base import ToolResult
 from netsky_runtime.db import actors, sessions, tool_calls
 from netsky_runtime.db.trouble import refusing
 from netsky_runtime.errors import Conflict, NetskyError, NotFound, Refused, UsageError
-from netsky_runtime.records import ToolCall
+from netsky_runtime.fact_records import ToolCall
 from netsky_runtime.states import ActorStatus
 
 if TYPE_CHECKING:

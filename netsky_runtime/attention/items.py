@@ -22,8 +22,9 @@ from netsky_runtime.states import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from netsky_runtime.approval_records import Approval
     from netsky_runtime.budgets import Gauge
-    from netsky_runtime.records import Actor, ActorInput, Approval, Message, Task
+    from netsky_runtime.records import Actor, ActorInput, Message, Task
     from netsky_runtime.states import RuntimeName
 
 DAY: Final = "day"

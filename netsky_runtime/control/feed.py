@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from netsky_runtime.clock import Clock
     from netsky_runtime.db.rows import Tx
-    from netsky_runtime.records import StoredEvent
+    from netsky_runtime.fact_records import StoredEvent
 
 T = TypeVar("T")
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from netsky_runtime.approval_records import Approval
 from netsky_runtime.beside import beside
 from netsky_runtime.db import ledger, rows
 from netsky_runtime.errors import Conflict, NotFound
-from netsky_runtime.records import Approval
 from netsky_runtime.states import ApprovalKind, ApprovalStatus, LedgerKind
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from netsky_runtime.db import rows
-from netsky_runtime.records import StoredEvent
+from netsky_runtime.fact_records import StoredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from netsky_runtime.approval_records import LedgerBreak, LedgerEntry, LedgerHead
 from netsky_runtime.beside import beside
 from netsky_runtime.db import rows
-from netsky_runtime.records import LedgerBreak, LedgerEntry, LedgerHead
 from netsky_runtime.states import ApprovalKind, LedgerKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from netsky_runtime.approval_records import Approval
     from netsky_runtime.db.rows import Row, Tx
-    from netsky_runtime.records import Approval
 
 GENESIS: Final = "0" * 64
 """What the first entry names as the hash before it."""

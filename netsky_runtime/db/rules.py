@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netsky_runtime.approval_records import Rule
 from netsky_runtime.db import ledger, rows
 from netsky_runtime.errors import Conflict, NotFound
-from netsky_runtime.records import Rule
 from netsky_runtime.states import LedgerKind
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import rows
-from netsky_runtime.records import Rung
 from netsky_runtime.states import Evidence, RungName, RungOutcome
+from netsky_runtime.vital_records import Rung
 
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Row, Tx

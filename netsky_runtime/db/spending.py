@@ -16,7 +16,7 @@ from netsky_runtime.states import BudgetScope
 
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Tx
-    from netsky_runtime.records import Usage
+    from netsky_runtime.fact_records import Usage
 
 # The task is the one in hand when the turn is first heard to have taken anything.
 _TELL = """

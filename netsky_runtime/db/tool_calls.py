@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import rows
-from netsky_runtime.records import ToolCall
+from netsky_runtime.fact_records import ToolCall
 
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Tx

@@ -12,16 +12,9 @@ from netsky_runtime.states import InputStatus
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from netsky_runtime.approval_records import Approval
     from netsky_runtime.db.rows import Tx
-    from netsky_runtime.records import (
-        ActorInput,
-        Approval,
-        Delivery,
-        Message,
-        Note,
-        Task,
-        Turn,
-    )
+    from netsky_runtime.records import ActorInput, Delivery, Message, Note, Task, Turn
 
 LIMIT: Final = 12
 """Messages of one trace, and approvals, calls, notes and answers of each: the latest."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import rows
-from netsky_runtime.records import Usage
+from netsky_runtime.fact_records import Usage
 
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Row, Tx

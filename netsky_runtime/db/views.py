@@ -22,13 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from netsky_runtime.db.rows import Row, Tx
-    from netsky_runtime.records import (
-        Actor,
-        Session,
-        Task,
-        Turn,
-        Vital,
-    )
+    from netsky_runtime.records import Actor, Session, Task, Turn
+    from netsky_runtime.vital_records import Vital
 
 _ACTORS = """
 SELECT actors.*,

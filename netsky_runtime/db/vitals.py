@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.db import rows
-from netsky_runtime.records import Vital
 from netsky_runtime.states import Evidence, RungOutcome
+from netsky_runtime.vital_records import Vital
 
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Row, Tx

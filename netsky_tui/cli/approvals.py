@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from netsky_runtime.approval_records import Approval
 from netsky_runtime.beside import beside, names
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import Conflict, NotFound, UsageError
-from netsky_runtime.records import Approval
 from netsky_runtime.states import ApprovalStatus, DecisionWord
 from netsky_tui.cli import shapes
 from netsky_tui.cli.calling import call, say_how_old

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from netsky_runtime.db.connection import Tx
+    from netsky_runtime.fact_records import StoredEvent
     from netsky_runtime.paths import Home
-    from netsky_runtime.records import StoredEvent
 
 app = typer.Typer(name="events", help="What happened in the threads.", no_args_is_help=True)
 

@@ -21,8 +21,8 @@ from netsky_tui.cli.text import age
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from netsky_runtime.approval_records import LedgerBreak, LedgerEntry, LedgerHead
     from netsky_runtime.db.connection import Tx
-    from netsky_runtime.records import LedgerBreak, LedgerEntry, LedgerHead
 
 app = typer.Typer(
     name="ledger",

@@ -9,8 +9,8 @@ from netsky_runtime import health
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.errors import NotFound
-from netsky_runtime.records import Health
 from netsky_runtime.states import ActorKind
+from netsky_runtime.vital_records import Health
 from netsky_tui.cli import shapes
 
 if TYPE_CHECKING:

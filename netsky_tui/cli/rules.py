@@ -15,8 +15,8 @@ from netsky_tui.cli.output import Column, emit, say, table
 from netsky_tui.cli.reading import read, run
 
 if TYPE_CHECKING:
+    from netsky_runtime.approval_records import Rule
     from netsky_runtime.db.connection import Tx
-    from netsky_runtime.records import Rule
 
 app = typer.Typer(
     name="rules", help="Commands that are accepted without asking you.", no_args_is_help=True

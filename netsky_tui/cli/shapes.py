@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, Any
 from netsky_runtime.beside import beside
 
 if TYPE_CHECKING:
+    from netsky_runtime.approval_records import Approval, LedgerEntry, Rule
     from netsky_runtime.budgets import Gauge, Hold
+    from netsky_runtime.fact_records import StoredEvent
     from netsky_runtime.records import (
         ActorInput,
-        Approval,
         Delivery,
         Engine,
-        LedgerEntry,
         LogRow,
         Message,
         Note,
-        Rule,
-        Rung,
         Session,
-        StoredEvent,
         Task,
         Turn,
     )
+    from netsky_runtime.vital_records import Rung
 
 
 def session(record: Session | None) -> dict[str, Any] | None:

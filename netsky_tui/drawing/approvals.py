@@ -12,7 +12,7 @@ from netsky_tui.text import one_line, short_age
 from netsky_tui.words import APPROVAL, ASKS, KIND_SHORT, Mark
 
 if TYPE_CHECKING:
-    from netsky_runtime.records import Approval
+    from netsky_runtime.approval_records import Approval
 
 
 @dataclass(frozen=True, slots=True)

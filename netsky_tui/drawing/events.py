@@ -21,7 +21,7 @@ from netsky_tui.text import (
 )
 
 if TYPE_CHECKING:
-    from netsky_runtime.records import StoredEvent
+    from netsky_runtime.fact_records import StoredEvent
 
 LIVE_ROWS = 14
 """Rows of text that is being written."""

@@ -14,7 +14,7 @@ from netsky_tui.text import Line, Span, cells, harmless, one_line, pad, wrap
 from netsky_tui.words import APPROVAL, ASKS
 
 if TYPE_CHECKING:
-    from netsky_runtime.records import Approval
+    from netsky_runtime.approval_records import Approval
 
 
 @dataclass(frozen=True, slots=True)

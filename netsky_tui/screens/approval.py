@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.content import Content
 
-from netsky_runtime.records import Approval
+from netsky_runtime.approval_records import Approval
 from netsky_runtime.states import DecisionWord
 from netsky_tui.drawing import approvals, paragraphs
 from netsky_tui.keymap import bindings

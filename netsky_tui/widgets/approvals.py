@@ -10,7 +10,7 @@ from netsky_tui.drawing import paragraphs
 from netsky_tui.keymap import deciding
 
 if TYPE_CHECKING:
-    from netsky_runtime.records import Approval
+    from netsky_runtime.approval_records import Approval
     from netsky_runtime.states import DecisionWord
     from netsky_tui.drawing.approvals import ApprovalRow
     from netsky_tui.drawing.attention import AttentionRow

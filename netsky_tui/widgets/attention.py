@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
+    from netsky_runtime.approval_records import Approval
     from netsky_runtime.attention.items import Action, AttentionItem
-    from netsky_runtime.records import Approval
 
 SETTLE = 0.7
 """Seconds a thing must have been in view before a key that was meant for another can hit it."""

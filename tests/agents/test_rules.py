@@ -6,13 +6,14 @@ import pytest
 
 from netsky_runtime.agents import rules
 from netsky_runtime.agents.rules import RuleBook, applies, parse
+from netsky_runtime.approval_records import Rule
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.codex import commands
 from netsky_runtime.codex.scripted.session import ScriptedSession
 from netsky_runtime.db import approvals, ledger
 from netsky_runtime.db import rules as rule_rows
 from netsky_runtime.errors import Conflict, NotFound, UsageError
-from netsky_runtime.records import OWNER, Actor, Rule
+from netsky_runtime.records import OWNER, Actor
 from netsky_runtime.states import (
     ActorKind,
     ActorStatus,

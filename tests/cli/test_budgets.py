@@ -10,7 +10,8 @@ import pytest
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.db import budgets, pauses, posting, spending
 from netsky_runtime.errors import UsageError
-from netsky_runtime.records import OWNER, Usage
+from netsky_runtime.fact_records import Usage
+from netsky_runtime.records import OWNER
 from netsky_runtime.states import BudgetScope, MessageKind, PauseKind, Source
 from netsky_tui.cli.pausing import moment, span
 from tests.cli import world

@@ -19,7 +19,8 @@ from netsky_runtime.db import (
     usage,
 )
 from netsky_runtime.errors import Conflict, NotFound, UsageError
-from netsky_runtime.records import MANAGER0, OWNER, Engine, LogRow, Thread, ToolCall, Turn, Usage
+from netsky_runtime.fact_records import ToolCall, Usage
+from netsky_runtime.records import MANAGER0, OWNER, Engine, LogRow, Thread, Turn
 from netsky_runtime.states import (
     ActorKind,
     ActorStatus,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.db import budgets, migrate, rows, spending, tasks
 from netsky_runtime.db.connection import Database
-from netsky_runtime.records import Usage
+from netsky_runtime.fact_records import Usage
 from netsky_runtime.states import Priority, TaskStatus
 from tests.db.making import Making
 

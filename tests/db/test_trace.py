@@ -24,7 +24,8 @@ from netsky_runtime.db import (
 )
 from netsky_runtime.db.connection import Database
 from netsky_runtime.errors import NotFound
-from netsky_runtime.records import MANAGER0, OWNER, Thread, ToolCall, Turn
+from netsky_runtime.fact_records import ToolCall
+from netsky_runtime.records import MANAGER0, OWNER, Thread, Turn
 from netsky_runtime.states import (
     ActorKind,
     ApprovalKind,

@@ -3,8 +3,9 @@
 import pytest
 
 from netsky_runtime.db import events, rows, rungs, turns, vitals
-from netsky_runtime.records import Turn, Vital
+from netsky_runtime.records import Turn
 from netsky_runtime.states import Evidence, RungName, RungOutcome, TurnStatus
+from netsky_runtime.vital_records import Vital
 
 
 async def running(making, *facts):

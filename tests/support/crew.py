@@ -22,6 +22,7 @@ from netsky_runtime.agents.pulses import Pulses
 from netsky_runtime.agents.rungs import Patience
 from netsky_runtime.agents.toolbox import Toolbox
 from netsky_runtime.agents.watchdog import Watchdog
+from netsky_runtime.approval_records import Approval
 from netsky_runtime.clock import SortableIds, SystemClock
 from netsky_runtime.codex.scripted.language import OrdersInText
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
@@ -32,7 +33,7 @@ from netsky_runtime.comms.replies import ReplyDesk
 from netsky_runtime.db import approvals, inputs, messages, trouble
 from netsky_runtime.db.connection import Database, Tx
 from netsky_runtime.paths import Home
-from netsky_runtime.records import OWNER, ActorInput, Approval, Message
+from netsky_runtime.records import OWNER, ActorInput, Message
 from netsky_runtime.settings import Settings
 from netsky_runtime.states import (
     ApprovalStatus,

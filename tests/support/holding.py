@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import budgets, spending, tasks
-from netsky_runtime.records import Usage
+from netsky_runtime.fact_records import Usage
 from netsky_runtime.states import BudgetScope, TaskStatus
 
 if TYPE_CHECKING:

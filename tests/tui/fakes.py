@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from netsky_runtime.agents.ways import closed
+from netsky_runtime.approval_records import Rule
 from netsky_runtime.attention.items import (
     About,
     AttentionItem,
@@ -23,7 +24,7 @@ from netsky_runtime.codex.resident.runtime import ResidentRuntime
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.db.trace import Chain, InputTrace, Step, Trace
 from netsky_runtime.errors import NetskyError, NoDaemon, NotFound
-from netsky_runtime.records import OWNER, ActorInput, Message, Rule, Rung
+from netsky_runtime.records import OWNER, ActorInput, Message
 from netsky_runtime.states import (
     ActorStatus,
     ApprovalStatus,
@@ -36,6 +37,7 @@ from netsky_runtime.states import (
     RuntimeName,
     Source,
 )
+from netsky_runtime.vital_records import Rung
 from netsky_tui.source import ActorPast, Ask, MessageFacts, Snapshot
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from netsky_runtime.approval_records import Approval
 from netsky_runtime.attention.items import (
     DAY,
     EVERYBODY,
@@ -21,17 +22,15 @@ from netsky_runtime.attention.items import (
 )
 from netsky_runtime.budgets import Gauge, Hold
 from netsky_runtime.codex.events import EventKind
+from netsky_runtime.fact_records import StoredEvent
 from netsky_runtime.records import (
     CRASH_LOOP,
     MANAGER0,
     OWNER,
     Actor,
     ActorInput,
-    Approval,
-    Health,
     Message,
     Session,
-    StoredEvent,
     Task,
 )
 from netsky_runtime.states import (
@@ -53,6 +52,7 @@ from netsky_runtime.states import (
     Source,
     TaskStatus,
 )
+from netsky_runtime.vital_records import Health
 from netsky_tui.source import ActorFacts, MessageFacts, Snapshot, TaskFacts, Totals
 from tests.tui.fakes import NOW, waits
 

@@ -6,8 +6,8 @@ import pytest
 
 from netsky_runtime.budgets import Gauge, Hold
 from netsky_runtime.errors import Conflict
-from netsky_runtime.records import Health
 from netsky_runtime.states import BudgetScope, HealthState
+from netsky_runtime.vital_records import Health
 from netsky_tui.drawing import actors, gauges
 from netsky_tui.source import Snapshot
 from tests.tui import story

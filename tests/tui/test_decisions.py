@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netsky_runtime.records import Rule
+from netsky_runtime.approval_records import Rule
 from netsky_runtime.states import ApprovalKind, ApprovalStatus
 from netsky_tui.drawing.paragraphs import approval_document
 from netsky_tui.screens.dialogs import ChoiceScreen, FormScreen

@@ -11,7 +11,7 @@ import pytest
 
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.errors import Conflict
-from netsky_runtime.records import StoredEvent
+from netsky_runtime.fact_records import StoredEvent
 from netsky_runtime.states import HealthState, InputMode, RuntimeName, Source
 from netsky_tui import palette
 from netsky_tui.screens.dialogs import ChoiceScreen

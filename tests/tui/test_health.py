@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from netsky_runtime.records import Health, Rung
 from netsky_runtime.states import Evidence, HealthState, RungName, RungOutcome
+from netsky_runtime.vital_records import Health, Rung
 from netsky_tui.drawing import actors
 from netsky_tui.source import Snapshot
 from tests.tui import story
