@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from netsky_runtime.errors import NetskyError, Unhealthy
+from netsky_runtime.states import TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from netsky_runtime.codex.events import CodexEvent
-    from netsky_runtime.states import DecisionWord, RuntimeName, TurnStatus
+    from netsky_runtime.states import DecisionWord, RuntimeName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,11 @@ class HistoricTurn:
     items: tuple[HistoricItem, ...]
     usage_limit: bool = False
     """Whether it failed because the account's limit was reached."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it ended as a crash ends a turn."""
+        return self.status is TurnStatus.INTERRUPTED and self.completed_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

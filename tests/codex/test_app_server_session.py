@@ -21,7 +21,7 @@ from netsky_runtime.codex.base import (
     TurnRunning,
 )
 from netsky_runtime.codex.channel import ThreadChannel
-from netsky_runtime.states import DecisionWord
+from netsky_runtime.states import DecisionWord, TurnStatus
 from netsky_runtime.wire.errors import PeerClosed
 from tests.support.fakes import ManualClock, settle
 from tests.support.patience import PATIENCE
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 BATCH = Batch(id="b", text="hello", input_ids=("i",))
 ACCEPT = Decision(word=DecisionWord.ACCEPT)
+CUT = {"status": "interrupted", "completedAt": None}
+ENDED = {"status": "completed", "completedAt": 5}
 
 
 class Engine:
@@ -48,9 +50,14 @@ class Engine:
         self.read = asyncio.Event()
         """Set when it may answer what a thread's status is."""
         self.read.set()
+        self.histories: list[dict[str, Any]] = []
+        """The thread's one turn as it is shown, look by look; the last is shown for ever."""
 
     async def request(self, method: str, params: dict[str, Any], *, deadline: float) -> Any:
         self.asked.append((method, params))
+        if method == "thread/turns/list":
+            shown = self.histories.pop(0) if len(self.histories) > 1 else self.histories[0]
+            return {"data": [{"id": "t1", "items": [], **shown}]}
         if method == "thread/read":
             await self.read.wait()
         return {"thread": {"id": "th", "status": {"type": self.status}}, "turn": {"id": "t1"}}
@@ -77,6 +84,10 @@ class Desk:
         self.link = ThreadLink("th", ThreadChannel("th", clock=clock), resuming=False)
         self.door.hub.add(self.link)
         self.session = AppServerSession(door=self.door, link=self.link)
+
+    def tell(self, method: str) -> None:
+        turn = {"id": "t1", **ENDED}
+        self.door.hub.on_notification(method, {"threadId": "th", "turn": turn})
 
     def ask(self, method: str) -> None:
         params = {"threadId": "th", "turnId": "t", "itemId": "i", "callId": "c", "tool": "x"}
@@ -169,3 +180,28 @@ async def test_a_lost_thread_s_history_is_unknown_though_another_session_could_a
     with pytest.raises(HistoryUnavailable):
         await desk.session.history()
     assert desk.engine.asked == []
+
+
+@pytest.mark.parametrize("told", ["before its history is read", "after that"])
+async def test_a_turn_that_just_ends_is_not_shown_as_cut_by_a_crash(desk: Desk, told: str) -> None:
+    """Codex's history shows it so for some milliseconds, before the end is told."""
+    desk.engine.histories = [CUT, ENDED]
+    desk.tell("turn/started")
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        if told.startswith("before"):
+            desk.tell("turn/completed")
+        reading = group.create_task(desk.session.history())
+        await settle()
+        if told.startswith("after"):
+            desk.tell("turn/completed")
+    [turn] = reading.result()
+    assert (turn.status, turn.completed_at) == (TurnStatus.COMPLETED, 5_000)
+
+
+async def test_a_turn_that_was_cut_before_anybody_heard_of_it_is_shown_so_at_once(
+    desk: Desk,
+) -> None:
+    desk.engine.histories = [CUT]
+    [turn] = await desk.session.history()
+    assert turn.is_cut
+    assert desk.engine.methods() == ["thread/turns/list"]

@@ -146,6 +146,10 @@ class ThreadLink:
         if turn_id and turn_id not in self._finished:
             self.active_turn = turn_id
 
+    def has_heard(self, turn_id: str) -> bool:
+        """Whether the turn runs or has ended as far as was told here."""
+        return turn_id == self.active_turn or turn_id in self._finished
+
     def turn_over(self, turn_id: str) -> asyncio.Event:
         """Return what is set when the turn has ended."""
         if turn_id not in self._over:
