@@ -35,6 +35,8 @@ LOOKS = {
     "models": Look.DIALOG,
     "ready": Look.READY,
     "shortcuts": Look.READY,
+    "side": Look.DIALOG,
+    "side-busy": Look.DIALOG,
     "starting": Look.STARTING,
     "transcript": Look.DIALOG,
     "trust": Look.TRUST,
@@ -76,6 +78,12 @@ def test_a_human_reads_why_nothing_is_typed(version: str) -> None:
     assert "words" in read(screens.capture(f"{version}-typed")).reason
     assert read(screens.capture(f"{version}-ready")).reason == ""
     assert read(screens.capture(f"{version}-busy")).reason == ""
+
+
+@pytest.mark.parametrize("version", ["0.153.4", "0.163.0"])
+def test_a_side_conversation_is_told_as_what_it_is_with_a_turn_of_its_own_too(version: str) -> None:
+    for what in ("side", "side-busy"):
+        assert "side conversation" in read(screens.capture(f"{version}-{what}")).reason
 
 
 @pytest.mark.parametrize("version", VERSIONS)

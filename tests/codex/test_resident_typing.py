@@ -383,7 +383,7 @@ async def test_a_thread_that_was_left_for_another_is_blocked_until_it_is_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shown = "another"
-    monkeypatch.setattr(processes, "open_rollout", lambda leader: (shown, tmp_path))
+    monkeypatch.setattr(processes, "shown_thread", lambda leader: shown)
     home = resident()
     home.named("its own", tmp_path)
     following = Following(

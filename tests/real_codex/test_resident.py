@@ -575,6 +575,44 @@ async def test_another_thread_on_the_screen_is_not_written_into(new_den: Den) ->
     assert "SAY[lost]" not in den.screen()
 
 
+async def test_a_new_thread_in_which_nothing_was_said_is_not_written_into_until_he_is_back(
+    den: Den,
+) -> None:
+    session, told = await at_home(den)
+    await den.say("/new")
+    await den.until(lambda: len(den.locks()) == 2)
+
+    with pytest.raises(ThreadBlocked, match=f"another thread.*/resume {session.thread_id}"):
+        await session.submit(batch("SAY[lost]"))
+
+    await blocked(told, by="another thread")
+    assert "SAY[lost]" not in den.screen()
+    await den.say(f"/resume {session.thread_id}")
+    assert (await blocked(told)).data["reason"] == ""
+    await den.until_shown("at your service")
+    await session.submit(batch("SAY[found]", 2))
+    await told.turn_end()
+    assert told.words()[-1] == "found"
+    assert said_by_users(await session.history())[1:] == ["SAY[found]"]
+
+
+async def test_a_side_conversation_is_not_written_into(den: Den) -> None:
+    session, told = await at_home(den)
+    await den.say("/side")
+    await den.until_shown("Side from main thread")
+
+    with pytest.raises(ThreadBlocked, match="side conversation"):
+        await session.submit(batch("SAY[lost]"))
+
+    await blocked(told, by="side conversation")
+    assert "SAY[lost]" not in den.screen()
+    den.type("C-c")
+    assert (await blocked(told)).data["reason"] == ""
+    await session.submit(batch("SAY[found]", 2))
+    await told.turn_end()
+    assert said_by_users(await session.history())[1:] == ["SAY[found]"]
+
+
 async def test_a_thread_that_codex_only_lists_is_never_taken_for_its_own(den: Den) -> None:
     home = Path(den.bench.environ["CODEX_HOME"])
     listed = rollout(home, OTHER, meta(OTHER), says("You are tag99999."))

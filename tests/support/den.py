@@ -81,6 +81,10 @@ class Den:
         """The configuration that Codex reads and writes."""
         return Path(self.bench.environ["CODEX_HOME"]) / "config.toml"
 
+    def locks(self) -> list[Path]:
+        """Return what Codexes of this den lock while they have threads loaded, one for each."""
+        return [*Path(self.bench.environ["CODEX_HOME"]).glob("thread-writer-locks/[!.]*.lock")]
+
     def script(self, body: str) -> Path:
         """Return a shell script in Codex's place that has its version; CODEX is the real one."""
         path = self.bench.root / "codex"

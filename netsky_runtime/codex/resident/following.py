@@ -73,8 +73,8 @@ class Following:
         if not resident.thread_id:
             await self.learn_name()
         elif resident.elsewhere:
-            found = await asyncio.to_thread(processes.open_rollout, resident.leader)
-            if resident.elsewhere and (found is None or found[0] == resident.thread_id):
+            shown = await asyncio.to_thread(processes.shown_thread, resident.leader)
+            if resident.elsewhere and shown in {"", resident.thread_id}:
                 resident.clear()
 
     async def go_on(self, thread_id: str, rollout: Path, *, lives: bool) -> None:

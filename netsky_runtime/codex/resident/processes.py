@@ -22,6 +22,9 @@ GRACE_SECONDS: Final = 3.0
 KILL_SECONDS: Final = 2.0
 SWEEPS: Final = 5
 _POLL_SECONDS: Final = 0.02
+_LOCKS: Final = "thread-writer-locks"
+"""Folder below CODEX_HOME: Codex keeps ``<thread>.lock`` open for each thread that it has loaded
+(0.153.4, 0.163.0; older ones lock nothing)."""
 
 
 def leader(pid: int) -> psutil.Process | None:
@@ -98,31 +101,56 @@ def open_rollout(first: psutil.Process | None, *, mark: str = "") -> tuple[str, 
     whenever a human asks. With a ``mark``, nor a thread in which nobody has said that.
     """
     found: list[tuple[float, str, Path]] = []
-    for process in family(first):
-        for path in _writes(process, first):
-            head = read_head(path)
-            if head is not None and not head.parent_id:
-                found.append((_written(path), head.thread_id, path))
+    for path in _rollouts(_writes(first)):
+        head = read_head(path)
+        if head is not None and not head.parent_id:
+            found.append((_written(path), head.thread_id, path))
     for _, thread_id, path in sorted(found, reverse=True):
         if not mark or says(path, mark):
             return thread_id, path
     return None
 
 
-def _writes(process: psutil.Process, first: psutil.Process | None) -> list[Path]:
-    """Return the rollouts that a process has open to write to.
+def shown_thread(first: psutil.Process | None) -> str:
+    """Return the thread that the screen of a pane shows; empty when that cannot be told.
 
-    Of one in a session of its own, none: that is a command of Codex's, maybe another Codex. What
-    a file is open for only Linux says; elsewhere all count.
+    Also one in which nobody has said anything yet, which has no rollout. Codex locks a thread
+    when its screen comes to show it, anew when a human comes back to it, and keeps the locks of
+    those he left: the newest tells. What a side conversation and a title are made in has no lock;
+    a review's or another sub-agent's thread has, and its rollout names its parent. An older Codex
+    tells by what it wrote last.
     """
-    try:
-        if first is None or os.getsid(process.pid) != os.getsid(first.pid):
-            return []
-        files = process.open_files()
-    except (psutil.Error, OSError):
-        return []
-    written = [Path(file.path) for file in files if getattr(file, "mode", "a") != "r"]
-    return [path for path in written if path.name.startswith("rollout-")]
+    written = _writes(first)
+    heads = [head for path in _rollouts(written) if (head := read_head(path)) is not None]
+    beneath = {head.thread_id for head in heads if head.parent_id}
+    locks = [path for path in written if path.parent.name == _LOCKS and path.name[0] != "."]
+    locked = [(_written(path), path.stem) for path in locks if path.stem not in beneath]
+    if locked:
+        return max(locked)[1]
+    last = open_rollout(first)
+    return last[0] if last else ""
+
+
+def _rollouts(paths: Sequence[Path]) -> list[Path]:
+    return [path for path in paths if path.name.startswith("rollout-")]
+
+
+def _writes(first: psutil.Process | None) -> list[Path]:
+    """Return what the processes of a pane have open to write to.
+
+    Not of one in a session of its own: that is a command of Codex's, maybe another Codex. What a
+    file is open for only Linux says; elsewhere all count.
+    """
+    paths: list[Path] = []
+    for process in family(first):
+        try:
+            if first is None or os.getsid(process.pid) != os.getsid(first.pid):
+                continue
+            files = process.open_files()
+        except (psutil.Error, OSError):
+            continue
+        paths += [Path(file.path) for file in files if getattr(file, "mode", "a") != "r"]
+    return paths
 
 
 def _written(path: Path) -> float:

@@ -4,9 +4,11 @@ Seen on 0.120, 0.145, 0.153.4, 0.163 and 0.169: the composer is a line that star
 angle (``!`` when a shell command is typed) and holds the cursor; its placeholder is dim, and the
 cursor stands before it. Messages of the past have the same sign with a dim or bold blank after
 it, and no cursor. Every dialog, picker and pager hides the cursor. While a turn runs, a line
-above the composer ends in ``esc to interrupt)``. A paste of more than 1000 characters is shown
-as ``[Pasted Content 3000 chars]``. Once Codex has started, a line below the composer tells model
-and folder; 0.163 and 0.169 show the composer a second sooner, and dialogs may come in between.
+above the composer ends in ``esc to interrupt)``. Below the composer of a side conversation, which
+is written down nowhere, a line says ``Side from main thread`` (0.153.4, 0.163.0). A paste of more
+than 1000 characters is shown as ``[Pasted Content 3000 chars]``. Once Codex has started, a line
+below the composer tells model and folder; 0.163 and 0.169 show the composer a second sooner, and
+dialogs may come in between.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ _RUNNING = re.compile(r"^\W? ?.*\((?:\d+[hms] ?)+ • esc to interrupt\)")
 _PASTED = re.compile(r"\[Pasted Content (\d+) chars\]")
 _LOADING = re.compile(r"^(?:│ model: +| {5})loading\b", re.MULTILINE)
 _STATUS = re.compile(r"^  \S.* · [~/…]", re.MULTILINE)
+_SIDE = re.compile(r"\bSide from main thread · ")
 _TRUST: Final = ("Do you trust the contents", "Trust this folder?")
 _TRUST_ANSWER = re.compile(rf"^{_ANGLE} 1\. (?:Yes, continue|Trust and continue)\b", re.MULTILINE)
 """Chosen, as it is at first: then Enter means yes."""
@@ -161,6 +164,9 @@ def read(capture: Capture) -> Reading:
         return _without_composer(capture)
     row, sign = composer
     above = [plain(line) for line in lines[max(0, row - _STATUS_LINES) : row]]
+    below = plain("\n".join(lines[row + 1 :]))
+    if _SIDE.search(below):
+        return Reading(look=Look.DIALOG, reason=_ASIDE)
     typed = _typed(lines, row, capture)
     if any(_RUNNING.match(line) for line in above):
         return Reading(look=Look.BUSY, typed=typed)
@@ -170,7 +176,6 @@ def read(capture: Capture) -> Reading:
         return Reading(look=Look.TYPED, reason=_WORDS, typed=typed)
     if _LOADING.search(capture.plain()):
         return Reading(look=Look.STARTING)
-    below = plain("\n".join(lines[row + 1 :]))
     return Reading(look=Look.READY, started=_STATUS.search(below) is not None)
 
 
@@ -267,3 +272,4 @@ def _typed(lines: list[str], row: int, capture: Capture) -> str:
 
 
 _WORDS: Final = "Somebody's words stand in Codex's composer: send them or delete them."
+_ASIDE: Final = "A side conversation is open on Codex's screen: Ctrl+C there closes it."

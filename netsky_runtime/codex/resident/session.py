@@ -187,12 +187,13 @@ class ResidentSession:
 
     async def _check_thread(self) -> None:
         # A human may have opened another thread on this screen: it is no business of this one.
-        found = await asyncio.to_thread(processes.open_rollout, self._resident.leader)
-        if found is None or not self.thread_id or found[0] == self.thread_id:
+        shown = await asyncio.to_thread(processes.shown_thread, self._resident.leader)
+        own = self.thread_id
+        if not own or shown in {"", own}:
             return
-        reason = f"Somebody has opened another thread on this screen: {found[0]}."
+        reason = f"Somebody has opened another thread on this screen: /resume {own} goes back."
         self._resident.block(reason, await self._resident.pane.look(), elsewhere=True)
-        raise ThreadBlocked(reason, hint=f"Go on with {self.thread_id} there: /resume")
+        raise ThreadBlocked(reason, hint=ATTACH)
 
     async def _type(self, text: str) -> None:
         try:
