@@ -99,7 +99,7 @@ class RoomApp(App[int]):
             now=clock.now,
             look_at=self.feed.look_at,
         )
-        for own in (theme.DARK, theme.LIGHT):
+        for own in (theme.DARK, theme.LIGHT, theme.SIXTEEN):
             self.register_theme(own)
         self.theme = theme.DARK.name
         if keymap.keys:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.errors import DaemonRunning, Fenced, HomeBusy, NoDaemon
-from netsky_tui import keymap
+from netsky_tui import keymap, theme
 from netsky_tui.app import RoomApp
 from netsky_tui.driver import RoomDriver
 
@@ -111,6 +111,7 @@ async def _run(options: Options) -> int:
         environ=options.environ,
         driver_class=RoomDriver,
     )
+    app.theme = theme.fitting(app.console.color_system).name
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, app.interrupted)
     loop.add_signal_handler(signal.SIGTERM, app.stop_soon, False)

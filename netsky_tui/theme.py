@@ -1,4 +1,4 @@
-"""netsky's own colours: a calm dark room, and a light one."""
+"""netsky's own colours: a calm dark room, a light one, and one for terminals with 16 colours."""
 
 from __future__ import annotations
 
@@ -72,6 +72,42 @@ LIGHT = Theme(
         "room-del-back": "#f6dfdd",
     },
 )
+SIXTEEN = Theme(
+    name="netsky-16",
+    primary="#55ffff",
+    secondary="#00aaaa",
+    accent="#aa5500",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#0000aa",
+    success="#55ff55",
+    warning="#ffff55",
+    error="#ff5555",
+    dark=True,
+    variables={
+        "room-line": "#aaaaaa",
+        "room-tree": "#aaaaaa",
+        "room-dim": "#aaaaaa",
+        "room-faint": "#aaaaaa",
+        "room-soft": "#aaaaaa",
+        "room-owner": "#ff55ff",
+        "room-who": "#00aaaa",
+        "room-cursor": "#0000aa",
+        "room-alarm-text": "#000000",
+        "room-add-back": "#000000",
+        "room-del-back": "#000000",
+        "border": "#55ffff",
+        "scrollbar": "#aaaaaa",
+        "scrollbar-hover": "#ffffff",
+        "scrollbar-active": "#55ffff",
+        "scrollbar-background": "#000000",
+        "scrollbar-background-hover": "#000000",
+        "scrollbar-background-active": "#000000",
+    },
+)
+"""All of these are colours of such a terminal: any other becomes the nearest of them, which for the
+calm ones is grey, and for frames next to nothing. Bright black is left out: some cannot show it."""
 _FALLBACK = {
     "room-line": ("foreground", 18),
     "room-tree": ("foreground", 30),
@@ -85,6 +121,11 @@ _FALLBACK = {
     "room-add-back": ("success", 12),
     "room-del-back": ("error", 12),
 }
+
+
+def fitting(colours: str | None) -> Theme:
+    """Return the theme a room begins with where the terminal has these, as Rich names them."""
+    return SIXTEEN if colours == "standard" else DARK
 
 
 def complete(variables: Mapping[str, str]) -> dict[str, str]:

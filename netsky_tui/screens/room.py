@@ -108,6 +108,7 @@ class RoomScreen(Screen[None]):
     def on_mount(self) -> None:
         """Begin with what the store has, which may be nothing yet."""
         self.boot.can_focus = False
+        self.screen_layout_refresh_signal.subscribe(self, self._lift_toasts, immediate=True)
         self._activate(self.active)
         self.refresh_parts(frozenset(Part))
 
@@ -145,6 +146,15 @@ class RoomScreen(Screen[None]):
             self.query_one("#tiny", Label).update(text)
         self.call_after_refresh(self._keep_focus)
         self._draw_bars()
+
+    def _lift_toasts(self, _screen: Screen[Any]) -> None:
+        """Keep toasts off what stands below the panes, however high that is by now."""
+        below = [self.strip, self.alarm, self.composer]
+        tops = [widget.region.y for widget in below if widget.display and widget.region]
+        margin = (0, 0, self.size.height - min(tops), 0) if tops else (0, 0, 0, 0)
+        for rack in self.query_children("ToastRack"):
+            if rack.styles.margin != margin:
+                rack.styles.margin = margin
 
     # -- what the store says ---------------------------------------------------------------
 
@@ -326,12 +336,16 @@ class RoomScreen(Screen[None]):
         if name == "composer":
             self.composer.focus()
             return
-        if name == "attention" and not self.store.attention and not self.has_class("-one"):
+        if name == "attention" and not self._queue_shown:
             self.notify(self.attention.view.empty, timeout=2)
             return
         self._activate(name)
         self._draw_bars()
         self._pane(name).view.focus(scroll_visible=False)
+
+    @property
+    def _queue_shown(self) -> bool:
+        return bool(self.store.attention) or self.has_class("-one")
 
     def action_waits(self) -> None:
         """Go to what waits for the operator."""
@@ -361,7 +375,9 @@ class RoomScreen(Screen[None]):
 
     @on(Composer.Leave)
     def _leave_composer(self) -> None:
-        self.action_go(self.active)
+        # A queue that is gone takes no focus: letters for a list would go on into the text.
+        gone = self.active == "attention" and not self._queue_shown
+        self.action_go(FIRST if gone else self.active)
 
     @on(Composer.TargetKey)
     def _other_target(self) -> None:

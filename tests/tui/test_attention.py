@@ -275,6 +275,18 @@ async def test_an_empty_queue_gives_the_focus_back_and_says_that_nothing_waits(s
         await room.until(lambda: "Nothing waits for you." in room.text())
 
 
+async def test_escape_leaves_the_composer_after_the_queue_has_gone():
+    async with open_room(queue(AttentionKind.PARKED)) as room:
+        composer = room.app.room.composer
+        await room.press("f5", "i")
+        assert room.app.focused is composer
+        room.connector.reader.change(attention=())
+        await room.until(lambda: not room.app.store.attention)
+        await room.press("escape", "2")
+        assert room.app.focused is room.app.room.tasks.view
+        assert composer.text == ""
+
+
 async def test_after_a_decision_the_next_that_somebody_stands_still_for_comes_up():
     day = story.day(
         approvals=story.approvals()[:1],

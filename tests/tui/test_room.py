@@ -270,7 +270,7 @@ async def test_a_click_on_a_tab_opens_its_pane():
 
 async def test_every_theme_draws_the_room():
     async with open_room() as room:
-        for name in ("netsky-light", "textual-dark", "nord", "ansi-dark"):
+        for name in ("netsky-light", "netsky-16", "textual-dark", "nord", "ansi-dark"):
             room.app.theme = name
             await room.pilot.pause()
             assert "2 approvals wait" in room.text()
