@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime import __version__, door_checks, lock, settings, wiring
+from netsky_runtime import __version__, door_checks, door_choice, lock, settings, wiring
 from netsky_runtime.attention.desktop import Desktop
 from netsky_runtime.attention.herald import Herald
 from netsky_runtime.checks import check_start, checks
@@ -133,7 +133,7 @@ class Daemon:
         self.services = Services(
             options=options,
             settings=self.settings,
-            choice=await wiring.choose(self.settings, self.doors),
+            choice=await door_choice.choose(self.settings, self.doors),
             doors=self.doors,
             database=self.database,
             supervisor=self.tasks,
@@ -185,7 +185,7 @@ class Daemon:
 
     def doors(self) -> Doors:
         """Return the doors of the Codex that is set, and what is known of them."""
-        return wiring.doors(
+        return door_choice.doors(
             self.settings, self.options.environ, database=self.database, clock=self.clock
         )
 

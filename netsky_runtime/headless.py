@@ -6,14 +6,13 @@ import asyncio
 import os
 import signal
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from netsky_runtime import wiring
 from netsky_runtime.daemon import Daemon
 from netsky_runtime.errors import Fenced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from netsky_runtime.options import Options
 
@@ -52,7 +51,7 @@ async def run_headless(options: Options, *, narrate: Callable[[str], None]) -> i
     try:
         status = await daemon.verbs("status", {})
         runtime = status["runtime"]
-        for line in wiring.readiness(runtime, os.getpid()):
+        for line in readiness(runtime, os.getpid()):
             narrate(line)
         if exposed := options.home.exposure():
             narrate(f"warning: the home is {options.home.root}. {exposed}")
@@ -64,3 +63,14 @@ async def run_headless(options: Options, *, narrate: Callable[[str], None]) -> i
     if daemon.taken_over:
         raise Fenced
     return 0
+
+
+def readiness(runtime: Mapping[str, Any], pid: int) -> list[str]:
+    """Return what a headless daemon says of its runtime, as ``status`` describes it."""
+    notices = list(runtime["notices"])
+    if runtime["codex_version"]:
+        first = f"ready: {runtime['name']} {runtime['codex_version']}, pid {pid}"
+    else:
+        why = notices.pop(0) if notices else "it has not been started yet."
+        first = f"ready, pid {pid}, but without Codex: {why}"
+    return [first, *(f"notice: {notice}" for notice in notices)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsky_runtime.db import engines, sessions, turns
+from netsky_runtime.door_stores import EngineRows
 from netsky_runtime.states import RuntimeName
 
 if TYPE_CHECKING:
@@ -101,7 +102,6 @@ async def end_all(
 ) -> Ended:
     """End what nobody has taken up of all that works behind the doors. Raises ``Unhealthy``."""
     from netsky_runtime.clock import SortableIds
-    from netsky_runtime.wiring import EngineRows
 
     engine, left, ids = None, None, SortableIds(clock)
     if await database.read(working) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from netsky_runtime import wiring
+from netsky_runtime import door_choice, wiring
 from netsky_runtime.agents.approvals import ApprovalDesk
 from netsky_runtime.agents.asking import Asking
 from netsky_runtime.agents.budgets import BudgetKeeper, TurnStopper
@@ -34,6 +34,7 @@ from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.comms.replies import ReplyDesk
 from netsky_runtime.live_verbs import LiveVerbs
 from netsky_runtime.machine import boottime
+from netsky_runtime.runtimes import Runtimes
 from netsky_runtime.sidecar.runs import Sidecar
 from netsky_runtime.tool_verbs import ToolVerbs
 from netsky_runtime.verbs import RecordVerbs
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from netsky_runtime.codex.base import ThreadSession
     from netsky_runtime.codex.probe import Doors
     from netsky_runtime.db.connection import Database
+    from netsky_runtime.door_choice import Choice
     from netsky_runtime.log import Log
     from netsky_runtime.options import Options
     from netsky_runtime.records import Turn
@@ -60,7 +62,7 @@ class Services:
         *,
         options: Options,
         settings: Settings,
-        choice: wiring.Choice,
+        choice: Choice,
         doors: Callable[[], Doors],
         database: Database,
         supervisor: Supervisor,
@@ -78,7 +80,7 @@ class Services:
             wake=self.wake,
         )
         self.facts = FactWriter(database=database, clock=clock, log=log, budgets=self.budgets)
-        self.runtimes = wiring.Runtimes(
+        self.runtimes = Runtimes(
             choice=choice,
             environ=options.environ,
             demo=options.demo,
@@ -169,7 +171,7 @@ class Services:
             supervisor=supervisor,
             office=self.office,
             settings=settings,
-            door=partial(wiring.sidecar_door, settings, doors, self.runtimes.chosen),
+            door=partial(door_choice.sidecar_door, settings, doors, self.runtimes.chosen),
             cwd=wiring.limits(settings, options.cwd).work_dir,
             clock=clock,
             ids=ids,
@@ -190,7 +192,7 @@ class Services:
             database=database,
             fleet=self.fleet,
             delegation=self.delegation,
-            check_door=partial(wiring.check_door, doors),
+            check_door=partial(door_choice.check_door, doors),
             codex_home=codex_home(options.environ),
             clock=clock,
             wake=self.wake,

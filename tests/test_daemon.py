@@ -31,6 +31,7 @@ from netsky_runtime.errors import (
     UsageError,
 )
 from netsky_runtime.fact_records import Usage
+from netsky_runtime.headless import readiness
 from netsky_runtime.housekeeping import Housekeeping
 from netsky_runtime.logbook import Logbook
 from netsky_runtime.offline import offline
@@ -39,7 +40,6 @@ from netsky_runtime.paths import Home
 from netsky_runtime.records import MAX_BODY_BYTES
 from netsky_runtime.states import ApprovalStatus, RuntimeName
 from netsky_runtime.storage_watch import StorageWatch
-from netsky_runtime.wiring import readiness
 from tests.support.patience import PATIENCE
 
 

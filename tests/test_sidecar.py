@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from netsky_runtime import wiring
+from netsky_runtime import door_choice
 from netsky_runtime.codex.base import ThreadGone, ThreadUnavailable
 from netsky_runtime.codex.probe import Doors
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
@@ -688,4 +688,4 @@ async def test_a_sidecar_goes_through_mcp_server_where_that_door_is_open(
     monkeypatch.setattr(Doors, "ask", ask)
     doors = lambda: Doors(store=None, named="", environ={}, clock=None)  # noqa: E731
     best = RuntimeName.APP_SERVER
-    assert await wiring.sidecar_door(Settings(runtime=runtime), doors, best) is door
+    assert await door_choice.sidecar_door(Settings(runtime=runtime), doors, best) is door
