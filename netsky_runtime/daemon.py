@@ -4,42 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from netsky_runtime import __version__, door_checks, door_choice, lock, settings, wiring
+from netsky_runtime import __version__, door_choice, lock, settings, wiring
 from netsky_runtime.attention.desktop import Desktop
 from netsky_runtime.attention.herald import Herald
-from netsky_runtime.checks import check_start, checks
+from netsky_runtime.checks import check_start
 from netsky_runtime.clock import Clock, Ids, SortableIds, SystemClock, iso
 from netsky_runtime.control.feed import Feed
 from netsky_runtime.control.handle import Handle, LocalHandle
 from netsky_runtime.control.server import ControlServer, make_way
-from netsky_runtime.db import counts, engines, trouble
+from netsky_runtime.db import engines, trouble
 from netsky_runtime.db import sessions as session_rows
 from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
-from netsky_runtime.errors import CodexMissing, DatabaseError, Fenced, NetskyError
+from netsky_runtime.db.counts import status_counts
+from netsky_runtime.errors import DatabaseError, Fenced, NetskyError
 from netsky_runtime.gate import Gate, check_self
 from netsky_runtime.housekeeping import Housekeeping
 from netsky_runtime.logbook import Logbook
 from netsky_runtime.services import Services
 from netsky_runtime.states import RuntimeName
+from netsky_runtime.status_verbs import StatusVerbs
 from netsky_runtime.storage_watch import StorageWatch
 from netsky_runtime.supervise import Supervisor
-from netsky_runtime.verbs import Verb, VerbTable
+from netsky_runtime.verbs import VerbTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from netsky_runtime.codex.base import RuntimeInfo
     from netsky_runtime.codex.probe import Doors
     from netsky_runtime.control import protocol
-    from netsky_runtime.db.connection import Tx
+    from netsky_runtime.db.counts import Counts
     from netsky_runtime.options import Options
-    from netsky_runtime.records import DoorResult, LogRow
+    from netsky_runtime.records import LogRow
     from netsky_runtime.settings import Settings
 
 ATTACH_SECONDS = 10.0
@@ -99,6 +99,18 @@ class Daemon:
         return daemon
 
     async def _start(self) -> None:
+        numbers = await self._open_home()
+        await self._make_services(numbers)
+        self.options.progress("opening the control socket")
+        await self._listen()
+        await self._set_to_work()
+        self._state = "ready"
+        self._since = self.clock.now()
+        self.started = True
+        self.log("info", "daemon started", {"epoch": self.epoch, "version": __version__})
+
+    async def _open_home(self) -> Counts:
+        """Make the home this daemon's own; return how much there is in it."""
         options, clock, home = self.options, self.clock, self.options.home
         stack = self._stack
         if not home.database.exists():  # a first start that is refused creates nothing
@@ -112,7 +124,7 @@ class Daemon:
         options.progress("opening the database")
         self.database = await Database.open(home.database, backups=home.backups, clock=clock)
         stack.push_async_callback(self.database.close)
-        self._numbers = await self.database.read(self._count)
+        numbers = await self.database.read(lambda tx: status_counts(tx, now=clock.now()))
         stored = await self.database.read(setting_rows.get_all)
         self.settings = settings.load(stored, options.environ, **options.flags)
         check_start(home, self.settings, options.cwd)
@@ -120,7 +132,11 @@ class Daemon:
         self.epoch = await self.database.own(pid=os.getpid(), now=clock.now(), lost=self._home_lost)
         folder = settings.work_dir(self.settings, options.cwd).resolve()
         await self.database.write(lambda tx: wiring.first_rows(tx, folder, clock.now()))
+        return numbers
 
+    async def _make_services(self, numbers: Counts) -> None:
+        """Make all that works here, and settle the order in which it ends."""
+        options, clock, stack = self.options, self.clock, self._stack
         # What goes on by itself waits for a disk that is full; who asks for something is refused.
         self.tasks = Supervisor(report=self.log.failure, context=trouble.waiting())
         stack.push_async_callback(self.log.flush, self.database)
@@ -141,16 +157,12 @@ class Daemon:
             ids=self.ids,
             log=self.log,
         )
-        exposed = home.exposure()
+        exposed = options.home.exposure()
         if exposed and self.settings.sandbox == "workspace-write" and not options.demo:
-            self.services.runtimes.tell(f"The home is {home.root}. {exposed}")
-        own: dict[str, Verb] = {
-            "status": self.status,
-            "doctor": self.doctor,
-            "stop": self._stop_verb,
-        }
-        self.verbs = VerbTable(self.services.verbs, own)
+            self.services.runtimes.tell(f"The home is {options.home.root}. {exposed}")
         self.housekeeping = self._housekeeping()
+        own = self._status_verbs(numbers)
+        self.verbs = VerbTable(self.services.verbs, own.table(), {"stop": self._stop_verb})
         self.tasks.keep("facts", self.services.facts.run, clock=clock)
         stack.push_async_callback(self._end_runtimes)
         stack.push_async_callback(self._store_facts)
@@ -159,9 +171,9 @@ class Daemon:
         stack.push_async_callback(self.services.fleet.close)
         stack.push_async_callback(self._interrupt_turns)
 
-        options.progress("opening the control socket")
-        await self._listen()
-
+    async def _set_to_work(self) -> None:
+        """Bring the actors back, and begin what goes on by itself."""
+        options, clock = self.options, self.clock
         if options.only is None:  # else the door is that of the one thread it is for
             options.progress(f"starting {self.services.runtimes.chosen.value}")
         await self.services.fleet.start(options.only)
@@ -178,10 +190,6 @@ class Daemon:
             self.tasks.keep("housekeeping", self.housekeeping.run, clock=clock)
             self.tasks.keep("herald", self._herald().run, clock=clock)
         await self.services.budgets.look_again()
-        self._state = "ready"
-        self._since = clock.now()
-        self.started = True
-        self.log("info", "daemon started", {"epoch": self.epoch, "version": __version__})
 
     def doors(self) -> Doors:
         """Return the doors of the Codex that is set, and what is known of them."""
@@ -258,6 +266,22 @@ class Daemon:
             log=self.log,
         )
 
+    def _status_verbs(self, numbers: Counts) -> StatusVerbs:
+        return StatusVerbs(
+            home=self.options.home,
+            settings=self.settings,
+            database=self.database,
+            clock=self.clock,
+            supervisor=self.tasks,
+            services=self.services,
+            housekeeping=self.housekeeping,
+            doors=self.doors,
+            daemon=self._standing,
+            storage=self._storage_state,
+            rooms=lambda: self.server.clients,
+            numbers=numbers,
+        )
+
     def _tell(self, row: LogRow) -> None:
         """Say to every room what has gone wrong: nobody reads a log all day."""
         if row.level == "error":
@@ -266,6 +290,17 @@ class Daemon:
 
     def _watch(self, actor_ids: frozenset[str]) -> None:
         self.tasks.spawn("watch", self.services.fleet.watch(actor_ids))
+
+    def _standing(self) -> dict[str, Any]:
+        return {
+            "state": self._state,
+            "pid": os.getpid(),
+            "epoch": self.epoch,
+            "since": iso(self._since),
+        }
+
+    def _storage_state(self) -> dict[str, Any]:
+        return self.storage.state()
 
     def _identity(self) -> dict[str, Any]:
         """Say who this is, and what whoever takes the home over is to start with."""
@@ -282,70 +317,6 @@ class Daemon:
         current = await self.database.read(session_rows.list_current)
         others = [session for session in current if session.actor_id != actor_id]
         return engine is not None and any(each.engine_id == engine.id for each in others)
-
-    async def _info(self) -> RuntimeInfo:
-        """Describe the door of new actors; tell behind that what of netsky itself fails."""
-        runtimes = self.services.runtimes
-        info = await runtimes.info()
-        troubles = (*self.tasks.troubles(), *runtimes.troubles())
-        return replace(info, notices=(*info.notices, *troubles))
-
-    async def _count(self, tx: Tx) -> counts.Counts:
-        return await counts.status_counts(tx, now=self.clock.now())
-
-    async def status(self, _request: protocol.Empty) -> dict[str, Any]:
-        """Say how the daemon is, what it runs on and how much there is."""
-        with suppress(DatabaseError):  # else what was last known
-            self._numbers = await self.database.read(self._count)
-        numbers = self._numbers
-        info = await self._info()
-        return {
-            "daemon": {
-                "state": self._state,
-                "pid": os.getpid(),
-                "epoch": self.epoch,
-                "since": iso(self._since),
-            },
-            "runtime": {
-                "name": info.name.value,
-                "codex_version": info.version,
-                "detail": info.detail,
-                "survives_netsky": self.services.runtimes.survives(),
-                "notices": list(info.notices),
-                "silent_since": iso(info.silent_since) if info.silent_since else None,
-            },
-            "storage": self.storage.state(),
-            "doors": {name: dict(why) for name, why in self.services.runtimes.lacks().items()},
-            "counts": {
-                "actors": numbers.actors,
-                "tasks": numbers.tasks,
-                "messages": numbers.messages,
-                "inputs_pending": numbers.inputs_pending,
-                "approvals_pending": numbers.approvals_pending,
-                "screens_blocked": numbers.screens_blocked,
-                "attention": numbers.attention,
-                "turns_running": len(self.services.fleet.running()),
-            },
-            "rooms": self.server.clients,
-        }
-
-    async def doctor(self, _request: protocol.Empty) -> dict[str, Any]:
-        """Check what the daemon stands on, and knock at every door to Codex."""
-        await self.services.runtimes.info()  # asks Codex: whoever is silent is so for a while then
-        results: Sequence[DoorResult] = ()
-        with suppress(CodexMissing):  # the runtime's own check says so
-            results = await self.doors().look()
-        info = await self._info()
-        found = await asyncio.to_thread(
-            checks,
-            self.options.home,
-            info,
-            self.settings,
-            results,
-            self.storage.state(),
-            dict(self.housekeeping.failing),
-        )
-        return {"checks": found, "doors": door_checks.doors(self.settings, results)}
 
     async def _stop_verb(self, request: protocol.Stop) -> dict[str, Any]:
         self.ask_to_stop(keep_engine=request.keep_engine)

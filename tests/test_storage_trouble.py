@@ -82,7 +82,7 @@ async def test_a_disk_that_takes_nothing_is_told_once_refuses_input_and_loses_no
                 with pytest.raises(DatabaseError, match="Nothing was stored"):
                     await send(running, "SAY[small]")
             assert (await storage(running))["state"] == "trouble"
-            found = (await running.doctor(None))["checks"]
+            found = (await running.verbs("doctor", {}))["checks"]
             (check,) = [check for check in found if check["name"] == "database"]
             assert check["state"] == "fail"
             assert "quota" in check["hint"]
