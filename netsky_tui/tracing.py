@@ -121,7 +121,7 @@ def _turn(traced: TurnTrace, depth: int) -> list[Line]:
     text = f"turn {traced.turn_id} of thread {traced.thread_id}: {how}{error}"
     found = [
         Line(depth, text, "info", turn.started_at if turn is not None else None),
-        Line(depth + 1, f"{traced.facts} facts stored", "dim"),
+        Line(depth + 1, f"{count(traced.facts, 'fact')} stored", "dim"),
     ]
     done = [(call.created_at, _call(call, depth + 1)) for call in traced.calls]
     asked = [(each.created_at, _approval(each, depth + 1)) for each in traced.approvals]

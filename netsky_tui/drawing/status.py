@@ -23,6 +23,8 @@ _LINK = {
     LinkState.STOPPING: ("…", "stopping", "warn"),
 }
 _GAP: Span = ("  ", "text")
+_WORTH = 12
+"""Cells below which the start of a reason says nothing."""
 
 
 def draw(store: Store, width: int) -> Line:
@@ -49,11 +51,20 @@ def draw(store: Store, width: int) -> Line:
     notice = _notice(store)
     room = width - (min(line_width(notice) + 2, width // 3) if notice else 0)
     while len(shown) > 1 and line_width(_join(shown)) > room:
-        shown.remove(max(shown, key=lambda segment: segment[0]))
+        shown.remove(max(shown, key=_least))
     line = _join(shown)
+    held, left = _held(store), room - line_width(line) - line_width([_GAP])
+    if held and (1, held) not in shown and left >= _WORTH:
+        line = (*line, _GAP, *truncate(held, left))
     if notice:
         line = (*line, _GAP, *notice)
     return truncate(line, width)
+
+
+def _least(segment: tuple[int, list[Span]]) -> tuple[int, bool, int]:
+    """Order what is left out: by rank, of equals what counts nothing, then the longest."""
+    rank, spans = segment
+    return rank, all(tone == "faint" for _, tone in spans), line_width(spans)
 
 
 def _join(segments: list[tuple[int, list[Span]]]) -> Line:

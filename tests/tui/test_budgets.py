@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from netsky_runtime.attention.items import Urgency
 from netsky_runtime.budgets import Gauge, Hold
 from netsky_runtime.errors import Conflict
 from netsky_runtime.states import BudgetScope, HealthState
 from netsky_runtime.vital_records import Health
-from netsky_tui.drawing import actors, gauges
+from netsky_tui.drawing import actors, gauges, status
 from netsky_tui.source import Snapshot
+from netsky_tui.store import Store
+from netsky_tui.text import cells
 from tests.tui import story
 from tests.tui.rooms import NARROW, WIDE, open_room
 from tests.tui.story import MINUTE, NOW
@@ -101,3 +104,18 @@ async def test_the_room_says_what_an_actor_that_is_resumed_still_waits_for(monke
         await room.app.operations.resume("worker1")
     waits = f"worker1 is back, and still waits: {PAUSED}. To let it go: netsky unpause"
     assert said == [("worker1 is back.", False), (waits, False), ("It is gone.", True)]
+
+
+def test_a_narrow_status_line_keeps_the_count_of_what_is_held_and_cuts_the_reason():
+    long = "paused until 14:30: the day's budget of 5,000,000 tokens is used up"
+    waiting = {Urgency.SOON: 2}
+    snapshot = story.day(hold=Hold(reason=long, until=NOW))
+    totals = replace(snapshot.totals, unread=0, turns_running=0, waiting=waiting)
+    store = Store()
+    store.apply(replace(snapshot, totals=totals), NOW)
+    line = "".join(text for text, _ in status.draw(store, 80))
+    assert "◇ 2 held" in line
+    assert "paused until 14:30: the" in line
+    assert cells(line) <= 80
+    wide = "".join(text for text, _ in status.draw(store, 160))
+    assert long in wide
