@@ -19,7 +19,7 @@ from netsky_runtime.codex.mcp_server import approvals, normalise
 from netsky_runtime.codex.mcp_server.calls import Call
 from netsky_runtime.codex.mcp_server.hub import Hub
 from netsky_runtime.codex.mcp_server.session import McpServerSession
-from netsky_runtime.codex.mcp_server.thread import Thread
+from netsky_runtime.codex.mcp_server.thread import Thread, note
 from netsky_runtime.codex.mcp_server.tool import Answer
 from netsky_runtime.states import DecisionWord, TurnStatus
 from tests.codex.rollout_files import line
@@ -74,10 +74,14 @@ class Stand:
         }
         self.hub.on_request(7, approvals.METHOD, params)
 
-    def called(self) -> Call:
+    def heard(self, words: str, turn_id: str) -> None:
+        item = {"type": "UserMessage", "id": words, "content": [{"type": "text", "text": words}]}
+        self.tell("item_completed", turn_id, item=item)
+
+    def called(self, text: str = "hello", batch_id: str = "b") -> Call:
         """Let words of netsky's be on their way."""
         begun: asyncio.Future[RuntimeFailure | None] = asyncio.get_running_loop().create_future()
-        call = Call(id=1, text="hello", batch_id="b", begun=begun)
+        call = Call(id=f"call of {text}", text=text, batch_id=batch_id, begun=begun)
         self.thread.calls.add(call)
         return call
 
@@ -189,6 +193,30 @@ async def test_a_thread_is_not_let_go_of_while_codex_may_work_on_it(
     stand.thread.unread = False
     await session.release()
     assert stand.hub.thread("th") is None
+
+
+async def test_words_that_only_let_codex_read_hold_no_thread_after_an_interrupt(
+    stand: Stand,
+) -> None:
+    """They went with the turn they were put into, and their call is never answered."""
+    first = stand.called("first")
+    stand.tell("task_started", "t1")
+    failed = Answer(thread_id="th", text="The model broke.", failed=True)
+    stand.thread.answered(first, failed, stand.clock.now())
+    second = stand.called("second")
+    silent = Answer(thread_id="th", text="", failed=False)
+    assert stand.thread.answered(second, silent, stand.clock.now())  # nobody reads: so more is said
+    stand.called(note(SPEC), batch_id="")
+    stand.tell("task_started", "t2")
+    stand.heard("second", "t2")
+    assert second.begun.done()
+
+    stand.tell("turn_aborted", "t2", reason="interrupted")
+
+    assert not stand.thread.busy
+    third = stand.called("third")
+    stand.tell("task_started", "t3")
+    assert (third.begun.done(), third.turn_id) == (True, "t3")
 
 
 @pytest.mark.parametrize("written", [True, False])

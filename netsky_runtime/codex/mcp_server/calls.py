@@ -95,6 +95,12 @@ class Calls:
             self._batches[turn_id, text] = call.batch_id
         return call
 
+    def gone_with(self, turn_id: str) -> None:
+        """Note that what netsky itself says and nobody has heard went with an interrupted turn."""
+        for call in self.waiting:
+            if not call.batch_id:
+                call.turn_id = turn_id
+
     def batch(self, turn_id: str, text: str) -> str:
         """Return the batch that a message of a turn was sent with, empty when not known."""
         return self._batches.get((turn_id, text), "")

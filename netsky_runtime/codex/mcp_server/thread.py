@@ -12,6 +12,8 @@ It answers at the end of a turn and at an error. What follows from it is seen on
   thread. It takes one more call, with whatever words, until its events are heard. A call that
   comes before Codex has ended the failed turn, some milliseconds later, is put into that turn,
   and its words are asked of no model: so the thread is left alone for a moment.
+- The words of that one more call wait in the turn for the model's next question. When the turn is
+  interrupted before, nobody hears them, and their call is never answered (0.153.4).
 """
 
 from __future__ import annotations
@@ -314,6 +316,8 @@ class Thread:
             del self._ends[next(iter(self._ends))]
         ended = CodexEvent(EventKind.TURN_COMPLETED, self.id, at, turn_id, data=data)
         self._ends[turn_id] = ended
+        if status is TurnStatus.INTERRUPTED:
+            self.calls.gone_with(turn_id)
         if self.active_turn == turn_id:
             self.active_turn = ""
         held = [q for q in self.questions.values() if q.turn_id == turn_id]
