@@ -130,31 +130,7 @@ async def store(
         await _overtake(tx, stored, now=now)
     before = await rows.value(tx, _LOST_BEFORE, actor_id, kind.value, command, cwd, patch)
     approval = replace(approval, repeats_id=before or "")
-    await rows.insert(
-        tx,
-        "approvals",
-        {
-            "number": number,
-            "id": approval.id,
-            "engine_id": engine_id,
-            "request_id": request_id,
-            "thread_id": thread_id,
-            "turn_id": turn_id,
-            "item_id": item_id,
-            "actor_id": actor_id,
-            "kind": kind.value,
-            "command": command,
-            "cwd": cwd,
-            "reason": reason,
-            "patch": patch,
-            "questions_json": rows.dump(approval.questions),
-            "available_decisions_json": rows.dump(approval.available_decisions),
-            "raw_json": rows.dump(approval.raw),
-            "status": approval.status.value,
-            "created_at": now,
-            "repeats_id": approval.repeats_id,
-        },
-    )
+    await _insert(tx, approval, number)
     return approval, True
 
 
@@ -259,6 +235,34 @@ async def asked_again(tx: Tx, approval: Approval, input_id: str, *, by: str, now
     await rows.many(tx, _ASKED_AGAIN, input_id, approval.id)
     entry = {"by": by, "input": input_id, "seen": ledger.seen(approval)}
     await ledger.append(tx, LedgerKind.ASKED_AGAIN, entry, approval_id=approval.id, now=now)
+
+
+async def _insert(tx: Tx, approval: Approval, number: int) -> None:
+    await rows.insert(
+        tx,
+        "approvals",
+        {
+            "number": number,
+            "id": approval.id,
+            "engine_id": approval.engine_id,
+            "request_id": approval.request_id,
+            "thread_id": approval.thread_id,
+            "turn_id": approval.turn_id,
+            "item_id": approval.item_id,
+            "actor_id": approval.actor_id,
+            "kind": approval.kind.value,
+            "command": approval.command,
+            "cwd": approval.cwd,
+            "reason": approval.reason,
+            "patch": approval.patch,
+            "questions_json": rows.dump(approval.questions),
+            "available_decisions_json": rows.dump(approval.available_decisions),
+            "raw_json": rows.dump(approval.raw),
+            "status": approval.status.value,
+            "created_at": approval.created_at,
+            "repeats_id": approval.repeats_id,
+        },
+    )
 
 
 def _asks(approval: Approval) -> tuple[object, ...]:
