@@ -242,3 +242,20 @@ async def test_history_shows_a_turn_as_it_was_told_to_end(
 
     assert (turn.status, turn.error) == (TurnStatus.FAILED, "The model broke.")
     assert turn.completed_at is not None
+
+
+async def test_a_turn_that_nobody_reads_is_not_taken_for_one_that_a_crash_cut(
+    stand: Stand, tmp_path: Path
+) -> None:
+    """Codex works on it, and writes it down, though it tells nothing of it."""
+    rollout = tmp_path / "rollout.jsonl"
+    stand.thread.configured = {"rollout_path": str(rollout)}
+    rollout.write_bytes(line("event_msg/task_started", turn_id="t1") + b"\n")
+    silent = Answer(thread_id="th", text="", failed=False)
+    stand.thread.answered(stand.called(), silent, stand.clock.now())
+    stand.thread.answered(stand.called(note(SPEC), batch_id=""), silent, stand.clock.now())
+    assert not stand.thread.busy
+
+    [turn] = await stand.session(tmp_path).history()
+
+    assert turn.status is TurnStatus.IN_PROGRESS

@@ -23,7 +23,8 @@ async def history(thread: Thread, codex_home: Path) -> tuple[HistoricTurn, ...]:
     A thread that got no name may still have been made: then its mark is in a rollout. Raises
     ``HistoryUnavailable``.
     """
-    return await asyncio.to_thread(_history, thread, codex_home, thread.busy)
+    running = thread.busy or thread.unread
+    return await asyncio.to_thread(_history, thread, codex_home, running)
 
 
 async def find(mark: str, codex_home: Path, *, since: int) -> str:
