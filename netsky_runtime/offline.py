@@ -21,8 +21,11 @@ from netsky_runtime.db import settings as setting_rows
 from netsky_runtime.db.connection import Database
 from netsky_runtime.gate import check_self
 from netsky_runtime.lock import held
+from netsky_runtime.message_verbs import MessageVerbs
+from netsky_runtime.note_verbs import NoteVerbs
 from netsky_runtime.states import RuntimeName
-from netsky_runtime.verbs import RecordVerbs, VerbTable
+from netsky_runtime.task_verbs import TaskVerbs
+from netsky_runtime.verbs import VerbTable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -69,17 +72,13 @@ async def offline(home: Home, *, cwd: Path | None = None) -> AsyncIterator[VerbT
 
         budgets = BudgetKeeper(database=database, clock=clock, log=nobody, stop=nobody, wake=wake)
         pauses = Pauses(database=database, clock=clock, log=nobody, wake_all=nobody)
-        records = RecordVerbs(
-            database=database,
-            inbox=Inbox(database=database, clock=clock, ids=ids, wake=wake),
-            delegation=delegation,
-            clock=clock,
-            ids=ids,
-            wake=wake,
-            budgets=budgets,
+        inbox = Inbox(database=database, clock=clock, ids=ids, wake=wake)
+        tables = (
+            MessageVerbs(database=database, inbox=inbox, clock=clock, wake=wake).table(),
+            TaskVerbs(database=database, delegation=delegation, clock=clock, wake=wake).table(),
+            NoteVerbs(database=database, clock=clock, budgets=budgets).table(),
+            AttentionVerbs(database=database, clock=clock, ids=ids, wake=wake).table(),
+            BudgetVerbs(budgets=budgets, pauses=pauses).table(),
+            RuleVerbs(book=RuleBook(database=database, clock=clock)).table(),
         )
-        limits = BudgetVerbs(budgets=budgets, pauses=pauses)
-        attention = AttentionVerbs(database=database, clock=clock, ids=ids, wake=wake)
-        rules = RuleVerbs(book=RuleBook(database=database, clock=clock))
-        tables = (records.table(), attention.table(), limits.table(), rules.table())
         yield VerbTable(*tables, offline=True)

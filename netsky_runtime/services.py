@@ -34,10 +34,12 @@ from netsky_runtime.comms.receiving import Inbox
 from netsky_runtime.comms.replies import ReplyDesk
 from netsky_runtime.live_verbs import LiveVerbs
 from netsky_runtime.machine import boottime
+from netsky_runtime.message_verbs import MessageVerbs
+from netsky_runtime.note_verbs import NoteVerbs
 from netsky_runtime.runtimes import Runtimes
 from netsky_runtime.sidecar.runs import Sidecar
+from netsky_runtime.task_verbs import TaskVerbs
 from netsky_runtime.tool_verbs import ToolVerbs
-from netsky_runtime.verbs import RecordVerbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,17 +179,18 @@ class Services:
             ids=ids,
         )
         inbox = Inbox(database=database, clock=clock, ids=ids, wake=self.wake)
-        records = RecordVerbs(
+        messages = MessageVerbs(
             database=database,
             inbox=inbox,
-            delegation=self.delegation,
             clock=clock,
-            ids=ids,
             wake=self.wake,
-            budgets=self.budgets,
             look_again=self.fleet.reconcile,
             capabilities_of=self.fleet.capabilities_of,
         )
+        tasks = TaskVerbs(
+            database=database, delegation=self.delegation, clock=clock, wake=self.wake
+        )
+        notes = NoteVerbs(database=database, clock=clock, budgets=self.budgets)
         lives = LiveVerbs(
             database=database,
             fleet=self.fleet,
@@ -207,7 +210,9 @@ class Services:
         attention = AttentionVerbs(database=database, clock=clock, ids=ids, wake=self.wake)
         tools = ToolVerbs(database=database, call_tool=toolbox.call, turn_of=self.turn_of)
         self.verbs = {
-            **records.table(),
+            **messages.table(),
+            **tasks.table(),
+            **notes.table(),
             **lives.table(),
             **decisions.table(),
             **rules.table(),
