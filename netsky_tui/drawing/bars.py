@@ -14,21 +14,39 @@ if TYPE_CHECKING:
 TABS = ("actors", "tasks", "messages", "events", "attention")
 _NAMES = {"attention": "waiting"}
 """Of tabs that are not called as they are named."""
+_ROOMY = 76
+"""Columns from which on tabs have their whole names."""
 
 
-def tabs(active: str, *, blocked: int, waiting: int, urgent: int, unread: int, width: int) -> Line:
-    """Draw the tabs; the active one in brackets too, what waits with its count."""
+def tabs(
+    active: str, *, actor: str, blocked: int, waiting: int, urgent: int, unread: int, width: int
+) -> Line:
+    """Draw the tabs; the active one in brackets too, what waits with its count.
+
+    ``actor`` is whose events there are: it is named where they are shown and that fits.
+    """
     badges: dict[str, tuple[str, int, str]] = {
         "actors": ("▲", blocked, "warn"),
         "messages": ("●", unread, "dim"),
         "attention": ("▲", waiting, "alarm" if urgent else "warn"),
     }
+    names = {name: _NAMES.get(name, name) for name in TABS}
+    if width < _ROOMY:
+        names = {name: shown[:5].rstrip("ao") for name, shown in names.items()}
+    if active == "events" and actor:
+        named = _tabs(active, {**names, "events": f"{names['events']} · {actor}"}, badges)
+        if line_width(named) <= width:
+            return named
+    return _tabs(active, names, badges)
+
+
+def _tabs(
+    active: str, names: Mapping[str, str], badges: Mapping[str, tuple[str, int, str]]
+) -> Line:
     out: list[Span] = []
-    for number, name in enumerate(TABS, start=1):
-        shown = _NAMES.get(name, name)
-        short = shown if width >= 76 else shown[:5].rstrip("ao")
+    for number, (name, shown) in enumerate(names.items(), start=1):
         glyph, count, tone = badges.get(name, ("", 0, ""))
-        text = f"{number} {short} {glyph}{count}" if count else f"{number} {short}"
+        text = f"{number} {shown} {glyph}{count}" if count else f"{number} {shown}"
         if name == active:
             out.append((f"[{text}]", "strong"))
         else:

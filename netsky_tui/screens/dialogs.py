@@ -119,7 +119,7 @@ class FormScreen(OnceScreen[dict[str, str] | None]):
         """Lay out the fields."""
         with Vertical(id="dialog") as frame:
             frame.border_title = Content(self._title)
-            frame.border_subtitle = Content("Enter goes on · Esc gives up")
+            frame.border_subtitle = Content("Enter goes on · Ctrl+S is done · Esc gives up")
             if self._text:
                 yield Label(Content(harmless(self._text)), id="dialog-text")
             for number, field in enumerate(self._fields):

@@ -247,6 +247,7 @@ class RoomScreen(Screen[None]):
         self.tabs.set_line(
             bars.tabs(
                 self.active,
+                actor=self.store.ask.actor_id,
                 blocked=self.store.screens_blocked,
                 waiting=sum(row.waits for row in self.store.attention),
                 urgent=self.store.urgent,

@@ -51,6 +51,7 @@ class Pane(Vertical):
     def __init__(self, view: RowsView[Any], *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
         self.view = view
+        self._empty = view.empty
         self.note = ""
         self._all: Sequence[Any] = ()
         self._needle = ""
@@ -69,13 +70,19 @@ class Pane(Vertical):
         self._pour()
 
     def _pour(self) -> None:
-        rows = self._all
+        rows, empty = self._all, self._empty
         if self._needle:
             words = self._needle.casefold().split()
             rows = [row for row in rows if _matches(row.search, words)]
             self.border_subtitle = Content(f"{len(rows)} of {len(self._all)} loaded")
+            if self._all:
+                # That nothing waits, or was said, is not true then.
+                empty = f"Nothing here matches “{self._needle}”.\nEsc ends the filter."
         else:
             self.border_subtitle = Content(self.note)
+        if self.view.empty != empty:
+            self.view.empty = empty
+            self.view.refresh()
         self.view.set_rows(rows)
 
     # -- filter ----------------------------------------------------------------------------

@@ -111,3 +111,12 @@ async def test_the_last_line_of_a_form_can_be_seen_on_the_smallest_terminal():
         await room.until(lambda: isinstance(room.app.screen, FormScreen))
         await room.press(*"New", "enter", "enter", "enter", *"t3")
         await room.until(lambda: "t3" in room.text())
+
+
+async def test_a_form_tells_its_keys_and_is_done_from_any_field():
+    async with open_room() as room:
+        await room.press("escape", "2", "a")
+        await room.until(lambda: isinstance(room.app.screen, FormScreen))
+        assert "Enter goes on · Ctrl+S is done · Esc gives up" in room.text()
+        await room.press(*"New", "ctrl+s")
+        await room.until(lambda: room.connector.handle.asked("tasks.add"))

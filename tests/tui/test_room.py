@@ -3,15 +3,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.errors import CodexMissing, NoDaemon
 from netsky_runtime.states import HealthState, TaskStatus
 from netsky_tui import keymap
-from netsky_tui.drawing import events
+from netsky_tui.drawing import bars, events
 from netsky_tui.screens.dialogs import ChoiceScreen, FormScreen
 from netsky_tui.screens.page import PageScreen
 from netsky_tui.source import Snapshot
 from netsky_tui.store import LinkState
+from netsky_tui.text import line_width
 from tests.tui import story
 from tests.tui.rooms import NARROW, WIDE, open_room
 
@@ -133,6 +136,42 @@ async def test_owner_messages_on_the_screen_are_marked_read_while_somebody_is_th
         room.app._mark_read()
         await room.until(lambda: room.connector.handle.asked("messages.read"))
         assert room.connector.handle.asked("messages.read") == [{"ids": ["m-0005"]}]
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+@pytest.mark.parametrize("key", ["1", "2", "3", "4", "5"])
+async def test_a_filter_that_nothing_passes_is_not_taken_for_an_empty_list(size, key):
+    async with open_room(size=size) as room:
+        await room.press("escape", key, "slash", *"zzz")
+        pane = room.app.room._pane(room.app.room.active)
+        await room.until(lambda: "Nothing here matches “zzz”." in room.text())
+        assert pane._empty.split("\n")[0] not in room.text()
+        await room.press("escape")
+        await room.until(lambda: pane.view.rows)
+        assert pane.view.empty == pane._empty
+
+
+async def test_a_list_that_is_empty_says_so_also_when_it_is_filtered():
+    async with open_room(story.day(tasks=()), size=NARROW) as room:
+        await room.press("escape", "2", "slash", "z")
+        await room.until(lambda: "No tasks." in room.text())
+
+
+async def test_a_narrow_room_names_whose_events_it_shows():
+    async with open_room(size=NARROW) as room:
+        await room.press("escape", "4")
+        assert "[4 events · manager0]" in room.text().splitlines()[0]
+        await room.press("1", "down", "4")
+        chosen = room.app.store.ask.actor_id
+        assert chosen != "manager0"
+        assert f"[4 events · {chosen}]" in room.text().splitlines()[0]
+
+
+def test_tabs_leave_a_name_out_that_does_not_fit():
+    counts = {"blocked": 1, "waiting": 12, "urgent": 1, "unread": 12}
+    line = bars.tabs("events", actor="manager" + "0" * 40, width=80, **counts)
+    assert "[4 events]" in "".join(text for text, _ in line)
+    assert line_width(line) <= 80
 
 
 async def test_a_filter_narrows_a_list_and_escape_ends_it():
