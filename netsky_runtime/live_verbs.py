@@ -115,9 +115,11 @@ class LiveVerbs:
         }
 
     async def stop_actor(self, request: protocol.ActorId) -> dict[str, Any]:
-        """End an actor; its rows stay."""
-        await self._fleet.stop_actor(request.actor_id)
-        return {}
+        """End an actor; its rows stay.
+
+        ``left`` says why a Codex of its own was left, if it was.
+        """
+        return {"left": await self._fleet.stop_actor(request.actor_id)}
 
     async def interrupt_actor(self, request: protocol.ActorId) -> dict[str, Any]:
         """Stop an actor's running turn."""

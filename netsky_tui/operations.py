@@ -85,7 +85,14 @@ class Operations:
         """Stop an actor."""
         text = f"Stop {actor_id}? Its turn ends and it takes no more messages until resumed."
         if actor_id and await self._sure(text, "stop it"):
-            await self.tell(f"{actor_id} is stopped.", "actors.stop", {"actor_id": actor_id})
+            try:
+                answer = await self.call("actors.stop", {"actor_id": actor_id})
+            except NetskyError as error:
+                self._app.say(str(error), bad=True)
+                return
+            left = answer.get("left")
+            stays = f" Its Codex was left in tmux: {left}. Stop it again to end it." if left else ""
+            self._app.say(f"{actor_id} is stopped.{stays}")
 
     async def resume(self, actor_id: str) -> None:
         """Resume an actor, and say what it still waits for."""

@@ -200,12 +200,12 @@ class Fleet:
         """
         await parking.park(self._kit, actor_id, reason)
 
-    async def stop_actor(self, actor_id: str, *, unheard: bool = False) -> None:
+    async def stop_actor(self, actor_id: str, *, unheard: bool = False) -> str:
         """End an actor, with ``unheard`` also where its turn cannot be reached.
 
-        Raises what ``Stopping.stop`` does.
+        Returns and raises what ``Stopping.stop`` does.
         """
-        await self._stopping.stop(actor_id, unheard=unheard)
+        return await self._stopping.stop(actor_id, unheard=unheard)
 
     async def resume_actor(self, actor_id: str) -> Actor:
         """Bring a parked or stopped actor back to work, whatever it has lost before.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.agents import interrupts
 from netsky_runtime.agents.abandon import abandon
+from netsky_runtime.codex.base import RuntimeFailure
 from netsky_runtime.db import actors, sessions, turns
-from netsky_runtime.errors import Conflict, Refused
+from netsky_runtime.errors import Conflict, Refused, Unhealthy
 from netsky_runtime.records import MANAGER0, OWNER
 from netsky_runtime.states import ActorStatus
 
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
     from netsky_runtime.agents.runners import Runners
     from netsky_runtime.agents.stragglers import Stragglers
     from netsky_runtime.db.connection import Tx
+    from netsky_runtime.records import Session
     from netsky_runtime.supervise import Supervisor
+
+VACATE_SECONDS: Final = 10.0
+"""How long what a thread lived in may take to end."""
 
 
 class Stopping:
@@ -32,8 +38,11 @@ class Stopping:
         self._stragglers = stragglers
         self._supervisor = supervisor
 
-    async def stop(self, actor_id: str, *, unheard: bool) -> None:
+    async def stop(self, actor_id: str, *, unheard: bool) -> str:
         """End an actor: its turn is interrupted, its session over, its row kept.
+
+        Returns why the Codex that its thread lives in was left, where it has one of its own and
+        that could not be ended; else nothing.
 
         A turn that runs as far as recorded is attached to first. Raises ``NotFound``, ``Refused``
         for manager0 and the owner, and ``Conflict`` when that cannot be done now: the turn would
@@ -63,7 +72,9 @@ class Stopping:
                 runners.cancel([actor_id])
                 runners.wake(actor_id)
         await runners.end([actor_id])  # one that a late message woke before this was stored
+        left = await self._vacate(actor_id)
         await self._stragglers.look(runners.serves)
+        return left
 
     async def drain(self) -> None:
         """Interrupt every running turn and wait, within bounds, until the ends are recorded.
@@ -83,6 +94,25 @@ class Stopping:
     async def _interrupt_and_wait(self, actor_ids: Sequence[str]) -> None:
         seats = [self._runners[name].seat for name in actor_ids if name in self._runners]
         await interrupts.interrupt_and_wait(seats, kit=self._kit, supervisor=self._supervisor)
+
+    async def _vacate(self, actor_id: str) -> str:
+        async def where(tx: Tx) -> Session | None:
+            # What runs yet is a straggler, and has its place until it has ended.
+            running = await turns.running(tx, actor_id)
+            return None if running else await sessions.last(tx, actor_id)
+
+        row = await self._kit.database.read(where)
+        if row is None:
+            return ""
+        try:
+            async with asyncio.timeout(VACATE_SECONDS):
+                left = await self._kit.runtime(row.runtime).vacate(actor_id)
+        except (RuntimeFailure, Unhealthy, TimeoutError) as error:
+            left = str(error) or f"it does not end within {VACATE_SECONDS:g} s"
+        if left:
+            fields = {"actor": actor_id, "reason": left}
+            self._kit.log("warning", "the Codex of a stopped actor is left", fields)
+        return left
 
     async def _store_stop(self, actor_id: str) -> None:
         now = self._kit.clock.now()

@@ -301,6 +301,15 @@ class ThreadRuntime(Protocol):
         """
         ...
 
+    async def vacate(self, label: str) -> str:
+        """End what the thread of a stopped actor lives in, where that outlives its session.
+
+        ``label`` is the actor's, as in its launch specs. Returns why it was left as it is, empty
+        when it was not: what runs is not cut, nor is a human thrown out. Raises
+        ``RuntimeFailure`` or ``Unhealthy``.
+        """
+        ...
+
     async def close(self, *, keep_engine: bool) -> None:
         """Detach; without ``keep_engine`` also end every process, in bounded time."""
         ...

@@ -236,6 +236,8 @@ def stop(ctx: typer.Context, actor: ActorId, as_json: AsJson = False) -> None:
         emit({"actor_id": actor, **answer})
     else:
         narrate(f"{actor} is stopped; `netsky actors resume {actor}` brings it back")
+        if left := answer.get("left"):
+            narrate(f"its Codex was left in tmux: {left}. Stop {actor} again to end it.")
 
 
 @app.command("interrupt")

@@ -51,6 +51,11 @@ async def gone(_self, _thread_id, _spec):
     raise ThreadUnavailable(msg)
 
 
+async def deaf(_self, _turn_id):
+    msg = "Nobody answers."
+    raise ThreadUnavailable(msg)
+
+
 async def reported(tx):
     """The report of worker1 and the input that it became."""
     found = [m for _, m in await messages.recent(tx, limit=50)]
@@ -427,3 +432,64 @@ async def test_an_actor_whose_stop_cannot_be_stored_works_on(tmp_path, monkeypat
             with pytest.raises(DatabaseError):
                 await fleet.fleet.stop_actor("worker1")
         assert (await fleet.reply_to(waiting)).body == "later"
+
+
+async def test_what_a_stopped_actor_lived_in_is_ended_when_its_stop_is_stored(
+    tmp_path, monkeypatch
+):
+    vacated = []
+    async with crew(tmp_path) as fleet:
+
+        async def vacate(_self, label):
+            actor = await fleet.database.read(lambda tx: actors.require(tx, label))
+            vacated.append((label, actor.status, fleet.fleet.session_of(label)))
+            return "somebody looks at its screen" if len(vacated) == 1 else ""
+
+        monkeypatch.setattr(ScriptedRuntime, "vacate", vacate)
+        await working(fleet)
+
+        assert await fleet.fleet.stop_actor("worker1") == "somebody looks at its screen"
+        assert await fleet.fleet.stop_actor("worker1") == ""  # asked for again, it is ended
+
+    assert vacated == [("worker1", ActorStatus.STOPPED, None)] * 2
+
+
+async def test_a_stop_stands_where_what_the_actor_lived_in_does_not_end(tmp_path, monkeypatch):
+    async def vacate(_self, _label):
+        msg = "tmux does not tell its panes."
+        raise ThreadUnavailable(msg)
+
+    async def hang(_self, _label):
+        await asyncio.Event().wait()
+
+    async with crew(tmp_path) as fleet:
+        await working(fleet)
+        monkeypatch.setattr(ScriptedRuntime, "vacate", vacate)
+        assert "does not tell" in await fleet.fleet.stop_actor("worker1")
+        monkeypatch.setattr(ScriptedRuntime, "vacate", hang)
+        monkeypatch.setattr(stopping_module, "VACATE_SECONDS", 0)
+        assert "does not end" in await fleet.fleet.stop_actor("worker1")
+        stopped = await fleet.database.read(lambda tx: actors.require(tx, "worker1"))
+        assert stopped.status is ActorStatus.STOPPED
+
+
+async def test_a_turn_that_outlasts_its_stop_keeps_its_place_until_it_is_ended(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(interrupts, "DRAIN_SECONDS", 0)
+    monkeypatch.setattr(stragglers, "RETRY_SECONDS", (0.01,))
+    vacated = []
+
+    async def vacate(_self, label):
+        vacated.append(label)
+        return ""
+
+    async with crew(tmp_path) as fleet:
+        cut = await working(fleet)
+        monkeypatch.setattr(ScriptedRuntime, "vacate", vacate)
+        with monkeypatch.context() as unreachable:
+            unreachable.setattr(ScriptedRuntime, "resume", gone)
+            unreachable.setattr(ScriptedSession, "interrupt", deaf)
+            assert await fleet.fleet.stop_actor("worker1") == ""
+        assert vacated == []
+        await fleet.until(partial(is_interrupted, row=cut))

@@ -116,6 +116,9 @@ class InstantRuntime:
     async def find(self, mark: str, *, since: int) -> str:
         return ""
 
+    async def vacate(self, label: str) -> str:
+        return ""
+
     async def close(self, *, keep_engine: bool) -> None:
         pass
 

@@ -336,6 +336,17 @@ class _Anything(dict[str, Any]):
         return NotFound("Not here.")
 
 
+def test_a_codex_that_a_stop_has_left_is_told_with_what_to_do(
+    netsky: Netsky, daemon: FakeDaemon
+) -> None:
+    daemon.answers["actors.stop"] = {"left": "somebody looks at its screen"}
+
+    ran = netsky("actors", "stop", "worker1")
+
+    assert (ran.status, ran.out) == (0, "")
+    assert "somebody looks at its screen. Stop worker1 again to end it.\n" in ran.err
+
+
 def test_a_relative_folder_is_told_from_where_the_operator_stands(
     netsky: Netsky, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import signal
+import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,18 +24,22 @@ from netsky_runtime.codex.base import (
     ThreadUnavailable,
 )
 from netsky_runtime.codex.events import EventKind
-from netsky_runtime.codex.resident import ResidentRuntime, bounded, processes
+from netsky_runtime.codex.resident import ResidentRuntime, bounded, processes, typing
 from netsky_runtime.codex.resident.command import PROMPT_VARIABLE
+from netsky_runtime.codex.resident.control import Control
 from netsky_runtime.codex.resident.following import Following
+from netsky_runtime.codex.resident.pane import Pane
 from netsky_runtime.codex.resident.resident import Resident
+from netsky_runtime.codex.resident.screen import read
 from netsky_runtime.codex.resident.tmux import TmuxServer
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.paths import Home
 from netsky_runtime.settings import Settings
+from tests.codex import screens
 from tests.support.fakes import ManualClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from netsky_runtime.clock import Clock
     from netsky_runtime.codex.resident.screen import Capture
@@ -336,3 +341,116 @@ async def test_a_server_that_hangs_does_not_keep_a_stop_from_ending_its_panes(
         monkeypatch.undo()
         os.kill(hung, signal.SIGCONT)
         server.kill_server()
+
+
+ASKING = "printf '\\033[?25lpick one'; exec cat"
+"""A dialog, which no turn waits in."""
+
+
+def place(server: TmuxServer, command: str) -> psutil.Process:
+    """Make the pane of worker1, as a netsky before has left it."""
+    _, pid = server.make("worker1", command, cwd="/", options={"@netsky_mark": "tag"})
+    return psutil.Process(pid)
+
+
+async def until(seen: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not await asyncio.to_thread(seen):
+            pass
+
+
+async def test_the_pane_of_a_stopped_actor_is_ended_with_its_processes_and_no_other(
+    runtime: ResidentRuntime, server: TmuxServer
+) -> None:
+    process = place(server, ASKING)
+    server.make("worker10", ASKING, cwd="/", options={"@netsky_mark": "other"})
+
+    assert await runtime.vacate("worker1") == ""
+    assert await runtime.vacate("worker1") == ""
+
+    assert [found.session for found in server.panes()] == ["worker10"]
+    assert not processes.lives(process)
+
+
+async def test_a_door_that_was_not_opened_yet_ends_the_pane_of_a_stopped_actor_too(
+    tmp_path: Path, server: TmuxServer
+) -> None:
+    runtime = resident_door(tmp_path, SystemClock())
+    assert await runtime.vacate("worker1") == ""
+    process = place(server, ASKING)
+
+    assert await runtime.vacate("worker1") == ""
+
+    assert not processes.lives(process)
+    await runtime.close(keep_engine=False)
+
+
+@pytest.fixture
+def human(server: TmuxServer, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Somebody at the screen of worker1, whose pane shows a dialog."""
+    place(server, ASKING)
+    socket = str(tmp_path / "home/tmux.sock")
+    command = [server.program(), "-S", socket, "-C", "attach-session", "-t", "=worker1"]
+    sitting = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    yield sitting
+    sitting.kill()
+    sitting.communicate(timeout=SECONDS)
+
+
+async def test_a_pane_at_which_somebody_sits_is_not_ended_until_he_has_left(
+    runtime: ResidentRuntime, server: TmuxServer, human: subprocess.Popen[bytes]
+) -> None:
+    await until(lambda: server.panes()[0].attached)
+
+    assert await runtime.vacate("worker1") == "somebody looks at its screen"
+    assert [found.session for found in server.panes()] == ["worker1"]
+
+    human.kill()
+    await until(lambda: not server.panes()[0].attached)
+    assert await runtime.vacate("worker1") == ""
+    assert server.panes() == []
+
+
+@pytest.mark.parametrize(
+    ("screen", "why"),
+    [("busy", "a turn runs"), ("approval", "a turn runs"), ("typed", "somebody's words")],
+)
+async def test_a_pane_that_shows_a_turn_or_somebodys_words_is_not_ended(
+    screen: str,
+    why: str,
+    runtime: ResidentRuntime,
+    server: TmuxServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = screens.capture(f"0.163.0-{screen}")
+    (tmp_path / "screen").write_text(shown.text)
+    at = f"\\033[{shown.cursor_y + 1};{shown.cursor_x + 1}H"
+    cursor = "\\033[?25h" if shown.cursor_shown else "\\033[?25l"
+    process = place(server, f"stty -echo; cat {tmp_path}/screen; printf '{cursor}{at}'; exec cat")
+    pane = server.panes()[0].pane
+    control = Control(tmux=server.program(), socket=tmp_path / "home/tmux.sock", environ=os.environ)
+    looking = Pane(pane, session="worker1", control=control)
+    async with asyncio.timeout(SECONDS):
+        while read(await looking.look()).look is not read(shown).look:
+            pass
+    await control.close()
+    monkeypatch.setattr(typing, "SETTLE_SECONDS", 0)
+
+    assert why in await runtime.vacate("worker1")
+
+    assert processes.lives(process)
+
+
+async def test_a_pane_that_is_attached_to_again_is_not_ended(
+    runtime: ResidentRuntime, server: TmuxServer, tmp_path: Path
+) -> None:
+    written(tmp_path)
+    process = place(server, ASKING)
+    server.name_thread("worker1", THREAD)
+    session = await runtime.resume(THREAD, spec_in(tmp_path))
+
+    assert await runtime.vacate("worker1") == "it is attached to again"
+
+    assert processes.lives(process)
+    await session.close()

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from netsky_runtime.codex.resident.command import PROMPT_VARIABLE
 from netsky_runtime.codex.rollout import find_thread, read_history
 from netsky_runtime.torture.model_server import ModelServer
 from tests.support.netsky import Netsky
@@ -40,6 +41,11 @@ class Residence(Netsky):
     def codexes(self) -> list[psutil.Process]:
         return [process for process in self.processes() if process.name() == "codex"]
 
+    def beside(self, actor: str) -> list[psutil.Process]:
+        """Return all processes that an actor's pane has started."""
+        place = str(self.home / "attach" / actor)
+        return [process for process in self.processes() if _lives_in(process, place)]
+
     def manager0(self) -> Any:
         (found,) = [a for a in self.json("actors", "list") if a["id"] == "manager0"]
         return found
@@ -60,6 +66,13 @@ class Residence(Netsky):
         turns = read_history(rollout, running=False)
         said = [item.text for turn in turns for item in turn.items if item.type == "user_message"]
         return [sum(f'input="{input_id}"' in text for text in said) for input_id in inputs]
+
+
+def _lives_in(process: psutil.Process, place: str) -> bool:
+    try:
+        return process.environ().get(PROMPT_VARIABLE, "").startswith(place)
+    except psutil.Error:
+        return False
 
 
 @pytest.fixture
@@ -147,6 +160,28 @@ def test_a_limit_of_the_account_ends_a_residents_turn_which_goes_on_over_a_kille
 
     assert here.settled(sent)["status"] == "answered"
     assert here.times_heard(sent) == [1]
+
+
+def test_an_idle_actors_codex_ends_with_its_stop_also_where_no_netsky_has_attached_to_it(
+    here: Residence,
+) -> None:
+    here.start()
+    here.json("actors", "start-worker", "SAY[done]")
+    here.until(lambda: here.json("tasks", "show", "t1")["status"] == "reported")
+    before = here.manager0()["session"]["thread_id"]
+    here.until(lambda: here.json("actors", "stop", "worker1")["left"] == "")
+    here.until(lambda: not here.beside("worker1"))
+    assert here.beside("manager0")
+
+    here.json("actors", "resume", "worker1")
+    assert here.ask("SAY[back]", to="worker1")["reply"]["body"] == "back"
+    assert here.stop("--keep-engine") == 0
+    assert here.beside("worker1")
+    here.start()
+    here.until(lambda: here.json("actors", "stop", "worker1")["left"] == "")
+    here.until(lambda: not here.beside("worker1"))
+    assert here.ask("SAY[and on]")["reply"]["body"] == "and on"
+    assert here.manager0()["session"]["thread_id"] == before
 
 
 def test_a_stop_in_the_middle_of_a_turn_ends_residents_and_their_server(

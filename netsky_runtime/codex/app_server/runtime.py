@@ -166,6 +166,10 @@ class AppServerRuntime:
         live = self._door.live if self._door is not None else None
         return [*self._tasks.troubles(), *(live.troubles() if live is not None else ())]
 
+    async def vacate(self, label: str) -> str:
+        """Do nothing: the engine itself unloads a thread that nobody listens to."""
+        return ""
+
     async def start(self, spec: LaunchSpec) -> AppServerSession:
         """Make a new thread. Raises ``InputRejected`` or ``ThreadUnavailable``."""
         door = self._usable_door()

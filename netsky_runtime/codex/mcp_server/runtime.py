@@ -129,6 +129,10 @@ class McpServerRuntime:
         """Say of what asks the process whether it lives that it ends again and again."""
         return self._door.troubles() if self._door is not None else ()
 
+    async def vacate(self, label: str) -> str:
+        """Do nothing: all threads live in one process."""
+        return ""
+
     async def start(self, spec: LaunchSpec) -> McpServerSession:
         """Make a session of a thread that its first message will make.
 

@@ -15,7 +15,7 @@ from netsky_runtime.codex.resident.control import Control
 from netsky_runtime.codex.resident.following import Following
 from netsky_runtime.codex.resident.pane import Pane
 from netsky_runtime.codex.resident.resident import Resident
-from netsky_runtime.codex.resident.screen import HOW_LOOKS, Capture, how_ended, says_how
+from netsky_runtime.codex.resident.screen import HOW_LOOKS, Capture, Look, how_ended, says_how
 from netsky_runtime.codex.resident.tmux import Found, TmuxServer
 from netsky_runtime.codex.resident.typing import Typist
 from netsky_runtime.codex.resident.watch import Watch, Watcher
@@ -217,6 +217,26 @@ class House:
         leader = None if found.dead else processes.leader(found.pid)
         if not await asyncio.to_thread(self._end, found.session, leader):
             raise _stays(found.session)
+
+    async def vacate(self, found: Found) -> str:
+        """End a pane in which nothing runs, unless a human needs it.
+
+        Returns why it stays, empty when it does not. Raises ``ControlLost``,
+        ``ThreadUnavailable``, ``StillWriting``.
+        """
+        if self.held(found.pane) is not None:
+            return "it is attached to again"
+        if found.attached:
+            return "somebody looks at its screen"
+        if not found.dead:
+            pane = Pane(found.pane, session=found.session, control=self._control)
+            _, reading = await Typist(pane, clock=self._clock).settled()
+            if reading.look in {Look.BUSY, Look.APPROVAL}:
+                return "a turn runs there"
+            if reading.look is Look.TYPED:
+                return "somebody's words stand in its composer"
+        await self.end_found(found)
+        return ""
 
     def _lost(self, resident: Resident, reason: str) -> None:
         resident.end(reason)

@@ -46,8 +46,13 @@ _PLAIN = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def session_name(spec: LaunchSpec) -> str:
-    """Return the name of the tmux session and of the folder; tmux bears no dots and colons."""
-    return _PLAIN.sub("_", spec.label) or f"thread-{_PLAIN.sub('_', spec.mark)}"
+    """Return the name of the tmux session and of the folder."""
+    return session_of(spec.label) or f"thread-{_PLAIN.sub('_', spec.mark)}"
+
+
+def session_of(label: str) -> str:
+    """Return the name of the tmux session of an actor; tmux bears no dots and colons."""
+    return _PLAIN.sub("_", label)
 
 
 def check(spec: LaunchSpec) -> None:

@@ -212,6 +212,16 @@ class ResidentRuntime:
         said = await asyncio.to_thread(find_mark, home, mark, since=since)
         return said[0] if said else ""
 
+    async def vacate(self, label: str) -> str:
+        """End the pane of a stopped actor, unless something runs there or a human needs it."""
+        session = launching.session_of(label)
+        async with self._making:
+            for found in await asyncio.to_thread(self._tmux.panes):
+                if found.session == session:
+                    await self.open()
+                    return await self._opened().vacate(found)
+        return ""
+
     async def close(self, *, keep_engine: bool) -> None:
         """Let go of all panes; without ``keep_engine`` end them, and the tmux server."""
         async with self._opening:

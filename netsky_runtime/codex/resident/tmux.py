@@ -42,6 +42,7 @@ _FIELDS: Final = (
     "pane_dead",
     "@netsky_mark",
     "@netsky_thread",
+    "session_attached",
 )
 
 
@@ -55,6 +56,8 @@ class Found:
     dead: bool
     mark: str
     thread_id: str
+    attached: bool = False
+    """Whether the session is shown on somebody's terminal."""
 
 
 class TmuxServer:
@@ -132,8 +135,9 @@ class TmuxServer:
                 dead=dead == "1",
                 mark=mark,
                 thread_id=thread_id,
+                attached=attached != "0",
             )
-            for pane, pid, session, dead, mark, thread_id in (
+            for pane, pid, session, dead, mark, thread_id, attached in (
                 row for row in rows if len(row) == len(_FIELDS)
             )
             if mark

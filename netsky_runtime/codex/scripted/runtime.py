@@ -86,6 +86,10 @@ class ScriptedRuntime:
         """Return nothing: nothing is kept alive here."""
         return ()
 
+    async def vacate(self, label: str) -> str:
+        """Do nothing: a thread is a file."""
+        return ""
+
     async def start(self, spec: LaunchSpec) -> ScriptedSession:
         """Make a new thread. Raises ``InputRejected`` or ``ThreadUnavailable``."""
         engine = self._living()
