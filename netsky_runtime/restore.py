@@ -80,14 +80,7 @@ async def restore(home: Home, file: Path, *, clock: Clock) -> Restored:
         fresh = home.root / "restoring.db"
         _clear(fresh)
         try:
-            try:
-                await asyncio.to_thread(faults.inspect, file)
-                copy = await asyncio.to_thread(backup.take, file, fresh)
-            except DatabaseError as error:
-                msg = f"{file} cannot be restored. {error.message.replace(str(fresh), 'Its copy')}"
-                raise DatabaseError(
-                    msg, hint="Nothing has changed. Name another backup."
-                ) from error
+            copy = await asyncio.to_thread(_take, file, fresh)
             before = await asyncio.to_thread(_look, home.database)
             now = clock.now()
             database = await Database.open(fresh, backups=home.backups, clock=clock)
@@ -112,6 +105,16 @@ async def restore(home: Home, file: Path, *, clock: Clock) -> Restored:
         asked=asked,
         uncertain=uncertain,
     )
+
+
+def _take(file: Path, fresh: Path) -> backup.Copy:
+    """Copy a backup that is whole; raises ``DatabaseError`` for one that is not."""
+    try:
+        faults.inspect(file)
+        return backup.take(file, fresh)
+    except DatabaseError as error:
+        msg = f"{file} cannot be restored. {error.message.replace(str(fresh), 'Its copy')}"
+        raise DatabaseError(msg, hint="Nothing has changed. Name another backup.") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,13 +52,21 @@ class Quarantine:
                 for name in channel.pending(POISON):
                     place = (address, readable(name))
                     there.add(place)
-                    if known.get(place, NO_REASON) != NO_REASON:
-                        continue
-                    with suppress(NotFound):  # somebody has just taken it away
-                        found = _file(channel, name)
-                        if known.get(place) != found.reason:
-                            added.append(found)
+                    found = _news(channel, name, known.get(place))
+                    if found is not None:
+                        added.append(found)
         return added, there
+
+
+def _news(channel: Channel, name: str, reason: str | None) -> PoisonedFile | None:
+    """Return a file of which more is there than the ``reason`` that is known, if one is."""
+    if reason not in {None, NO_REASON}:
+        return None
+    with suppress(NotFound):  # somebody has just taken it away
+        found = _file(channel, name)
+        if found.reason != reason:
+            return found
+    return None
 
 
 def _file(channel: Channel, name: str) -> PoisonedFile:

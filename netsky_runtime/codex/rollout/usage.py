@@ -9,7 +9,7 @@ from netsky_runtime.codex.events import EventKind
 from netsky_runtime.codex.rollout.reader import RolloutReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 REACHES: Final = (64 * 1024, 4 * 1024 * 1024)
@@ -25,12 +25,17 @@ def last_usage(path: Path) -> Mapping[str, Any] | None:
         size = file.seek(0, os.SEEK_END)
         for reach in REACHES:
             file.seek(max(0, size - reach))
-            for line in reversed(file.read(reach).split(b"\n")):
-                if b'"token_count"' not in line:
-                    continue
-                for event in RolloutReader().feed(line):
-                    if event.kind is EventKind.USAGE:
-                        return event.data
-            if reach >= size:
-                break
+            found = _last_of(file.read(reach).split(b"\n"))
+            if found is not None or reach >= size:
+                return found
+    return None
+
+
+def _last_of(lines: Sequence[bytes]) -> Mapping[str, Any] | None:
+    for line in reversed(lines):
+        if b'"token_count"' not in line:
+            continue
+        for event in RolloutReader().feed(line):
+            if event.kind is EventKind.USAGE:
+                return event.data
     return None
