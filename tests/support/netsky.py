@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0
 """Seconds until a wait counts as a hang."""
+LOOK_SECONDS = 0.01
+"""Between two looks: who looks without a rest takes the processor from what he waits for."""
 
 
 class Netsky:
@@ -48,6 +50,7 @@ class Netsky:
 
     def start(self, *args: str) -> subprocess.Popen[bytes]:
         """Start a headless daemon and wait until it is ready."""
+        told = self._told_ready()
         log = (self.root / "daemon.log").open("ab")
         self.daemon = subprocess.Popen(
             [*self.argv, "--no-tui", *args],
@@ -60,13 +63,19 @@ class Netsky:
         )
         log.close()
         self.pids.add(self.daemon.pid)
-        self.until(self._ready)
+        self.until(lambda: self._ready(told))
         return self.daemon
 
-    def _ready(self) -> bool:
+    def _told_ready(self) -> int:
+        """How often a daemon of this home has printed that it is ready."""
+        return sum(line.startswith("ready") for line in self.log().splitlines())
+
+    def _ready(self, told_before: int) -> bool:
         assert self.daemon is not None
         if self.daemon.poll() is not None:
             raise AssertionError(f"the daemon ended:\n{self.log()}")
+        if self._told_ready() == told_before:
+            return False
         told = self.run("status", "--json")
         if told.returncode != 0:
             return False
@@ -111,14 +120,18 @@ class Netsky:
         while time.monotonic() < deadline:
             if seen := look():
                 return seen
+            time.sleep(LOOK_SECONDS)  # noqa: TID251 - no loop here, and nobody tells
         raise AssertionError(f"did not happen within {PATIENCE} s: {look}\n{self.log()}")
 
     def input(self, input_id: str) -> Any:
         """Return one input as it is stored."""
+        (found,) = self._rows("SELECT * FROM actor_inputs WHERE id = ?", input_id)
+        return dict(found)
+
+    def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         with closing(sqlite3.connect(f"file:{self.home}/meta.db?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
-            found = database.execute("SELECT * FROM actor_inputs WHERE id = ?", (input_id,))
-            return dict(found.fetchone())
+            return database.execute(query, values).fetchall()
 
     def settled(self, input_id: str) -> Any:
         """Wait until an input is settled."""
@@ -138,6 +151,9 @@ class Netsky:
         """Wait until so many approvals are pending."""
 
         def look() -> Any:
+            # The command is run for an answer, not to wait for it.
+            if len(self._rows("SELECT id FROM approvals WHERE status = 'pending'")) < count:
+                return None
             found = [a for a in self.json("approvals", "list") if a["status"] == "pending"]
             return found if len(found) >= count else None
 

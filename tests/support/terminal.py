@@ -133,15 +133,15 @@ class Terminal:
     def until(self, *wanted: str, seconds: float = 30.0) -> str:
         """Wait until all of ``wanted`` stand on the screen; return the screen."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if all(words in self.text for words in wanted):
-                return self.text
-            if not self.pump():
-                break
-        if all(words in self.text for words in wanted):
-            return self.text
-        missing = [words for words in wanted if words not in self.text]
-        raise AssertionError(f"not on the screen: {missing}\n{self.text}")
+        running = True
+        while True:
+            text = self.text
+            missing = [words for words in wanted if words not in text]
+            if not missing:
+                return text
+            if not running or time.monotonic() >= deadline:
+                raise AssertionError(f"not on the screen: {missing}\n{text}")
+            running = self.pump()
 
     def until_gone(self, words: str, *, seconds: float = 30.0) -> str:
         """Wait until ``words`` have left the screen."""
