@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from netsky_runtime.wire.birth import process_started
-from netsky_runtime.wire.process import end_group
+from netsky_runtime.wire.groups import end_group
 
 if TYPE_CHECKING:
     from netsky_runtime.clock import Clock

@@ -1,36 +1,30 @@
-"""Child processes and their end; and the end of processes that are no children of ours."""
+"""Child processes that speak lines, and their end."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from asyncio.subprocess import SubprocessStreamProtocol
 from collections import deque
 from contextlib import suppress
-from functools import partial
 from subprocess import PIPE
 from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from netsky_runtime.wire.birth import is_same_process, since_this_boot, started_then
 from netsky_runtime.wire.errors import WireError
 from netsky_runtime.wire.framing import MAX_LINE, LineFraming
+from netsky_runtime.wire.groups import KILL_SECONDS, POLL_SECONDS, group_alive, signal_group
 from netsky_runtime.wire.last_words import how_ended, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from netsky_runtime.clock import Clock
 
 TAIL_CHARACTERS: Final = 2000
-KILL_SECONDS: Final = 2.0
-"""How long a killed group may take to vanish; longer only when a process hangs in the kernel."""
 STDERR_SECONDS: Final = 0.5
 """How long the end of standard output waits for the last words on standard error."""
-_POLL_SECONDS: Final = 0.02
 
 
 class Child:
@@ -155,7 +149,7 @@ class Child:
             async with asyncio.timeout(seconds):
                 await self._protocol.exited.wait()
                 while self._remains():  # noqa: ASYNC110 - nothing tells when a grandchild ends
-                    await asyncio.sleep(_POLL_SECONDS)
+                    await asyncio.sleep(POLL_SECONDS)
 
     def _remains(self) -> bool:
         if self.returncode is None:
@@ -168,7 +162,7 @@ class Child:
         if not self._remains():
             return False
         if self._own_group:
-            return _signal_group(self.pid, number)
+            return signal_group(self.pid, number)
         self._transport.send_signal(number)
         return True
 
@@ -232,94 +226,3 @@ class _ChildFraming(LineFraming):
                 async with asyncio.timeout(STDERR_SECONDS):
                     await self._protocol.stderr_ended.wait()
         return line
-
-
-def group_alive(pid: int) -> bool:
-    """Whether a process of the group that ``pid`` leads, or led, is alive; zombies are not."""
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return any(_lives_in(member, pid) for member in psutil.pids())
-
-
-async def end_group(
-    pid: int, pid_started: float, *, terms: int = 1, grace: float, clock: Clock
-) -> bool:
-    """End a process that is no child of ours, and its group; return whether nothing is left.
-
-    Sends SIGTERM ``terms`` times with ``grace`` seconds after each, then SIGKILL. What it had
-    started in groups of their own, as Codex does its commands, is killed after it. A process that
-    started at another time than ``pid_started`` is never signalled: then ours is gone. When only
-    the followers of a leader that died are left, the kernel keeps its number from being given
-    again, so they are ended too, unless the machine was started anew since.
-    """
-    if not _is_ours(pid, pid_started):
-        return True
-    family: dict[int, float] = {}
-    gone = False
-    for number in (*(signal.SIGTERM,) * terms, signal.SIGKILL):
-        family.update(await asyncio.to_thread(_descendants, pid))
-        if not _signal_group(pid, number):
-            gone = True
-            break
-        seconds = KILL_SECONDS if number == signal.SIGKILL else grace
-        gone = await _gone_within(seconds, lambda: group_alive(pid), clock)
-        if gone:
-            break
-    for member, started in family.items():
-        if is_same_process(member, started):
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(member, signal.SIGKILL)
-    left = partial(_any_lives, family)
-    return await _gone_within(KILL_SECONDS, left, clock) and gone
-
-
-async def _gone_within(seconds: float, alive: Callable[[], bool], clock: Clock) -> bool:
-    deadline = clock.monotonic() + seconds
-    while alive():
-        if clock.monotonic() >= deadline:
-            return False
-        await clock.sleep(_POLL_SECONDS)
-    return True
-
-
-def _descendants(pid: int) -> dict[int, float]:
-    """Return who descends from a process, and since when; those whose parent died do not."""
-    try:
-        family = psutil.Process(pid).children(recursive=True)
-        return {member.pid: member.create_time() for member in family}
-    except psutil.NoSuchProcess:
-        return {}
-
-
-def _any_lives(family: Mapping[int, float]) -> bool:
-    return any(is_same_process(pid, started) for pid, started in family.items())
-
-
-def _is_ours(pid: int, pid_started: float) -> bool:
-    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-        if not started_then(psutil.Process(pid), pid_started):
-            return False
-        if is_same_process(pid, pid_started):
-            return True
-    return since_this_boot(pid_started) and group_alive(pid)
-
-
-def _lives_in(member: int, group: int) -> bool:
-    try:
-        return (
-            os.getpgid(member) == group and psutil.Process(member).status() != psutil.STATUS_ZOMBIE
-        )
-    except (ProcessLookupError, PermissionError, psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
-
-
-def _signal_group(pid: int, number: signal.Signals) -> bool:
-    try:
-        os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

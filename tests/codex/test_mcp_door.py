@@ -31,7 +31,7 @@ from netsky_runtime.errors import Unhealthy
 from netsky_runtime.paths import Home
 from netsky_runtime.settings import Settings
 from netsky_runtime.states import DecisionWord, EngineState
-from netsky_runtime.wire.process import group_alive
+from netsky_runtime.wire.groups import group_alive
 from tests.real_codex.conftest import MemoryStore, Told
 from tests.support.fake_mcp_server import BROKEN, LAST_WORDS, VERSION, heard, install
 from tests.support.fakes import CountingIds, ManualClock, settle

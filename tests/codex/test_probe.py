@@ -15,7 +15,7 @@ from netsky_runtime.codex.probe import Doors, Fingerprint, Forgetful, try_door
 from netsky_runtime.errors import CodexMissing
 from netsky_runtime.records import DoorResult
 from netsky_runtime.states import RuntimeName
-from netsky_runtime.wire.process import group_alive
+from netsky_runtime.wire.groups import group_alive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from netsky_runtime.codex.base import Batch, Decision, ThreadUnavailable, ToolRe
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.states import DecisionWord, EngineState
 from netsky_runtime.wire.birth import is_same_process
-from netsky_runtime.wire.process import group_alive
+from netsky_runtime.wire.groups import group_alive
 from tests.real_codex.conftest import Bench, Told
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from netsky_runtime.clock import SystemClock
 from netsky_runtime.wire import birth
 from netsky_runtime.wire.birth import is_same_process, process_started, since_this_boot
-from netsky_runtime.wire.process import end_group, group_alive
+from netsky_runtime.wire.groups import end_group, group_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,8 +28,8 @@ from netsky_runtime.errors import Unhealthy
 from netsky_runtime.records import Engine
 from netsky_runtime.states import EngineState, RuntimeName
 from netsky_runtime.wire.birth import is_same_process, process_started
+from netsky_runtime.wire.groups import end_group
 from netsky_runtime.wire.last_words import how_ended
-from netsky_runtime.wire.process import end_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,8 +15,9 @@ from netsky_runtime.records import Engine
 from netsky_runtime.states import EngineState, RuntimeName
 from netsky_runtime.wire.birth import is_same_process, process_started
 from netsky_runtime.wire.errors import PeerClosed, WireError
+from netsky_runtime.wire.groups import end_group
 from netsky_runtime.wire.peer import OnNotification, OnRequest, Peer
-from netsky_runtime.wire.process import Child, end_group
+from netsky_runtime.wire.process import Child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
