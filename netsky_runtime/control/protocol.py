@@ -399,5 +399,7 @@ def parse(method: str, params: Mapping[str, Any]) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        msg = f"{method}: {where}: {first['msg']}."
+        # What must have a character is empty; "should have at least 1 character" tells it worse.
+        wrong = "must not be empty" if first["type"] == "string_too_short" else first["msg"]
+        msg = f"{method}: {where}: {wrong}."
         raise UsageError(msg) from error

@@ -31,8 +31,12 @@ def register(app: typer.Typer) -> None:
 
 def torture(
     ctx: typer.Context,
-    kills: Annotated[int, typer.Option("--kills", min=1, help="How often to kill.")] = 200,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed plans the same kills.")] = 7,
+    kills: Annotated[
+        int, typer.Option("--kills", metavar="N", min=1, help="How often to kill.")
+    ] = 200,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="The same seed plans the same kills.")
+    ] = 7,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the home there, to look at.")] = False,
     as_json: AsJson = False,
 ) -> Exit:

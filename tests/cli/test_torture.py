@@ -65,3 +65,9 @@ def test_a_door_that_cannot_be_tortured_is_a_mistake_in_the_command(netsky: Nets
     ran = netsky("torture", "--runtime", "resident")
     assert ran.status == 2
     assert "scripted, app_server" in ran.err
+
+
+def test_its_numbers_are_called_as_those_of_other_verbs(netsky: Netsky) -> None:
+    told = netsky("torture", "--help").out
+    assert "--kills N" in told
+    assert "--seed N" in told

@@ -29,11 +29,12 @@ def test_every_verb_has_a_shape_and_words_become_enums() -> None:
     ("method", "params", "told"),
     [
         ("send", {"target": "manager0"}, "send: body: Field required."),
-        ("send", {"target": "", "body": "x"}, "send: target: String should have at least 1"),
+        ("send", {"target": "", "body": "x"}, r"send: target: must not be empty\."),
         ("send", {"target": "a", "body": "x", "mode": "shout"}, "send: mode: .*'queue'"),
         ("send", {"target": "a", "body": "x", "colour": 1}, "send: colour: Extra inputs"),
         ("wait", {"input_id": "i", "timeout": -1}, "wait: timeout: .*greater than or equal to 0"),
         ("wait", {"input_id": "i", "timeout": float("nan")}, "wait: timeout: "),
+        ("tasks.add", {"title": ""}, r"tasks\.add: title: must not be empty\."),
         ("tasks.add", {"title": "x", "priority": "P9"}, "tasks.add: priority: .*'P0'"),
         ("tasks.add", {"title": "x", "estimate_minutes": 0}, "tasks.add: estimate_minutes: "),
         ("inputs.resolve", {"input_id": "i", "action": "burn"}, "action: .*'resend' or 'drop'"),
