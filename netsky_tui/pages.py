@@ -114,7 +114,7 @@ class Pages:
             self.message(item.about.message_id)
         elif kind in _OF_ACTORS and item.actor != EVERYBODY:
             self.actor(ref)
-        elif kind == AttentionKind.STUCK:
+        elif kind in {AttentionKind.STUCK, AttentionKind.STALLED}:
             self.task(ref)
         elif kind == AttentionKind.LOST:
             self._lost_approval(ref)

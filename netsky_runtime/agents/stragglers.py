@@ -5,8 +5,8 @@ to rest also when its thread cannot be reached. Then a turn may work on in an en
 netsky, where nobody hears it or sees what it asks. So at every start, and after every stop, each
 thread of a session that is over, on which a turn may run as far as recorded, is attached to once
 more. What runs there is interrupted and its end settled from history as after any stop; then the
-thread is unloaded (on resident its tmux session is ended). Where that does not succeed it is told
-and tried again, beside everybody else's work, until it has.
+thread is unloaded (on resident its tmux session is ended). Where that does not succeed it is told,
+waits in the owner's queue, and is tried again, beside everybody else's work, until it has.
 """
 
 from __future__ import annotations
@@ -104,9 +104,14 @@ class Stragglers:
             if not why:
                 return
             if attempt == 0:
-                fields = {"actor": row.actor_id, "thread": row.thread_id, "reason": why}
-                self._kit.log("error", "a turn of a stopped actor may run on", fields)
+                await self._unreached(row, why)
             await self._kit.clock.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+
+    async def _unreached(self, row: Session, why: str) -> None:
+        fields = {"actor": row.actor_id, "thread": row.thread_id, "reason": why}
+        self._kit.log("error", "a turn of a stopped actor may run on", fields)
+        now = self._kit.clock.now()
+        await self._kit.database.write(lambda tx: sessions.unreached(tx, row.id, now=now))
 
     async def _is_left(self, row: Session) -> bool:
         """Whether nobody else has settled the turn or needs its thread or place meanwhile.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from netsky_runtime.approval_records import Approval
     from netsky_runtime.budgets import Gauge
-    from netsky_runtime.records import Actor, ActorInput, Message, Task
+    from netsky_runtime.records import Actor, ActorInput, Message, Session, Task
     from netsky_runtime.states import RuntimeName
 
 DAY: Final = "day"
@@ -35,6 +35,10 @@ PUT_AWAY: Final = "attention.put_away"
 SEND_AGAIN: Final = "attention.send_again"
 ASK_AGAIN: Final = "approvals.ask_again"
 RESUME: Final = "actors.resume"
+GO_ON: Final = (
+    "Go on with your task {task}. Your last turn on it was stopped: look first at what that had "
+    "already changed, and do nothing twice."
+)
 
 
 class Urgency(IntEnum):
@@ -59,7 +63,9 @@ URGENCY: Final[Mapping[AttentionKind, Urgency]] = MappingProxyType(
         AttentionKind.BUDGET: Urgency.SOON,
         AttentionKind.PAUSED: Urgency.SOON,
         AttentionKind.UNATTACHED: Urgency.SOON,
+        AttentionKind.RUNS_ON: Urgency.SOON,
         AttentionKind.STUCK: Urgency.SOON,
+        AttentionKind.STALLED: Urgency.SOON,
         AttentionKind.LOST: Urgency.LATER,
         AttentionKind.FAILED: Urgency.LATER,
         AttentionKind.QUARANTINED: Urgency.LATER,
@@ -122,7 +128,7 @@ class AttentionItem:
     """The kind and the id of what waits: ``approval:a3``, ``parked:worker1``."""
     kind: AttentionKind
     ref: str
-    """The id alone: of the approval, message, input, task or actor; or the address or the door."""
+    """The id alone: of the approval, message, input, task, thread or actor; or address or door."""
     actor: str
     since: int
     """Milliseconds since the epoch."""
@@ -256,16 +262,39 @@ def about_stuck(task: Task, vain: Sequence[Task]) -> About:
         params={"id": task.id, "on": first, "remove": True},
         sure=f"It can begin then without {first} ever being done. Shall it?",
     )
-    cancel = Action(
-        name="drop",
-        label="cancel it",
-        method="tasks.cancel",
-        params={"id": task.id},
-        sure=f"{task.id} will not be done then. Cancel it?",
-    )
     said = {TaskStatus.FAILED: "which failed", TaskStatus.CANCELLED: "which was cancelled"}
     why = ", and for ".join(f"{each.id}, {said[each.status]}" for each in vain)
-    return About(f"{task.id} {task.title}", f"It waits for {why}.", (free, cancel))
+    return About(f"{task.id} {task.title}", f"It waits for {why}.", (free, _cancel(task)))
+
+
+def about_stalled(task: Task) -> About:
+    """Say what there is to say of a task that its worker holds without doing anything about it."""
+    go_on = Action(
+        name="go_on",
+        label="tell it to go on",
+        method="send",
+        params={"target": task.owner_id, "body": GO_ON.format(task=task.id)},
+    )
+    why = f"{task.owner_id} has it in progress, but no turn of it runs and nothing waits for it."
+    return About(f"{task.id} {task.title}", why, (go_on, _cancel(task)))
+
+
+def about_runs_on(session: Session) -> About:
+    """Say what there is to say of a turn that could not be ended with its session."""
+    door = session.runtime.value
+    stop = Action(
+        name="stop",
+        label="stop netsky",
+        method="stop",
+        params={},
+        sure=f"All turns are interrupted, and everything at {door} is ended. Stop netsky?",
+    )
+    text = f"a turn may work on at {door}: nobody hears it, or sees what it asks"
+    detail = (
+        f"{session.actor_id} was stopped, but its thread cannot be attached. netsky tries again by "
+        f"itself, every minute; the log says why it cannot. Stopping netsky ends all at {door}."
+    )
+    return About(text, detail, (stop,))
 
 
 def about_unattached(runtime: RuntimeName, actors: Sequence[str], reason: str) -> About:
@@ -315,6 +344,16 @@ def about_quarantined(address: str, *, file: str, reason: str, files: int) -> Ab
 def key_of(kind: AttentionKind, ref: str) -> str:
     """Return the stable name of what waits."""
     return f"{kind.value}:{ref}"
+
+
+def _cancel(task: Task) -> Action:
+    return Action(
+        name="drop",
+        label="cancel it",
+        method="tasks.cancel",
+        params={"id": task.id},
+        sure=f"{task.id} will not be done then. Cancel it?",
+    )
 
 
 def _put_away(key: str) -> Action:

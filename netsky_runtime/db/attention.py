@@ -21,6 +21,7 @@ from netsky_runtime.db import (
     messages,
     readiness,
     rows,
+    sessions,
     tasks,
 )
 from netsky_runtime.db.attention_sources import NOT_SEEN, WAITING
@@ -234,6 +235,15 @@ async def _stuck(tx: Tx, refs: Sequence[str]) -> dict[str, About]:
     return out
 
 
+async def _stalled(tx: Tx, refs: Sequence[str]) -> dict[str, About]:
+    return {ref: items.about_stalled(await tasks.require(tx, ref)) for ref in refs}
+
+
+async def _runs_on(tx: Tx, refs: Sequence[str]) -> dict[str, About]:
+    found = await sessions.left(tx)
+    return {each.thread_id: items.about_runs_on(each) for each in found if each.thread_id in refs}
+
+
 async def _unattached(tx: Tx, refs: Sequence[str]) -> dict[str, About]:
     found = await rows.many(tx, _WITHOUT_THREAD, rows.words(refs))
     out = {}
@@ -267,7 +277,9 @@ _ABOUT: Final[Mapping[AttentionKind, _Reader]] = {
     AttentionKind.PARKED: _parked,
     AttentionKind.PAUSED: _paused,
     AttentionKind.UNATTACHED: _unattached,
+    AttentionKind.RUNS_ON: _runs_on,
     AttentionKind.STUCK: _stuck,
+    AttentionKind.STALLED: _stalled,
     AttentionKind.LOST: _lost,
     AttentionKind.FAILED: _failed,
     AttentionKind.QUARANTINED: _quarantined,

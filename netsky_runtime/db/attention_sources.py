@@ -10,6 +10,7 @@ from typing import Final
 from netsky_runtime.attention.items import DAY, EVERYBODY, URGENCY
 from netsky_runtime.budgets import PARKED
 from netsky_runtime.db.budgets import DAY_USED_UP, used_up_of
+from netsky_runtime.db.sessions import LEFT
 from netsky_runtime.records import CRASH_LOOP, OWNER
 
 LOOKED_AT: Final = 500
@@ -43,10 +44,11 @@ _PARKED = f"""
         ELSE 'parked' END, id, id, updated_at
     FROM actors INDEXED BY actors_parked WHERE status = 'parked'
 """  # noqa: S608 - constants only
-_QUEUED = """
+_OPEN = "i.status IN ('queued', 'handed', 'seen')"
+_QUEUED = f"""
     FROM actor_inputs AS i INDEXED BY actor_inputs_open
     JOIN actors AS whose ON whose.id = i.actor_id AND whose.status = 'active'
-    WHERE i.status IN ('queued', 'handed', 'seen') AND i.status = 'queued'
+    WHERE {_OPEN} AND i.status = 'queued'
 """
 # Who was resumed, or took over a task, has nobody who parks it: only the gate holds its work.
 _OVER_BUDGET = f"""
@@ -87,6 +89,30 @@ _UNATTACHED = """
     WHERE s.ended_at IS NULL AND s.unattached_at IS NOT NULL AND a.status = 'active'
     GROUP BY s.runtime
 """
+# Only what could not be ended at the first attempt: most such turns are over at once.
+_RUNS_ON = f"""
+    SELECT 'runs_on', s.thread_id, s.actor_id, s.ended_at {LEFT} AND s.unattached_at IS NOT NULL
+"""
+# Nobody is at it: neither its worker, nor whoever has something about it to read, nor whom its
+# worker or, because of it, its manager has asked.
+_STALLED = f"""
+    SELECT 'stalled', t.id, t.owner_id, coalesce((SELECT coalesce(completed_at, started_at)
+        FROM turns WHERE actor_id = t.owner_id ORDER BY started_at DESC LIMIT 1), t.updated_at)
+    FROM tasks AS t INDEXED BY tasks_by_status
+    JOIN actors AS a ON a.id = t.owner_id AND a.kind = 'worker' AND a.status = 'active'
+    WHERE t.status = 'in_progress'
+        AND NOT EXISTS (SELECT 1 FROM actor_inputs AS i INDEXED BY actor_inputs_open
+            WHERE i.actor_id = t.owner_id AND {_OPEN})
+        AND NOT EXISTS (SELECT 1 FROM actor_inputs INDEXED BY actor_inputs_uncertain
+            WHERE actor_id = t.owner_id AND status = 'uncertain')
+        AND NOT EXISTS (SELECT 1 FROM turns INDEXED BY turns_running
+            WHERE actor_id = t.owner_id AND status = 'in_progress')
+        AND NOT EXISTS (SELECT 1 FROM messages AS m INDEXED BY messages_by_task
+            CROSS JOIN actor_inputs AS i ON i.message_id = m.id AND {_OPEN}
+            WHERE m.task_id = t.id)
+        AND NOT EXISTS (SELECT 1 FROM messages INDEXED BY messages_questions
+            WHERE sender IN (t.owner_id, t.manager_id) AND kind = 'question' AND status = 'routed')
+"""  # noqa: S608 - constants only
 # Who is stopped asks nothing again; what was asked again, or came again by itself, has an heir.
 _LOST = f"""
     SELECT 'lost', lost.id, actor_id, lost.created_at FROM (
@@ -130,7 +156,9 @@ _SOURCES = " UNION ALL ".join(
         _DAY_OVER,
         _PAUSED,
         _UNATTACHED,
+        _RUNS_ON,
         _STUCK,
+        _STALLED,
         _LOST,
         _FAILED,
         _QUARANTINED,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.db import rows
 from netsky_runtime.errors import Conflict, NotFound
@@ -13,7 +13,7 @@ from netsky_runtime.states import RuntimeName, SessionState, ToolsDoor
 if TYPE_CHECKING:
     from netsky_runtime.db.rows import Row, Tx
 
-STOPPED = "its actor was stopped by the owner"
+STOPPED: Final = "its actor was stopped by the owner"
 """Why a session is over whose thread may have been in the middle of something."""
 
 _GET = "SELECT * FROM sessions WHERE id = ?"
@@ -25,18 +25,20 @@ _LAST_WITH_THREAD = """
 SELECT * FROM sessions WHERE actor_id = ? AND thread_id <> ''
 ORDER BY started_at DESC, rowid DESC LIMIT 1
 """
-_LEFT = """
-WITH left_over AS (
-    SELECT actor_id, thread_id FROM turns WHERE status = 'in_progress'
+LEFT: Final = f"""
+FROM (
+    SELECT actor_id, thread_id FROM turns INDEXED BY turns_running WHERE status = 'in_progress'
     UNION
     SELECT actor_id, thread_id FROM actor_inputs INDEXED BY actor_inputs_uncertain
-    WHERE status = 'uncertain' AND reason = ? AND thread_id <> '')
-SELECT s.* FROM left_over JOIN sessions AS s ON s.id = (
+    WHERE status = 'uncertain' AND reason = '{STOPPED}' AND thread_id <> ''
+) AS left_over JOIN sessions AS s ON s.id = (
     SELECT id FROM sessions
     WHERE actor_id = left_over.actor_id AND thread_id = left_over.thread_id
     ORDER BY started_at DESC, rowid DESC LIMIT 1)
-WHERE s.ended_at IS NOT NULL ORDER BY s.started_at, s.rowid
-"""
+WHERE s.ended_at IS NOT NULL
+"""  # noqa: S608 - constants only
+"""Of which sessions ``left`` tells, as ``s``."""
+_LEFT = f"SELECT s.* {LEFT} ORDER BY s.started_at, s.rowid"
 _LIST_CURRENT = "SELECT * FROM sessions WHERE ended_at IS NULL ORDER BY started_at, rowid"
 _BIND = """
 UPDATE sessions SET thread_id = ?, engine_id = ?, tools_door = ?
@@ -67,6 +69,9 @@ WHERE id = ?3 AND ended_at IS NULL RETURNING id
 """
 _SET_UNATTACHED = """
 UPDATE sessions SET unattached_at = ? WHERE id = ? AND ended_at IS NULL RETURNING id
+"""
+_UNREACHED = """
+UPDATE sessions SET unattached_at = coalesce(unattached_at, ?) WHERE id = ?
 """
 _NONE_UNATTACHED = """
 UPDATE sessions SET unattached_at = NULL WHERE ended_at IS NULL AND unattached_at IS NOT NULL
@@ -177,7 +182,7 @@ async def left(tx: Tx) -> tuple[Session, ...]:
     As far as recorded one does, or it is not known whether one has begun when its actor was
     stopped. One for each thread, the latest; none for a thread that another goes on with.
     """
-    return tuple(row_to_session(row) for row in await rows.many(tx, _LEFT, STOPPED))
+    return tuple(row_to_session(row) for row in await rows.many(tx, _LEFT))
 
 
 async def bind_thread(
@@ -260,6 +265,14 @@ async def set_unattached(tx: Tx, session_id: str, since: int | None) -> None:
     Raises ``NotFound`` when the session is over.
     """
     await _change(tx, _SET_UNATTACHED, session_id, since, session_id)
+
+
+async def unreached(tx: Tx, session_id: str, *, now: int) -> None:
+    """Note that the thread of a session that is over cannot be attached to end what runs there.
+
+    A human is told for as long as something does.
+    """
+    await rows.many(tx, _UNREACHED, now, session_id)
 
 
 async def none_unattached(tx: Tx) -> None:

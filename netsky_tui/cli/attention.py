@@ -100,7 +100,7 @@ def command(action: Action) -> str:
         case "approvals.decide":
             words = ("approvals", "decide", params["id"], params["decision"].replace("_", "-"))
             ending = " --answer JSON" if action.types else ""
-        case "send":
+        case "send" if action.types:
             words = ("send", params["target"])
             ending = f" TEXT --answers {shlex.quote(params['in_reply_to'])}"
         case "inputs.resolve":

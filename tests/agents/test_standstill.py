@@ -2,12 +2,14 @@
 
 import pytest
 
-from netsky_runtime.db import inputs, messages, notes, tasks
+from netsky_runtime.db import attention, inputs, messages, notes, tasks
 from netsky_runtime.states import (
+    AttentionKind,
     DecisionWord,
     InputMode,
     InputStatus,
     MessageKind,
+    MessageStatus,
     TaskStatus,
 )
 from tests.agents.test_stopping import all_heard, as_stored, working
@@ -93,6 +95,37 @@ async def test_stopping_netsky_or_the_actor_is_a_story_of_its_own(tmp_path):
         assert await fleet.database.read(noted) == []
         (report,) = await reports(fleet)
         assert "t1 is open again" in report.body
+
+
+async def stalled(tx):
+    found = await attention.list_(tx, now=0)
+    return [item for item in found if item.kind is AttentionKind.STALLED]
+
+
+async def test_what_a_stop_of_netsky_left_with_nobody_waits_for_the_owner_at_the_next_start(
+    tmp_path,
+):
+    async with crew(tmp_path) as fleet:
+        await working(fleet)
+        assert await fleet.database.read(stalled) == []
+        await fleet.fleet.drain()
+    async with crew(tmp_path) as fleet:
+        (item,) = await fleet.database.read(stalled)
+        assert (item.ref, item.actor) == ("t1", "worker1")
+        go_on = item.about.actions[0].params
+        assert await fleet.reply_to(await fleet.send(go_on["body"], to=go_on["target"]))
+        assert await fleet.database.read(stalled) == []
+        assert (await the_task(fleet)).status is TaskStatus.REPORTED
+
+
+async def test_an_interrupted_worker_waits_for_the_owner_once_its_manager_has_left_it_so(tmp_path):
+    async with crew(tmp_path) as fleet:
+        await working(fleet)
+        await fleet.fleet.interrupt("worker1")
+        (item,) = await fleet.until(stalled)
+        assert (item.ref, item.actor) == ("t1", "worker1")
+        (report,) = await reports(fleet)
+        assert report.status is MessageStatus.ANSWERED
 
 
 async def test_a_parked_worker_waits_for_the_owner_anyway(tmp_path):

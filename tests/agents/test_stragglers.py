@@ -18,7 +18,7 @@ from netsky_runtime.codex.base import (
 from netsky_runtime.codex.events import EventKind
 from netsky_runtime.codex.scripted.runtime import ScriptedRuntime
 from netsky_runtime.codex.scripted.session import ScriptedSession
-from netsky_runtime.db import actors, approvals, inputs, messages, sessions, turns
+from netsky_runtime.db import actors, approvals, attention, inputs, messages, sessions, turns
 from netsky_runtime.errors import Conflict
 from netsky_runtime.states import (
     ActorStatus,
@@ -130,6 +130,32 @@ async def test_a_turn_that_a_stop_could_not_end_is_ended_as_soon_as_its_engine_a
         assert await left(fleet) == ()
         actor = await fleet.database.read(lambda tx: actors.require(tx, "worker1"))
         assert actor.status is ActorStatus.STOPPED
+
+
+async def test_a_turn_that_runs_on_waits_for_the_owner_over_restarts_until_it_has_ended(
+    tmp_path, monkeypatch
+):
+    async with crew(tmp_path) as fleet:
+        cut = await begin(fleet)
+
+        async def waits(tx):
+            found = await attention.waiting(tx, now=fleet.clock.now(), limit=50)
+            return [each.actor for each in found if each.key == f"runs_on:{cut.thread_id}"]
+
+        async def waits_no_more(tx):
+            return not await waits(tx)
+
+        with monkeypatch.context() as patch:
+            await stopped_unheard(fleet, patch)
+            assert await fleet.until(waits) == ["worker1"]
+            await fleet.fleet.close()
+            assert await fleet.database.read(waits) == ["worker1"]
+            await fleet.fleet.start()
+            await fleet.fleet.close()
+            assert await fleet.database.read(waits) == ["worker1"]
+        await fleet.fleet.start()
+        await fleet.until(waits_no_more)
+        assert (await settled(fleet, cut)).status is InputStatus.INTERRUPTED
 
 
 async def test_a_turn_of_a_stopped_actor_that_waits_for_an_approval_is_ended_at_the_next_start(

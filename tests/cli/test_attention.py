@@ -34,6 +34,7 @@ from netsky_tui.cli.attention import command
 from tests.cli import world
 from tests.cli.world import NOW, CountedIds
 from tests.support.holding import spend, stick, use_up_the_day
+from tests.support.unseen import run_on, stall
 
 if TYPE_CHECKING:
     from netsky_runtime.db.connection import Tx
@@ -130,6 +131,9 @@ def test_every_command_that_is_named_is_one_that_netsky_takes(seed: Seed) -> Non
 
 async def list_after(tx: Tx) -> tuple[attention.AttentionItem, ...]:
     await one_of_each(tx)
+    await run_on(tx, now=NOW)
+    await sessions.unreached(tx, "s-8", now=NOW)
+    await stall(tx, now=NOW, manager=None)
     await use_up_the_day(tx, now=NOW)
     return await attention.list_(tx, now=NOW)
 

@@ -33,6 +33,7 @@ from netsky_runtime.states import (
 )
 from tests.db.making import session
 from tests.support.holding import stick, use_up_the_day
+from tests.support.unseen import run_on, stall
 
 if TYPE_CHECKING:
     from netsky_runtime.attention.items import AttentionItem
@@ -337,6 +338,9 @@ async def everything(making) -> None:
     await making.write(lambda tx: use_up_the_day(tx, now=NOW))
     await making.write(lambda tx: pauses.begin(tx, PauseKind.OWNER, "x", resumes_at=None, now=NOW))
     await making.write(lambda tx: stick(tx, now=NOW))
+    await making.write(lambda tx: run_on(tx, now=NOW))
+    await making.write(lambda tx: sessions.unreached(tx, "s-8", now=NOW))
+    await making.write(lambda tx: stall(tx, now=NOW, manager=None))
     await park(making, "x")
 
 

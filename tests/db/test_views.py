@@ -243,7 +243,7 @@ async def test_what_is_drawn_reads_no_table_from_end_to_end(making, what):
     # Actors are what is drawn; the rest are lists that the statement itself has made.
     small = (
         *("SCAN actors", "SCAN named", "SCAN near", "SCAN json_each", "SCAN CONSTANT", "SCAN ("),
-        *("SCAN source", "SCAN lost", "SCAN i", "SCAN p"),
+        *("SCAN source", "SCAN lost", "SCAN left_over", "SCAN i", "SCAN p"),
     )
     wide = [
         step

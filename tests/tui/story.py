@@ -17,6 +17,8 @@ from netsky_runtime.attention.items import (
     about_paused,
     about_quarantined,
     about_question,
+    about_runs_on,
+    about_stalled,
     about_stuck,
     about_uncertain,
 )
@@ -577,4 +579,17 @@ def holds() -> tuple[AttentionItem, ...]:
         waits(AttentionKind.BUDGET, DAY, EVERYBODY, since, about_budget(DAY, spent, "")),
         waits(AttentionKind.PAUSED, OWNER, EVERYBODY, since, about_paused()),
         waits(AttentionKind.STUCK, "t4", OWNER, since, about_stuck(found["t4"], (found["t8"],))),
+    )
+
+
+def unseen() -> tuple[AttentionItem, ...]:
+    """What hangs where nobody looks: a task at rest, and a turn after its stop."""
+    held = next(fact.task for fact in tasks() if fact.task.id == "t3")
+    session = actors()[3].session
+    assert session is not None
+    since = NOW - 12 * MINUTE
+    runs_on = about_runs_on(session)
+    return (
+        waits(AttentionKind.RUNS_ON, session.thread_id, session.actor_id, since, runs_on),
+        waits(AttentionKind.STALLED, held.id, "worker2", since, about_stalled(held)),
     )
