@@ -355,7 +355,8 @@ class RoomApp(App[int]):
 
     def _mark_read(self) -> None:
         looking = self.app_focus and self._clock.monotonic() < self._eyes_until
-        if not looking or self.screen is not self.room or self.feed.handle is None:
+        # On the way out there is no screen any more, and to ask for the present one is an error.
+        if not looking or not self.room.is_active or self.feed.handle is None:
             return
         ids = [key for key in self.room.seen_messages() if key not in self._reading]
         if ids:

@@ -17,7 +17,7 @@ from tests.tui import story
 from tests.tui.fakes import waits
 from tests.tui.rooms import NARROW, WIDE, Room, open_room
 
-KINDS = {item.kind: item for item in (*story.queue(), *story.holds())}
+KINDS = {item.kind: item for item in (*story.queue(), *story.holds(), *story.unseen())}
 
 
 def queue(*kinds: AttentionKind):
@@ -69,6 +69,8 @@ async def test_everything_that_waits_is_in_one_list_the_most_urgent_first(size):
         (AttentionKind.BUDGET, ["a 5,000,000 tokens more"]),
         (AttentionKind.PAUSED, ["a go on"]),
         (AttentionKind.STUCK, ["a wait for t8 no more", "d cancel it"]),
+        (AttentionKind.STALLED, ["a tell it to go on", "d cancel it"]),
+        (AttentionKind.RUNS_ON, ["a stop netsky"]),
         (AttentionKind.LOST, ["a ask again", "d put away"]),
         (AttentionKind.FAILED, ["a send again", "d put away"]),
         (AttentionKind.QUARANTINED, ["d put away"]),
@@ -150,6 +152,35 @@ async def test_a_stuck_task_is_freed_or_cancelled_after_a_second_look(key, metho
         assert wanted["id"] == "t4"
 
 
+async def test_a_stalled_task_goes_on_at_once_and_is_cancelled_after_a_second_look():
+    async with open_room(queue(AttentionKind.STALLED)) as room:
+        await room.press("f5")
+        await room.settle()
+        await room.press("a")
+        (sent,) = await called(room, "send")
+        assert sent["target"] == "worker2"
+        assert "Go on with your task t3" in sent["body"]
+        await room.press("d")
+        await room.until(lambda: isinstance(room.app.screen, ChoiceScreen))
+        assert room.connector.handle.asked("tasks.cancel") == []
+        await room.press("y")
+        assert await called(room, "tasks.cancel") == [{"id": "t3"}]
+
+
+async def test_a_turn_that_runs_on_is_ended_with_netsky_after_a_second_look():
+    async with open_room(queue(AttentionKind.RUNS_ON)) as room:
+        await room.press("f5")
+        await room.settle()
+        await room.press("a")
+        await room.until(lambda: isinstance(room.app.screen, ChoiceScreen))
+        await room.press("n")
+        assert room.connector.handle.asked("stop") == []
+        await room.press("a")
+        await room.until(lambda: isinstance(room.app.screen, ChoiceScreen))
+        await room.press("y")
+        assert await called(room, "stop") == [{}]
+
+
 @pytest.mark.parametrize(
     ("kind", "key", "method", "params"),
     [
@@ -221,6 +252,8 @@ async def test_what_slips_under_the_finger_is_left_alone():
         (AttentionKind.PARKED, "Session"),
         (AttentionKind.BUDGET, "over at midnight"),
         (AttentionKind.STUCK, "Measure the parser"),
+        (AttentionKind.STALLED, "Read hex and octal numbers"),
+        (AttentionKind.RUNS_ON, "nobody hears it"),
         (AttentionKind.LOST, "git push --dry-run"),
         (AttentionKind.QUARANTINED, "channels/agentci/poison/1795.json"),
     ],
@@ -331,3 +364,11 @@ async def test_what_waits_can_be_traced(kind, asked, monkeypatch):
         await room.press("f5", "T")
         await room.until(lambda: traced)
         assert traced == [asked]
+
+
+async def test_a_room_that_has_closed_its_screens_marks_nothing_as_read():
+    async with open_room() as room:
+        await room.press("f5")
+        app = room.app
+    assert app.screen_stack == []
+    app._mark_read()  # its timer may come once more on the way out
