@@ -11,7 +11,16 @@ from netsky_tui.drawing.paragraphs import Para, Writer
 from netsky_tui.keymap import SCOPES, TITLES, Keymap, pretty
 from netsky_tui.notices import Weight
 from netsky_tui.text import clock_time, harmless, one_line
-from netsky_tui.words import HEALTH, KIND_WORD, TASK
+from netsky_tui.words import (
+    HEALTH,
+    INPUT,
+    KIND_WORD,
+    PARKED,
+    QUESTION,
+    STOPPED,
+    TASK,
+    UNREAD,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -179,6 +188,15 @@ def _past(out: Writer, past: ActorPast, now: int) -> None:
             out.add(f"{turn.status.value.replace('_', ' ')}  {text}", label=_when(turn, now))
 
 
+_TOGETHER = "\u00a0"
+"""A space at which no line is broken."""
+_SIGNS = {
+    "actor": (*HEALTH.values(), PARKED, STOPPED),
+    "task": tuple(TASK.values()),
+    "message": (*INPUT.values(), UNREAD, QUESTION),
+}
+
+
 def help_page(keymap: Keymap) -> tuple[Para, ...]:
     """Write every key, with the name to remap it by."""
     out = Writer()
@@ -192,9 +210,14 @@ def help_page(keymap: Keymap) -> tuple[Para, ...]:
     for error in keymap.errors:
         out.add(error, "bad")
     out.heading("Signs")
-    out.add("▶ busy   ○ idle   ▲ blocked, waits for you   ✗ unhealthy or failed", "soft")
-    out.add("app, mcp, res, scr: the door to Codex, when there is no room for its name", "soft")
-    out.add("· stored   → handed to Codex   » seen in the thread   ✓ answered", "soft")
+    for label, marks in _SIGNS.items():
+        signs = [f"{mark.glyph}{_TOGETHER}{mark.word}" for mark in marks]
+        out.add("   ".join(signs), "soft", label=f"{label:<12}")
+    out.field("beside", "▲2 approvals that wait   ✉3 messages that wait for their turn", "soft")
+    out.field("door", "app, mcp, res, scr, when there is no room for its whole name", "soft")
+    out.field("events", "$ command   ± files   ⚒ tool   ← told   ” said   ∴ thought", "soft")
+    waits = keymap.say("room.decide")
+    out.add(f"▲ blocked: it waits for you; {waits} goes there", "soft")
     out.add("? uncertain: open the message (Enter) to decide whether to send it again", "soft")
     return out.done()
 
