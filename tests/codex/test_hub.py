@@ -102,6 +102,35 @@ async def test_the_active_turn_is_the_one_that_has_not_ended(desk: Desk) -> None
     assert link.turn_over("u1").is_set()
 
 
+def status(desk: Desk, word: str) -> None:
+    params = {"threadId": "one", "status": {"type": word}}
+    desk.hub.on_notification("thread/status/changed", params)
+
+
+async def test_a_turn_inside_another_ends_with_it(desk: Desk) -> None:
+    """A review begins a turn whose end Codex does not tell."""
+    link = desk.link("one")
+    status(desk, "active")
+    desk.turn("one", "inner")
+    status(desk, "idle")
+    desk.turn("one", "review", ended=True)
+    assert link.active_turn == ""
+    ended = [e.turn_id for e in await told(link) if e.kind is EventKind.TURN_COMPLETED]
+    assert ended == ["review", "inner"]
+
+
+async def test_a_turn_that_begins_before_the_end_of_another_is_told_runs_on(desk: Desk) -> None:
+    link = desk.link("one")
+    desk.turn("one", "u1")
+    status(desk, "active")
+    desk.turn("one", "u2")
+    desk.turn("one", "u1", ended=True)
+    status(desk, "idle")
+    desk.turn("one", "u2", ended=True)
+    ended = [e.turn_id for e in await told(link) if e.kind is EventKind.TURN_COMPLETED]
+    assert ended == ["u1", "u2"]
+
+
 async def test_events_that_arrive_before_the_answer_to_thread_start_are_kept(desk: Desk) -> None:
     desk.hub.starting(1)
     desk.turn("new", "u1")

@@ -1,10 +1,14 @@
-"""What is known of one attached thread: its events' channel, its turn, its open questions."""
+"""What is known of one attached thread: its events' channel, its turn, its open questions.
+
+A review, which a human begins in Codex's own screen, is two turns in one: the end of the one is
+told, the other only begins (0.153.4, 0.163). It is over when the thread says that nothing runs.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from netsky_runtime.codex.app_server import approvals
@@ -62,6 +66,10 @@ class ThreadLink:
         """Held tool calls by call id."""
         self.children: set[str] = set()
         """Sub-agents' threads that were told of."""
+        self._begun = ""
+        """The turn that was told to begin last, until an end is told."""
+        self._rests = False
+        """Whether nothing runs, as the thread said of itself last."""
         self._finished: deque[str] = deque(maxlen=FINISHED_KEPT)
         self._over: dict[str, asyncio.Event] = {}
         self._patches: dict[str, Any] = {}
@@ -81,6 +89,9 @@ class ThreadLink:
             self._learn_item(event)
         elif kind is EventKind.TURN_STARTED:
             self._learn_turn(event)
+            self._learn_beginning(event)
+        elif kind is EventKind.THREAD_STATUS and event.thread_id == self.thread_id:
+            self._rests = event.data["status"] != "active"
         elif kind is EventKind.THREAD_STARTED:
             self.children.add(event.thread_id)
         elif kind is EventKind.USAGE:
@@ -90,6 +101,7 @@ class ThreadLink:
         self.channel.put(event)
         if kind is EventKind.TURN_COMPLETED:
             self._end_turn(event)
+            self._end_untold(event)
 
     def catch_up(self, usage: CodexEvent) -> None:
         """Pass on what was used while nobody listened, unless a newer total was told since."""
@@ -196,6 +208,18 @@ class ThreadLink:
     def _learn_turn(self, event: CodexEvent) -> None:
         if event.thread_id == self.thread_id:
             self.started(event.turn_id)
+
+    def _learn_beginning(self, event: CodexEvent) -> None:
+        if event.thread_id == self.thread_id:
+            self._begun = event.turn_id
+
+    def _end_untold(self, event: CodexEvent) -> None:
+        """Tell the end of a turn that ended with this one, and of which Codex tells none."""
+        if event.thread_id != self.thread_id or not self._rests:
+            return
+        begun, self._begun = self._begun, ""
+        if begun and begun not in self._finished:
+            self.take(replace(event, turn_id=begun))
 
     def _end_turn(self, event: CodexEvent) -> None:
         turn_id = event.turn_id
