@@ -296,7 +296,7 @@ def test_turns_taken_back_are_said_and_stay() -> None:
     found = events("0.120.0-fork")
 
     (warning,) = of_kind(found, EventKind.WARNING)
-    assert "last 1 turns" in warning.data["message"]
+    assert "the last 1 turn was" in warning.data["message"]
     assert items(found, "user_message")[-1]["text"] == "in the fork SAY[forked]"
 
 
