@@ -115,7 +115,7 @@ def test_the_ledger_says_who_decided_what(netsky: Netsky, seed: Seed) -> None:
     told = netsky("ledger", "list").out
     assert "a1" in told
     assert "owner" in told
-    assert "1 entries" in netsky("ledger", "verify").out
+    assert "1 entry" in netsky("ledger", "verify").out
 
 
 def test_an_export_can_be_checked_by_anybody(netsky: Netsky, seed: Seed, tmp_path: Path) -> None:
