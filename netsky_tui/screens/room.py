@@ -149,10 +149,12 @@ class RoomScreen(Screen[None]):
 
     def _lift_toasts(self, _screen: Screen[Any]) -> None:
         """Keep toasts off what stands below the panes, however high that is by now."""
-        below = [self.strip, self.alarm, self.composer]
-        tops = [widget.region.y for widget in below if widget.display and widget.region]
-        margin = (0, 0, self.size.height - min(tops), 0) if tops else (0, 0, 0, 0)
         for rack in self.query_children("ToastRack"):
+            if not rack.display:
+                continue  # another layout for nothing, and at the start that would be felt
+            below = [self.strip, self.alarm, self.composer]
+            tops = [widget.region.y for widget in below if widget.display and widget.region]
+            margin = (0, 0, self.size.height - min(tops), 0) if tops else (0, 0, 0, 0)
             if rack.styles.margin != margin:
                 rack.styles.margin = margin
 
