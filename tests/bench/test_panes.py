@@ -6,12 +6,14 @@ import asyncio
 import os
 import subprocess
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from netsky_runtime.clock import SystemClock
+from netsky_runtime.codex.resident import processes
 from netsky_runtime.codex.resident.control import Control
 from netsky_runtime.codex.resident.screen import Capture, read
 from netsky_runtime.codex.resident.tmux import TmuxServer
@@ -42,14 +44,16 @@ async def test_fifty_panes_are_watched_in_one_round_trip(tmp_path: Path) -> None
         seen.append(shot)
 
     try:
-        panes = [
+        made = [
             server.make(
                 f"w{number}", f"cat {screen}; exec cat", cwd="/", options={"@netsky_mark": "m"}
-            )[0]
+            )
             for number in range(PANES)
         ]
-        for pane in panes:
-            watch.add(Watcher(pane, seen=look, gone=_fail, silent=_fail))
+        panes = [pane for pane, _ in made]
+        for pane, pid in made:
+            lives = partial(processes.lives, psutil.Process(pid))
+            watch.add(Watcher(pane, seen=look, gone=_fail, silent=_fail, lives=lives))
         tmux = psutil.Process(int(server.instance().partition("-")[0]))
         still = await _ticks(watch, seen, tmux, control, [])
         busy = await _ticks(watch, seen, tmux, control, panes)

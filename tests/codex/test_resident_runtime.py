@@ -30,7 +30,7 @@ from netsky_runtime.codex.resident.control import Control
 from netsky_runtime.codex.resident.following import Following
 from netsky_runtime.codex.resident.pane import Pane
 from netsky_runtime.codex.resident.resident import Resident
-from netsky_runtime.codex.resident.screen import read
+from netsky_runtime.codex.resident.screen import CODE_TOLD, read
 from netsky_runtime.codex.resident.tmux import TmuxServer
 from netsky_runtime.errors import Unhealthy
 from netsky_runtime.paths import Home
@@ -359,6 +359,19 @@ async def until(seen: Callable[[], bool]) -> None:
             pass
 
 
+async def until_shown(
+    server: TmuxServer, tmp_path: Path, wanted: Callable[[Capture], bool]
+) -> None:
+    """Wait until the only pane shows what is wanted."""
+    socket = tmp_path / "home/tmux.sock"
+    control = Control(tmux=server.program(), socket=socket, environ=os.environ)
+    pane = Pane(server.panes()[0].pane, session="worker1", control=control)
+    async with asyncio.timeout(SECONDS):
+        while not wanted(await pane.look()):
+            pass
+    await control.close()
+
+
 async def test_the_pane_of_a_stopped_actor_is_ended_with_its_processes_and_no_other(
     runtime: ResidentRuntime, server: TmuxServer
 ) -> None:
@@ -428,13 +441,7 @@ async def test_a_pane_that_shows_a_turn_or_somebodys_words_is_not_ended(
     at = f"\\033[{shown.cursor_y + 1};{shown.cursor_x + 1}H"
     cursor = "\\033[?25h" if shown.cursor_shown else "\\033[?25l"
     process = place(server, f"stty -echo; cat {tmp_path}/screen; printf '{cursor}{at}'; exec cat")
-    pane = server.panes()[0].pane
-    control = Control(tmux=server.program(), socket=tmp_path / "home/tmux.sock", environ=os.environ)
-    looking = Pane(pane, session="worker1", control=control)
-    async with asyncio.timeout(SECONDS):
-        while read(await looking.look()).look is not read(shown).look:
-            pass
-    await control.close()
+    await until_shown(server, tmp_path, lambda capture: read(capture).look is read(shown).look)
     monkeypatch.setattr(typing, "SETTLE_SECONDS", 0)
 
     assert why in await runtime.vacate("worker1")
@@ -454,3 +461,23 @@ async def test_a_pane_that_is_attached_to_again_is_not_ended(
 
     assert processes.lives(process)
     await session.close()
+
+
+async def test_a_codex_whose_end_tmux_never_heard_of_is_lost_with_its_last_words(
+    timed: ResidentRuntime,
+    clock: ManualClock,
+    server: TmuxServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written(tmp_path)
+    # So it looks: tmux takes the pane for living, and its process is no more.
+    place(server, f"printf 'boom\\n{CODE_TOLD} 3\\n'; exec cat")
+    server.name_thread("worker1", THREAD)
+    await until_shown(server, tmp_path, lambda capture: CODE_TOLD in capture.plain())
+    session = await timed.resume(THREAD, spec_in(tmp_path))
+    monkeypatch.setattr(processes, "lives", lambda _: False)
+
+    assert await loss(session, clock) == "Codex has ended with code 3: boom."
+
+    await until(lambda: server.panes() == [])

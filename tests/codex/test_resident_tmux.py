@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from netsky_runtime.codex.base import NoSuchDoor, ThreadUnavailable
-from netsky_runtime.codex.resident import bounded, control
+from netsky_runtime.codex.resident import bounded, control, processes, watch
 from netsky_runtime.codex.resident.control import Block, Control, ControlLost, blocks, quote
 from netsky_runtime.codex.resident.pane import Pane
 from netsky_runtime.codex.resident.screen import Capture
@@ -68,6 +68,12 @@ class Inn:
                 if text in shot.plain() and shot.dead is dead:
                     return shot
 
+    async def until_ended(self, process: psutil.Process) -> None:
+        """Return when a pane's program has ended: tmux itself may never hear of it."""
+        async with asyncio.timeout(SECONDS):
+            while processes.lives(process):
+                await asyncio.to_thread(self.server.instance)
+
     async def until_gone(self) -> None:
         async with asyncio.timeout(SECONDS):
             while await asyncio.to_thread(self.server.instance):
@@ -84,6 +90,15 @@ class Inn:
 
 def ignored(_: Capture) -> None:
     """Care for nothing that a pane shows."""
+
+
+def failed(reason: str) -> None:
+    raise AssertionError(reason)
+
+
+def yes() -> bool:
+    """Say that a pane's program lives."""
+    return True
 
 
 def clients(inn: Inn) -> int:
@@ -129,10 +144,12 @@ async def test_a_pane_shows_what_its_program_says_and_where_the_cursor_is(inn: I
 async def test_a_text_of_any_signs_and_lines_is_pasted_as_it_is(inn: Inn, tmp_path: Path) -> None:
     text = "'quotes' \"two\" #{pane_id} $HOME ; \\; `x` é ☃\n\ttab\n" + "long " * 50_000
     target = tmp_path / "typed"
-    pane = await inn.room(f"stty raw -echo; printf ready; head -c {len(text.encode())} > {target}")
+    reading = f"stty raw -echo; printf ready; exec head -c {len(text.encode())} > {target}"
+    pane = await inn.room(reading)
+    process = psutil.Process(inn.server.panes()[0].pid)
 
     assert await inn.paste(pane, text, await inn.until_shown(pane, "ready"))
-    await inn.until_shown(pane, "", dead=True)
+    await inn.until_ended(process)
 
     assert target.read_text() == text.replace("\n", "\r").replace("\r", "\n")
 
@@ -173,6 +190,7 @@ async def test_the_watch_tells_what_changed_and_nothing_twice(inn: Inn) -> None:
                 seen=lambda shot, each=each: seen.append((each.session, shot.plain())),
                 gone=lambda reason: seen.append(("gone", reason)),
                 silent=lambda reason: seen.append(("silent", reason)),
+                lives=yes,
             )
         )
     async with asyncio.timeout(SECONDS):
@@ -193,7 +211,7 @@ async def test_the_watch_tells_of_a_killed_pane_once(inn: Inn) -> None:
     pane = await inn.room("exec cat")
     await inn.room("exec cat", name="two")
     gone: list[str] = []
-    inn.watch.add(Watcher(pane.id, seen=ignored, gone=gone.append, silent=gone.append))
+    inn.watch.add(Watcher(pane.id, seen=ignored, gone=gone.append, silent=gone.append, lives=yes))
     await inn.watch.tick()
 
     inn.server.kill("one")
@@ -203,11 +221,31 @@ async def test_the_watch_tells_of_a_killed_pane_once(inn: Inn) -> None:
     assert gone == ["its pane was killed"]
 
 
+async def test_the_watch_tells_of_an_end_that_tmux_never_heard_of(
+    inn: Inn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "ALIVE_TICKS", 1)
+    pane = await inn.room("echo last words; exec cat")
+    await inn.until_shown(pane, "last words")
+    living, seen = [True], []
+    inn.watch.add(
+        Watcher(pane.id, seen=seen.append, gone=failed, silent=failed, lives=lambda: living[0])
+    )
+    await inn.watch.tick()
+    assert not seen[-1].dead
+
+    living[0] = False
+    for _ in range(2):
+        seen.clear()
+        await inn.watch.tick()
+        assert [(shot.dead, shot.plain()) for shot in seen] == [(True, "last words")]
+
+
 async def test_the_watch_tells_of_a_server_that_is_silent_after_some_patience(inn: Inn) -> None:
     pane = await inn.room("exec cat")
     gone: list[str] = []
     silent: list[str] = []
-    inn.watch.add(Watcher(pane.id, seen=ignored, gone=gone.append, silent=silent.append))
+    inn.watch.add(Watcher(pane.id, seen=ignored, gone=gone.append, silent=silent.append, lives=yes))
     await inn.watch.tick()
 
     inn.server.kill_server()

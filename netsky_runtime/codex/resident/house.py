@@ -181,7 +181,13 @@ class House:
             resident.end(f"The pane is out of sight: {reason}")
             self._tasks.spawn("resident let go", self.let_go(resident))
 
-        watcher = Watcher(resident.pane.id, seen=seen, gone=gone, silent=silent)
+        watcher = Watcher(
+            resident.pane.id,
+            seen=seen,
+            gone=gone,
+            silent=silent,
+            lives=lambda: resident.leader is not None and processes.lives(resident.leader),
+        )
         self._watch.add(watcher)
 
     def screen(self, resident: Resident) -> tuple[str, ...]:

@@ -1,14 +1,19 @@
-"""The health of all panes, looked at once a second in one round trip."""
+"""The health of all panes, looked at once a second in one round trip.
+
+tmux 3.3a now and then never hears that a pane's program has ended: its process is asked, too.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from netsky_runtime.codex.resident.control import Control, ControlLost, quote
 from netsky_runtime.codex.resident.pane import STATE, captures, look_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from netsky_runtime.clock import Clock
     from netsky_runtime.codex.resident.screen import Capture
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
 TICK_SECONDS: Final = 1.0
 PATIENCE: Final = 3
 """Ticks without an answer until those who watch are told."""
+ALIVE_TICKS: Final = 10
+"""Every so many ticks it is looked whether the programs still live, 0.1 ms each."""
 _LIST: Final = f"list-panes -a -F {quote(STATE)}"
 
 
@@ -29,6 +36,7 @@ class Watcher:
         seen: Callable[[Capture], None],
         gone: Callable[[str], None],
         silent: Callable[[str], None],
+        lives: Callable[[], bool],
     ) -> None:
         self.pane_id = pane_id
         self.seen = seen
@@ -38,6 +46,10 @@ class Watcher:
         self.silent = silent
         """Told that tmux does not say what became of the pane, which may well live; nothing is
         told afterwards."""
+        self.lives = lives
+        """Asked, in a thread, whether the pane's program has not ended."""
+        self.ended = False
+        """Whether it has, whatever tmux says."""
         self.since = 0
         """The second in which the pane was last looked at."""
         self.state = ""
@@ -55,6 +67,7 @@ class Watch:
         self._clock = clock
         self._watchers: dict[str, Watcher] = {}
         self._silent = 0
+        self._ticks = 0
 
     def add(self, watcher: Watcher) -> None:
         """Watch a pane from the next tick on."""
@@ -74,6 +87,9 @@ class Watch:
     async def tick(self) -> None:
         """Look once: the state of every pane, and the screens of those that have changed."""
         watchers = dict(self._watchers)
+        self._ticks += 1
+        if self._ticks % ALIVE_TICKS == 0:
+            await asyncio.to_thread(_look_for_ends, list(watchers.values()))
         # tmux itself compares, so that one exchange will do: it notes the second of a pane's last
         # output, and a pane that wrote in the second of the last look may have written after it.
         asked = [_LIST]
@@ -111,6 +127,9 @@ class Watch:
                 watcher.look_again()  # shown at the next tick: scrolled, say, without any output
             return
         watcher.since = at
+        if watcher.ended and not screen.dead:
+            screen = replace(screen, dead=True)
+            watcher.look_again()  # it never changes any more
         watcher.seen(screen)  # which may want to look again
 
     def _give_up(self, watchers: dict[str, Watcher], reason: str) -> None:
@@ -118,3 +137,11 @@ class Watch:
             if self._watchers.get(pane) is watcher:
                 self.remove(pane)
                 watcher.silent(reason)
+
+
+def _look_for_ends(watchers: Sequence[Watcher]) -> None:
+    """Have those looked at whose program has ended: then tmux knows by now, or never will."""
+    for watcher in watchers:
+        if watcher.ended or not watcher.lives():
+            watcher.ended = True
+            watcher.look_again()
