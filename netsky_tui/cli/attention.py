@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="As `netsky attention` lists it.")]
+Limit = Annotated[int, typer.Option(min=1, metavar="N", help="At most N.")]
 _AGE, _MARGIN = 7, "  "
 _HEADING: Mapping[str, str] = {
     "NOW": "Somebody stands still until you act",
@@ -38,15 +39,23 @@ _COLOUR: Mapping[str, str] = {"NOW": "failed", "SOON": "blocked", "LATER": "idle
 @app.callback(invoke_without_command=True)
 def attention(
     ctx: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most N.")] = 200,
+    limit: Limit = 200,
     as_json: AsJson = False,
 ) -> None:
     """List everything that waits for a human, the most urgent first.
 
     Each with the commands that end it.
     """
-    if ctx.invoked_subcommand is not None:
-        return
+    if ctx.invoked_subcommand is None:
+        list_(ctx, limit=limit, as_json=as_json)
+
+
+@app.command("list")
+def list_(ctx: typer.Context, limit: Limit = 200, as_json: AsJson = False) -> None:
+    """List it all, the most urgent first.
+
+    Each with the commands that end it.
+    """
 
     async def body(tx: Tx) -> tuple[Sequence[AttentionItem], int]:
         from netsky_runtime.db import attention as queue

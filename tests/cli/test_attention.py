@@ -37,6 +37,7 @@ from tests.support.holding import spend, stick, use_up_the_day
 from tests.support.unseen import run_on, stall
 
 if TYPE_CHECKING:
+    from netsky_runtime.attention.items import AttentionItem
     from netsky_runtime.db.connection import Tx
     from tests.cli.conftest import FakeDaemon, Netsky, Seed
 
@@ -129,7 +130,7 @@ def test_every_command_that_is_named_is_one_that_netsky_takes(seed: Seed) -> Non
             taking.make_context("netsky", words)
 
 
-async def list_after(tx: Tx) -> tuple[attention.AttentionItem, ...]:
+async def list_after(tx: Tx) -> tuple[AttentionItem, ...]:
     await one_of_each(tx)
     await run_on(tx, now=NOW)
     await sessions.unreached(tx, "s-8", now=NOW)
@@ -168,6 +169,14 @@ def test_a_bound_says_how_much_there_is(netsky: Netsky, seed: Seed) -> None:
     assert "actors resume" not in ran.out
     assert "2 of 11: --limit shows more." in ran.err
     assert len(netsky("attention", "--limit", "2", "--json").data) == 2
+
+
+def test_it_is_listed_by_a_verb_too_like_every_other_noun(netsky: Netsky, seed: Seed) -> None:
+    seed(one_of_each)
+    bound = ("--limit", "2", "--json")
+    assert netsky("attention", "list", "--json").data == netsky("attention", "--json").data
+    assert netsky("attention", "list", *bound).data == netsky("attention", *bound).data
+    assert "netsky approvals decide a1 accept" in netsky("attention", "list").out
 
 
 def test_a_home_without_anything_says_so(netsky: Netsky) -> None:
