@@ -135,6 +135,18 @@ async def test_a_steer_names_the_turn_it_is_for(desk: Desk) -> None:
     assert params["clientUserMessageId"] == BATCH.id
 
 
+async def test_a_review_is_stopped_by_the_turn_inside_it(desk: Desk) -> None:
+    """Its items are those of another turn, of which Codex says that it does not run."""
+    desk.tell("turn/started")
+    item = {"id": "i", "type": "agentMessage", "text": ""}
+    params = {"threadId": "th", "turnId": "review", "item": item}
+    desk.door.hub.on_notification("item/started", params)
+    assert desk.session.active_turn == "review"
+    await desk.session.interrupt("review")
+    [(method, asked)] = desk.engine.asked
+    assert (method, asked["turnId"]) == ("turn/interrupt", "t1")
+
+
 async def test_a_decision_that_could_not_be_sent_leaves_its_question_open(desk: Desk) -> None:
     desk.ask(approvals.COMMAND)
     desk.engine.deaf = True

@@ -158,6 +158,11 @@ class ThreadLink:
         if turn_id and turn_id not in self._finished:
             self.active_turn = turn_id
 
+    def runs_as(self, turn_id: str) -> str:
+        """Return the id under which Codex stops a turn: of a review, that of the turn inside."""
+        inside = turn_id == self.active_turn and self._begun not in ("", *self._finished)
+        return self._begun if inside else turn_id
+
     def has_heard(self, turn_id: str) -> bool:
         """Whether the turn runs or has ended as far as was told here."""
         return turn_id == self.active_turn or turn_id in self._finished

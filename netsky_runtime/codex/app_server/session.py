@@ -251,7 +251,8 @@ class AppServerSession:
         over = self._link.turn_over(turn_id)
         if over.is_set():
             raise NoActiveTurn(_NO_TURN)
-        params = {"threadId": thread_id, "turnId": turn_id}
+        known_as = self._link.runs_as(turn_id) if thread_id == self.thread_id else turn_id
+        params = {"threadId": thread_id, "turnId": known_as}
         async with asyncio.TaskGroup() as group:
             asked = group.create_task(self._try("turn/interrupt", params))
             ended = group.create_task(over.wait())
