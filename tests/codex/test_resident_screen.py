@@ -29,6 +29,7 @@ LOOKS = {
     "busy-typed": Look.BUSY,
     "dead": Look.DEAD,
     "interrupted": Look.READY,
+    "limit": Look.DIALOG,
     "loading": Look.STARTING,
     "login": Look.DIALOG,
     "model-gone": Look.DIALOG,
@@ -78,6 +79,18 @@ def test_a_human_reads_why_nothing_is_typed(version: str) -> None:
     assert "words" in read(screens.capture(f"{version}-typed")).reason
     assert read(screens.capture(f"{version}-ready")).reason == ""
     assert read(screens.capture(f"{version}-busy")).reason == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "model"), [("0.153.4", "gpt-5.6-luna"), ("0.163.0", "gpt-6-luna")]
+)
+def test_what_codex_asks_when_a_limit_is_near_is_told_with_the_key_that_changes_nothing(
+    version: str, model: str
+) -> None:
+    assert read(screens.capture(f"{version}-limit")).reason == (
+        f"Codex asks on its own screen: Switch to {model} for lower credit usage? "
+        "Escape there keeps the model."
+    )
 
 
 @pytest.mark.parametrize("version", ["0.153.4", "0.163.0"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -156,6 +157,9 @@ def test_a_limit_of_the_account_ends_a_residents_turn_which_goes_on_over_a_kille
     assert here.input(sent)["status"] == "seen"
     here.json("unpause")
     here.blocked()  # Codex asks whether to switch to a cheaper model, which no door can answer
+    asks = re.compile(r"Switch to \S+ for .*\? Escape there keeps the model\.")
+    here.until(lambda: [told for told in here.json("attention") if asks.search(told["text"])])
+    assert "Keep current model" in here.blocking()
     here.press("Escape")
 
     assert here.settled(sent)["status"] == "answered"

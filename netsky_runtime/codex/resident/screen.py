@@ -44,6 +44,8 @@ _TRUST_ANSWER = re.compile(rf"^{_ANGLE} 1\. (?:Yes, continue|Trust and continue)
 _LOGIN: Final = "Sign in with ChatGPT"
 _ASKS: Final = "Would you like to "
 """Looked for first: most screens have no such words, and fifty are read a second."""
+_LIMIT = re.compile(r"^ +Approaching rate limits\n\s*(?P<asked>Switch to .*\?)", re.MULTILINE)
+"""After a turn that the account's limit ended; Escape keeps the model (0.153.4, 0.163.0)."""
 _APPROVAL = re.compile(r"^ *Would you like to .*\?", re.MULTILINE)
 _ENDED = re.compile(r"Pane is dead \((?:signal (?P<signal>\w+)|status (?P<code>\d+))?")
 CODE_TOLD: Final = "netsky: Codex has ended with code"
@@ -205,6 +207,9 @@ def _dialog(capture: Capture) -> Reading:
     if _ASKS in text and (asked := _APPROVAL.search(text)):
         reason = f"Codex asks on its own screen: {asked.group().strip()}"
         return Reading(look=Look.APPROVAL, reason=reason)
+    if limit := _LIMIT.search(text):
+        reason = f"Codex asks on its own screen: {limit['asked']} Escape there keeps the model."
+        return Reading(look=Look.DIALOG, reason=reason)
     return Reading(look=Look.DIALOG, reason="Codex shows a dialog that only a human can answer.")
 
 
