@@ -2,6 +2,7 @@
 
 import pytest
 
+from netsky_runtime.agents import interrupts
 from netsky_runtime.db import attention, inputs, messages, notes, tasks
 from netsky_runtime.states import (
     AttentionKind,
@@ -103,8 +104,9 @@ async def stalled(tx):
 
 
 async def test_what_a_stop_of_netsky_left_with_nobody_waits_for_the_owner_at_the_next_start(
-    tmp_path,
+    tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(interrupts, "DRAIN_SECONDS", 60)
     async with crew(tmp_path) as fleet:
         await working(fleet)
         assert await fleet.database.read(stalled) == []
