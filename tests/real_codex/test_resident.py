@@ -589,7 +589,7 @@ async def test_a_new_thread_in_which_nothing_was_said_is_not_written_into_until_
     assert "SAY[lost]" not in den.screen()
     await den.say(f"/resume {session.thread_id}")
     assert (await blocked(told)).data["reason"] == ""
-    await den.until_shown("at your service")
+    await den.until(lambda: "/resume" not in den.screen())  # its lock is there the sooner
     await session.submit(batch("SAY[found]", 2))
     await told.turn_end()
     assert told.words()[-1] == "found"
