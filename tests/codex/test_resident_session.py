@@ -1,4 +1,4 @@
-"""What the mailbox hears of a message that was typed and not taken."""
+"""What the mailbox hears of a message that was typed, and of what Codex has written."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from netsky_runtime.codex.base import AnswerLost, Batch, ThreadBlocked
 from netsky_runtime.codex.resident.resident import Resident
 from netsky_runtime.codex.resident.session import ResidentSession
 from netsky_runtime.codex.resident.typing import Typist
+from netsky_runtime.codex.rollout import RolloutReader
+from netsky_runtime.states import TurnStatus
+from tests.codex.rollout_files import line
 from tests.codex.test_resident_typing import (
     BUSY,
     LARGE,
@@ -22,6 +25,7 @@ from tests.codex.test_resident_typing import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from netsky_runtime.codex.resident.screen import Capture
 
@@ -86,3 +90,34 @@ async def test_words_that_stood_there_before_are_told_and_nothing_is_typed() -> 
 
     assert pane.done == []
     assert "words" in home.reason
+
+
+async def test_a_turn_that_is_written_and_not_yet_heard_of_runs(tmp_path: Path) -> None:
+    session, home = session_over(FakePane(READY))
+    home.named("th", rollout_of(tmp_path, "t1"))
+
+    assert [turn.status for turn in await session.history()] == [TurnStatus.IN_PROGRESS]
+
+
+async def test_a_turn_that_was_found_without_an_end_and_a_living_codex_was_cut(
+    tmp_path: Path,
+) -> None:
+    session, home = session_over(FakePane(READY))
+    rollout = rollout_of(tmp_path, "t1")
+    home.named("th", rollout)
+    home.caught_up(RolloutReader("th"), cut="t1")
+    cut = await session.history()
+    rollout_of(tmp_path, "t1", "t2")
+
+    assert [turn.status for turn in cut] == [TurnStatus.INTERRUPTED]
+    assert [turn.status for turn in await session.history()] == [
+        TurnStatus.INTERRUPTED,
+        TurnStatus.IN_PROGRESS,
+    ]
+
+
+def rollout_of(folder: Path, *begun: str) -> Path:
+    """Return a rollout in which these turns began and none ended."""
+    rollout = folder / "rollout.jsonl"
+    rollout.write_bytes(b"".join(line("event_msg/task_started", turn_id=t) + b"\n" for t in begun))
+    return rollout

@@ -57,7 +57,8 @@ class Resident:
         """Whether the screen shows another thread: no screen says that this is over."""
         self._clock = clock
         self._doubt = ""
-        self._cut = ""
+        self.cut = ""
+        """A turn without an end that no living Codex works on; empty when there is none."""
         self._awaited: tuple[Batch, asyncio.Event] | None = None
         self._finished: deque[str] = deque(maxlen=FINISHED_KEPT)
         self._ends: dict[str, asyncio.Event] = {}
@@ -66,7 +67,7 @@ class Resident:
     def active_turn(self) -> str:
         """The turn that runs, as far as the rollout tells."""
         turn_id = self._reader.turn_id
-        return "" if turn_id == self._cut else turn_id
+        return "" if turn_id == self.cut else turn_id
 
     @property
     def begun(self) -> bool:
@@ -83,12 +84,12 @@ class Resident:
     def caught_up(self, reader: RolloutReader, *, cut: str) -> None:
         """Go on where this reader is; ``cut`` is a turn that ended without a word."""
         self._reader = reader
-        self._cut = cut
+        self.cut = cut
 
     def feed(self, line: bytes) -> None:
         """Take in a line of the rollout, and tell what it says."""
         for event in self._reader.feed(line):
-            if event.kind is EventKind.TURN_COMPLETED and event.turn_id == self._cut:
+            if event.kind is EventKind.TURN_COMPLETED and event.turn_id == self.cut:
                 continue  # history has told it: the next turn's beginning is its end
             if event.kind is EventKind.ITEM_COMPLETED and event.data["type"] == "user_message":
                 self._heard(str(event.data.get("text", "")))

@@ -25,6 +25,7 @@ from netsky_runtime.codex.resident.command import check_typable
 from netsky_runtime.codex.resident.screen import Look
 from netsky_runtime.codex.resident.typing import ATTACH
 from netsky_runtime.codex.rollout import read_history
+from netsky_runtime.states import TurnStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -156,7 +157,12 @@ class ResidentSession:
         rollout = self._resident.rollout
         if rollout is None:
             return ()
-        return await asyncio.to_thread(read_history, rollout, running=bool(self.active_turn))
+        # The file is ahead of what was heard: only of what was found without an end is it certain
+        # that no more comes.
+        turns = await asyncio.to_thread(read_history, rollout, running=True)
+        if turns and turns[-1].id == self._resident.cut:
+            return [*turns[:-1], replace(turns[-1], status=TurnStatus.INTERRUPTED)]
+        return turns
 
     def terminal(self) -> Sequence[str]:
         """Return the command that shows Codex's screen; ``ctrl-b d`` leaves it working."""
