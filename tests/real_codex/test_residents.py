@@ -170,9 +170,10 @@ def test_an_idle_actors_codex_ends_with_its_stop_also_where_no_netsky_has_attach
     here: Residence,
 ) -> None:
     here.start()
+    here.ask("SAY[warm]")
+    before = here.manager0()["session"]["thread_id"]
     here.json("actors", "start-worker", "SAY[done]")
     here.until(lambda: here.json("tasks", "show", "t1")["status"] == "reported")
-    before = here.manager0()["session"]["thread_id"]
     here.until(lambda: here.json("actors", "stop", "worker1")["left"] == "")
     here.until(lambda: not here.beside("worker1"))
     assert here.beside("manager0")
