@@ -72,9 +72,10 @@ class Stopping:
                 runners.cancel([actor_id])
                 runners.wake(actor_id)
         await runners.end([actor_id])  # one that a late message woke before this was stored
-        left = await self._vacate(actor_id)
-        await self._stragglers.look(runners.serves)
-        return left
+        try:
+            return await self._vacate(actor_id)
+        finally:
+            await self._stragglers.look(runners.serves)
 
     async def drain(self) -> None:
         """Interrupt every running turn and wait, within bounds, until the ends are recorded.

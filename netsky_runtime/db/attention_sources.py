@@ -11,7 +11,7 @@ from netsky_runtime.attention.items import DAY, EVERYBODY, URGENCY
 from netsky_runtime.budgets import PARKED
 from netsky_runtime.db.budgets import DAY_USED_UP, used_up_of
 from netsky_runtime.db.sessions import LEFT
-from netsky_runtime.records import CRASH_LOOP, OWNER
+from netsky_runtime.records import CRASH_LOOP, MANAGER0, OWNER
 
 LOOKED_AT: Final = 500
 """Of messages that came to nothing and of questions that were lost, the newest so many that were
@@ -93,8 +93,10 @@ _UNATTACHED = """
 _RUNS_ON = f"""
     SELECT 'runs_on', s.thread_id, s.actor_id, s.ended_at {LEFT} AND s.unattached_at IS NOT NULL
 """
-# Nobody is at it: neither its worker, nor whoever has something about it to read, nor whom its
-# worker or, because of it, its manager has asked.
+_ABOVE = f"t.manager_id, iif(t.manager_id IS NULL, NULL, '{MANAGER0}')"
+# Nobody is at it: neither its worker, nor a manager above it with anything to read, nor whom one of
+# them has asked. A question goes up by one after the other, and its answer down, and only the
+# first names the task.
 _STALLED = f"""
     SELECT 'stalled', t.id, t.owner_id, coalesce((SELECT coalesce(completed_at, started_at)
         FROM turns WHERE actor_id = t.owner_id ORDER BY started_at DESC LIMIT 1), t.updated_at)
@@ -107,11 +109,11 @@ _STALLED = f"""
             WHERE actor_id = t.owner_id AND status = 'uncertain')
         AND NOT EXISTS (SELECT 1 FROM turns INDEXED BY turns_running
             WHERE actor_id = t.owner_id AND status = 'in_progress')
-        AND NOT EXISTS (SELECT 1 FROM messages AS m INDEXED BY messages_by_task
-            CROSS JOIN actor_inputs AS i ON i.message_id = m.id AND {_OPEN}
-            WHERE m.task_id = t.id)
+        AND NOT EXISTS (SELECT 1 FROM actor_inputs AS i INDEXED BY actor_inputs_open
+            WHERE i.actor_id IN ({_ABOVE}) AND {_OPEN})
         AND NOT EXISTS (SELECT 1 FROM messages INDEXED BY messages_questions
-            WHERE sender IN (t.owner_id, t.manager_id) AND kind = 'question' AND status = 'routed')
+            WHERE sender IN (t.owner_id, {_ABOVE})
+                AND kind = 'question' AND status = 'routed')
 """  # noqa: S608 - constants only
 # Who is stopped asks nothing again; what was asked again, or came again by itself, has an heir.
 _LOST = f"""

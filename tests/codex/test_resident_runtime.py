@@ -45,8 +45,12 @@ if TYPE_CHECKING:
     from netsky_runtime.codex.resident.screen import Capture
     from netsky_runtime.codex.resident.session import ResidentSession
 
+pytestmark = pytest.mark.real_tmux
+
 THREAD = "01a00000-0000-7000-8000-000000000001"
 SECONDS = 20
+REST_SECONDS = 0.01
+"""Between two looks: each is a question to tmux, which has other work."""
 PROGRAM = '#!/bin/sh\n[ "$1" = --version ] && { echo codex-cli 0.163.0; exit; }\nexec cat\n'
 
 
@@ -355,8 +359,8 @@ def place(server: TmuxServer, command: str) -> psutil.Process:
 
 async def until(seen: Callable[[], bool]) -> None:
     async with asyncio.timeout(SECONDS):
-        while not await asyncio.to_thread(seen):
-            pass
+        while not await asyncio.to_thread(seen):  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(REST_SECONDS)
 
 
 async def until_shown(
@@ -366,10 +370,12 @@ async def until_shown(
     socket = tmp_path / "home/tmux.sock"
     control = Control(tmux=server.program(), socket=socket, environ=os.environ)
     pane = Pane(server.panes()[0].pane, session="worker1", control=control)
-    async with asyncio.timeout(SECONDS):
-        while not wanted(await pane.look()):
-            pass
-    await control.close()
+    try:
+        async with asyncio.timeout(SECONDS):
+            while not wanted(await pane.look()):  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(REST_SECONDS)
+    finally:
+        await control.close()
 
 
 async def test_the_pane_of_a_stopped_actor_is_ended_with_its_processes_and_no_other(
@@ -426,7 +432,13 @@ async def test_a_pane_at_which_somebody_sits_is_not_ended_until_he_has_left(
 
 @pytest.mark.parametrize(
     ("screen", "why"),
-    [("busy", "a turn runs"), ("approval", "a turn runs"), ("typed", "somebody's words")],
+    [
+        ("busy", "a turn runs"),
+        ("approval", "a turn runs"),
+        ("typed", "somebody's words"),
+        ("side", "a side conversation"),
+        ("side-busy", "a side conversation"),
+    ],
 )
 async def test_a_pane_that_shows_a_turn_or_somebodys_words_is_not_ended(
     screen: str,

@@ -8,6 +8,7 @@ from netsky_runtime.attention.items import Urgency
 from netsky_runtime.db import actors, sessions, tasks, turns
 from netsky_runtime.records import MANAGER0, OWNER, Turn
 from netsky_runtime.states import (
+    ActorKind,
     ActorStatus,
     AttentionKind,
     InputStatus,
@@ -15,7 +16,7 @@ from netsky_runtime.states import (
     TaskStatus,
     TurnStatus,
 )
-from tests.db.making import session
+from tests.db.making import actor, session
 from tests.db.test_attention import keys, settle, waits
 from tests.support.unseen import run_on, stall
 
@@ -119,8 +120,22 @@ async def test_a_task_is_with_whoever_was_asked_until_that_has_come_to_an_end(ma
     await settle(making, found, InputStatus.HANDED, InputStatus.SEEN, InputStatus.ANSWERED)
     question = f"question:{to_owner.message.id}"
     assert await keys(making) == [question]
-    await making.post(in_reply_to=to_owner.message.id, target=MANAGER0)
+    answer = await making.input(in_reply_to=to_owner.message.id, target=MANAGER0)
+    assert await keys(making) == []
+    await settle(making, answer, InputStatus.HANDED, InputStatus.SEEN)
+    assert await keys(making) == []
+    await settle(making, answer, InputStatus.ANSWERED)
     assert await keys(making) == STALLED
+
+
+async def test_a_task_waits_for_the_owners_answer_to_whom_its_manager_has_asked(making):
+    await making.actor(actor("manager3", ActorKind.MANAGER, manager_id=MANAGER0))
+    await making.write(lambda tx: stall(tx, now=5, manager="manager3"))
+    assert await keys(making) == STALLED
+    asked = await making.post(
+        kind=MessageKind.QUESTION, body="Which?", sender=MANAGER0, target=OWNER
+    )
+    assert await keys(making) == [f"question:{asked.message.id}"]
 
 
 @pytest.mark.parametrize("end", [InputStatus.INTERRUPTED, InputStatus.FAILED])

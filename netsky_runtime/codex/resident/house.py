@@ -15,7 +15,14 @@ from netsky_runtime.codex.resident.control import Control
 from netsky_runtime.codex.resident.following import Following
 from netsky_runtime.codex.resident.pane import Pane
 from netsky_runtime.codex.resident.resident import Resident
-from netsky_runtime.codex.resident.screen import HOW_LOOKS, Capture, Look, how_ended, says_how
+from netsky_runtime.codex.resident.screen import (
+    ASIDE,
+    HOW_LOOKS,
+    Capture,
+    Look,
+    how_ended,
+    says_how,
+)
 from netsky_runtime.codex.resident.tmux import Found, TmuxServer
 from netsky_runtime.codex.resident.typing import Typist
 from netsky_runtime.codex.resident.watch import Watch, Watcher
@@ -213,16 +220,16 @@ class House:
         """
         session = resident.pane.session
         ending = self._tasks.spawn("resident end", self._end_attached(resident))
-        self._ending[session] = ending
-        await asyncio.wait([ending])
-        if ending.cancelled() or not ending.result():
-            raise _stays(session)
+        await self._ended(session, ending)
 
     async def end_found(self, found: Found) -> None:
-        """End a pane that nobody is attached to. Raises ``StillWriting``."""
+        """End a pane that nobody is attached to, also when the caller is cancelled over it.
+
+        Raises ``StillWriting``.
+        """
         leader = None if found.dead else processes.leader(found.pid)
-        if not await asyncio.to_thread(self._end, found.session, leader):
-            raise _stays(found.session)
+        work = asyncio.to_thread(self._end, found.session, leader)
+        await self._ended(found.session, self._tasks.spawn("resident end", work))
 
     async def vacate(self, found: Found) -> str:
         """End a pane in which nothing runs, unless a human needs it.
@@ -239,6 +246,8 @@ class House:
             _, reading = await Typist(pane, clock=self._clock).settled()
             if reading.look in {Look.BUSY, Look.APPROVAL}:
                 return "a turn runs there"
+            if reading.reason == ASIDE:  # it is written nowhere, and a turn may run in it
+                return "a side conversation is open there"
             if reading.look is Look.TYPED:
                 return "somebody's words stand in its composer"
         await self.end_found(found)
@@ -257,6 +266,12 @@ class House:
         if not gone:
             self._log("warning", "a process of a pane does not end", {"session": session})
         return gone
+
+    async def _ended(self, session: str, ending: asyncio.Task[bool]) -> None:
+        self._ending[session] = ending
+        await asyncio.wait([ending])
+        if ending.cancelled() or not ending.result():
+            raise _stays(session)
 
     async def _unmake(self, making: asyncio.Task[Any], session: str) -> bool:
         await asyncio.wait([making])

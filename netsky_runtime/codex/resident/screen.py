@@ -168,7 +168,7 @@ def read(capture: Capture) -> Reading:
     above = [plain(line) for line in lines[max(0, row - _STATUS_LINES) : row]]
     below = plain("\n".join(lines[row + 1 :]))
     if _SIDE.search(below):
-        return Reading(look=Look.DIALOG, reason=_ASIDE)
+        return Reading(look=Look.DIALOG, reason=ASIDE)
     typed = _typed(lines, row, capture)
     if any(_RUNNING.match(line) for line in above):
         return Reading(look=Look.BUSY, typed=typed)
@@ -277,4 +277,4 @@ def _typed(lines: list[str], row: int, capture: Capture) -> str:
 
 
 _WORDS: Final = "Somebody's words stand in Codex's composer: send them or delete them."
-_ASIDE: Final = "A side conversation is open on Codex's screen: Ctrl+C there closes it."
+ASIDE: Final = "A side conversation is open on Codex's screen: Ctrl+C there closes it."
